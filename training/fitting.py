@@ -1,0 +1,139 @@
+"""Keras `fit` that survives a kill: logs, the best epoch by validation, and the same weights as an unbroken run."""
+
+import csv
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from training.batches import EpochBatches
+
+
+class DeterministicEpochs(keras.callbacks.Callback):
+    """Sets the order of batches and every random layer's seed from (seed, epoch) when an epoch begins."""
+
+    def __init__(self, batches: EpochBatches, seed: int) -> None:
+        super().__init__()
+        self.batches, self.seed = batches, seed
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.batches.set_epoch(epoch)
+        weights = {id(variable) for variable in self.model.weights}
+        states = [variable for variable in self.model.variables if id(variable) not in weights and _is_seed(variable)]
+        for index, state in enumerate(states):
+            words = np.random.SeedSequence((self.seed, epoch, index)).generate_state(2)
+            state.assign(words.astype(state.dtype))
+
+
+class EpochCheckpoint(keras.callbacks.Callback):
+    """Writes weights and optimizer state after each epoch, atomically, and keeps the newest file only."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        path = self.directory / f"epoch-{epoch + 1:04d}.weights.h5"
+        temporary = path.with_name("unfinished.weights.h5")
+        self.model.save_weights(temporary)
+        os.replace(temporary, path)
+        for old in self.directory.glob("epoch-*.weights.h5"):
+            if old != path:
+                old.unlink()
+
+
+def fit(
+    model: keras.Model,
+    batches: EpochBatches,
+    validation: tuple[np.ndarray, Any],
+    *,
+    epochs: int,
+    seed: int,
+    directory: Path,
+    monitor: str,
+    mode: str,
+    tensorboard: bool = False,
+) -> dict[str, list[float]]:
+    """Fits a compiled, built model, resuming from `directory`, and leaves it with the weights of its best epoch.
+
+    Args:
+        model: compiled and built.
+        batches: training batches.
+        validation: (images, targets) that choose the epoch.
+        epochs: int. Total number, those of earlier runs included.
+        seed: int. Seed of everything random in an epoch.
+        directory: folder of this fit's checkpoints and `history.csv`.
+        monitor: the logged value that chooses the epoch, such as "val_accuracy".
+        mode: "max" or "min".
+        tensorboard: bool. Also write TensorBoard logs.
+
+    Returns:
+        The logged values of all epochs, by name.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    first = _resume(model, directory)
+    history_path, best_path = directory / "history.csv", directory / "best.weights.h5"
+    history = _read_history(history_path, first)
+    best = history[monitor][int(_best(history[monitor], mode))] if history else None
+    callbacks = [
+        DeterministicEpochs(batches, seed),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.ModelCheckpoint(
+            best_path, monitor, mode=mode, save_best_only=True, save_weights_only=True, initial_value_threshold=best
+        ),
+        keras.callbacks.CSVLogger(history_path, append=True),
+        EpochCheckpoint(directory),
+    ]
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(directory / "tensorboard"))
+    if first < epochs:
+        # Shuffling is `batches`' own; Keras would draw from a generator that no seed of ours reaches.
+        model.fit(
+            batches,
+            validation_data=validation,
+            validation_batch_size=500,
+            initial_epoch=first,
+            epochs=epochs,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose="auto" if os.isatty(1) else 2,
+        )
+    history = _read_history(history_path, epochs)
+    model.load_weights(best_path)
+    chosen = int(_best(history[monitor], mode))
+    logging.info("Epoch %d of %d is best: %s = %.4f", chosen + 1, epochs, monitor, history[monitor][chosen])
+    return history
+
+
+def _resume(model: keras.Model, directory: Path) -> int:
+    """Restores weights and optimizer from the newest checkpoint and returns how many epochs are done."""
+    checkpoints = sorted(directory.glob("epoch-*.weights.h5"))
+    if not checkpoints:
+        return 0
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(checkpoints[-1])
+    done = int(re.search(r"epoch-(\d+)", checkpoints[-1].name).group(1))
+    logging.info("Resuming %s after epoch %d", directory, done)
+    return done
+
+
+def _read_history(path: Path, epochs: int) -> dict[str, list[float]]:
+    """Reads the first `epochs` epochs; of an epoch that was logged twice around a kill the later line counts."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = {int(row["epoch"]): row for row in csv.DictReader(file)}
+    kept = [rows[epoch] for epoch in sorted(rows) if epoch < epochs]
+    return {key: [float(row[key]) for row in kept] for key in kept[0] if key != "epoch"} if kept else {}
+
+
+def _best(values: list[float], mode: str) -> int:
+    return int(np.argmax(values) if mode == "max" else np.argmin(values))
+
+
+def _is_seed(variable: Any) -> bool:
+    return "seed" in variable.path

@@ -1,0 +1,56 @@
+"""A trained model -> an artefact of the catalogue: SavedModel, card and README."""
+
+import importlib.metadata
+import platform
+
+from ml_collections import ConfigDict
+
+from training.recipes import Recipe, Trained
+from zoo import catalog
+from zoo.card import ModelCard
+from zoo.export import export_model
+
+_PACKAGES = ("keras", "numpy", "tensorflow", "tensorflow-datasets")
+
+
+def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float) -> ModelCard:
+    """Exports the model into the catalogue and writes its card, without scores: those come from evaluation."""
+    directory = catalog.root() / recipe.id
+    export_model(trained.model, directory / "1", overwrite=True)
+    # The layer names inside the config are the same in every process but for Keras' own counter in the model's name.
+    model_config = {**trained.model.get_config(), "name": recipe.id.split("/")[1]}
+    card = ModelCard(
+        id=recipe.id,
+        title=recipe.title,
+        description=recipe.description,
+        class_name=type(trained.model).__name__,
+        config=model_config,
+        dataset=recipe.dataset,
+        parameters=trained.model.count_params(),
+        paper=recipe.paper,
+        from_paper=recipe.from_paper,
+        our_choice=recipe.our_choice,
+        recipe={"name": recipe.id, "config": config.to_dict()},
+        seed=config.seed,
+        versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
+        training={
+            "seconds": round(seconds, 1),
+            "hardware": _hardware(),
+            "epochs": trained.epochs,
+            "validation": trained.validation,
+        },
+        licence="Apache-2.0",
+        files=catalog.artefact_digests(directory),
+    )
+    catalog.save_card(card)
+    return card
+
+
+def _hardware() -> str:
+    import os
+
+    import tensorflow as tf
+
+    accelerators = [device.name for device in tf.config.list_physical_devices("GPU")]
+    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    return f"{cores}, {len(accelerators)} GPU" if accelerators else cores

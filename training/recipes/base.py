@@ -1,0 +1,55 @@
+"""What a recipe is: a config and a function that builds and fits a model, with the facts for its card."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from zoo.models import ImageClassifier
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a recipe leaves behind.
+
+    Attributes:
+        model: the fitted model.
+        validation: the values on the validation split that describe it, by name.
+        epochs: how many epochs were run, by stage.
+    """
+
+    model: ImageClassifier
+    validation: dict[str, float]
+    epochs: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One trainable model of the zoo.
+
+    Attributes:
+        id: id of the model in the catalogue, which is also the recipe's name.
+        title: one line for people.
+        description: one paragraph for people.
+        paper: title, authors, year and url.
+        from_paper: what follows the paper.
+        our_choice: what the paper leaves open.
+        config: returns the default config.
+        fit: builds and fits; it takes the config and a directory for checkpoints and logs.
+    """
+
+    id: str
+    title: str
+    description: str
+    paper: dict[str, Any]
+    from_paper: list[str]
+    our_choice: list[str]
+    config: Callable[[], ConfigDict]
+    fit: Callable[[ConfigDict, Path], Trained]
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set, the first part of the id."""
+        return self.id.split("/")[0]

@@ -1,0 +1,59 @@
+"""The catalogue on the command line.
+
+  zoo list                        every pretrained model with its accuracies
+  zoo list --dataset=mnist        those of one data set
+  zoo card mnist/dim              one model's card, as Markdown
+  zoo verify                      check the SHA-256 of every file of every model
+  zoo verify mnist/dim            ... of one model
+
+`python -m zoo` does the same. To train a model see `zoo-train --help`, to attack one `zoo-evaluate --help`.
+"""
+
+import sys
+
+from absl import app, flags
+from rich.console import Console
+from rich.table import Table
+
+from zoo import catalog
+from zoo.card_page import NORM_NAMES, percent, render_card
+
+_DATASET = flags.DEFINE_string("dataset", None, "List only the models of this data set.")
+
+
+def main(arguments: list[str]) -> None:
+    """Runs one command of the catalogue."""
+    commands = {"list": _list, "card": _card, "verify": _verify}
+    if len(arguments) < 2 or arguments[1] not in commands:
+        received = " ".join(arguments[1:]) or "nothing"
+        raise app.UsageError(f"Expected one of the commands {', '.join(commands)}. Received: {received}.")
+    try:
+        commands[arguments[1]](arguments[2:])
+    except (ValueError, catalog.IntegrityError) as error:
+        sys.exit(str(error))
+
+
+def _list(_: list[str]) -> None:
+    table = Table("id", "clean", *(f"{name} worst case" for name in NORM_NAMES.values()), "parameters", "paper")
+    for card in catalog.list_models(dataset=_DATASET.value):
+        robust = (percent(card.robust_accuracy(norm)) for norm in NORM_NAMES)
+        paper = f"{card.paper['authors'].split(',')[0]} {card.paper['year']}"
+        table.add_row(card.id, percent(card.clean_accuracy), *robust, f"{card.parameters:,}", paper)
+    Console().print(table)
+
+
+def _card(model_ids: list[str]) -> None:
+    if not model_ids:
+        raise app.UsageError("Expected a model, as in `zoo card mnist/dim`. Received: none.")
+    for model_id in model_ids:
+        print(render_card(catalog.model_card(model_id)))
+
+
+def _verify(model_ids: list[str]) -> None:
+    for model_id in model_ids or [card.id for card in catalog.list_models()]:
+        card = catalog.verify(model_id)
+        print(f"{model_id}: {len(card.files)} files as on the card")
+
+
+if __name__ == "__main__":
+    app.run(main)

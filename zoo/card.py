@@ -1,0 +1,124 @@
+"""The model card: what a model is, how it was trained and what it scored, as JSON with a checked schema."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """Everything that is known of one catalogued model.
+
+    Attributes:
+        id: "<dataset>/<name>".
+        title: one line for people.
+        description: one paragraph for people.
+        class_name: name of the class in `zoo.models`.
+        config: its `get_config()`, plain JSON values.
+        dataset: name in `zoo.datasets`.
+        parameters: number of weights, trainable or not.
+        paper: title, authors, year and url.
+        from_paper: what follows the paper.
+        our_choice: what the paper leaves open or we changed.
+        recipe: name and config of the training recipe, with its base model where it has one.
+        seed: seed of the training.
+        versions: package versions of the training.
+        training: seconds, hardware, epochs and the validation values that chose them.
+        licence: licence of the weights.
+        files: SHA-256 of every file of the artefact, by path relative to the model's directory.
+        clean: clean accuracy on the test split: correct, samples, accuracy, interval (95 % Wilson).
+        robust: by suite: samples, seed and accuracies at the thresholds, with intervals and settings.
+        diagnostics: by suite: signs of gradient masking.
+        schema_version: int. Version of this schema.
+    """
+
+    id: str
+    title: str
+    description: str
+    class_name: str
+    config: dict[str, Any]
+    dataset: str
+    parameters: int
+    paper: dict[str, Any]
+    from_paper: list[str]
+    our_choice: list[str]
+    recipe: dict[str, Any]
+    seed: int
+    versions: dict[str, str]
+    training: dict[str, Any]
+    licence: str
+    files: dict[str, str]
+    clean: dict[str, Any] = dataclasses.field(default_factory=dict)
+    robust: dict[str, Any] = dataclasses.field(default_factory=dict)
+    diagnostics: dict[str, Any] = dataclasses.field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def clean_accuracy(self) -> float | None:
+        """Accuracy on the clean test split, in [0, 1]; None where it has not been evaluated."""
+        return self.clean.get("accuracy")
+
+    @property
+    def version(self) -> int:
+        """The served version: the integer folder that holds the SavedModel."""
+        return max(int(path.split("/", 1)[0]) for path in self.files)
+
+    def robust_accuracy(self, norm: str, suite: str = "cleverhans") -> float | None:
+        """Worst-case accuracy of `suite` at the norm's threshold, in [0, 1]; None where it was not evaluated."""
+        union = self.robust.get(suite, {}).get("unions", {}).get(norm)
+        return union["accuracy"] if union else None
+
+
+def read_card(path: str | os.PathLike[str]) -> ModelCard:
+    """Reads and checks a card.json.
+
+    Raises:
+        ValueError: the file is not JSON, misses a field, has an unknown one, or one of the wrong type.
+    """
+    path = Path(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected a JSON model card in {path}. Received a file that does not parse: {error}") from error
+    _check_schema(values, path)
+    return ModelCard(**values)
+
+
+def write_card(card: ModelCard, path: str | os.PathLike[str]) -> None:
+    """Writes the card as JSON, atomically."""
+    write_text(path, json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text file so that a reader sees the old content or the new, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+_JSON_TYPES = {"str": str, "int": int, "dict": dict, "list": list}
+
+
+def _check_schema(values: Any, path: Path) -> None:
+    if not isinstance(values, dict) or values.get("schema_version") != SCHEMA_VERSION:
+        found = values.get("schema_version") if isinstance(values, dict) else type(values).__name__
+        raise ValueError(f"Expected a model card with schema_version {SCHEMA_VERSION} in {path}. Received: {found!r}")
+    fields = {field.name: field for field in dataclasses.fields(ModelCard)}
+    required = {name for name, field in fields.items() if field.default_factory is dataclasses.MISSING}
+    required -= {"schema_version"}
+    if missing := sorted(required - values.keys()):
+        raise ValueError(f"The model card {path} misses the fields {', '.join(missing)}.")
+    if unknown := sorted(values.keys() - fields.keys()):
+        raise ValueError(f"The model card {path} has unknown fields: {', '.join(unknown)}.")
+    for name, value in values.items():
+        expected = _JSON_TYPES[str(getattr(fields[name].type, "__name__", fields[name].type)).split("[")[0]]
+        if not isinstance(value, expected):
+            raise ValueError(
+                f"Expected `{name}` of the model card {path} to be of type {expected.__name__}. Received: {value!r}"
+            )

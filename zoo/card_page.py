@@ -1,0 +1,27 @@
+"""A model's README, made from its card."""
+
+from pathlib import Path
+
+import jinja2
+
+from zoo.card import ModelCard
+
+_TEMPLATE = Path(__file__).parent / "card_page.md.jinja"
+NORM_NAMES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+
+
+def percent(value: float | None) -> str:
+    """Formats a share in [0, 1] as per cent with one decimal; an em dash for None."""
+    return "—" if value is None else f"{100 * value:.1f} %"
+
+
+def render_card(card: ModelCard) -> str:
+    """Returns the card as Markdown."""
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["percent"] = percent
+    environment.filters["interval"] = lambda bounds: f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
+    environment.filters["distance"] = lambda value: "∞" if value is None else f"{value:.3g}"
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(card=card, norms=NORM_NAMES)

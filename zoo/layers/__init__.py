@@ -1,0 +1,7 @@
+"""Keras layers of the zoo, written in `keras.ops` so that they run on every Keras backend."""
+
+from zoo.layers.binarize import Binarize
+from zoo.layers.noise import RandomGaussianNoise
+from zoo.layers.stacked_dense import StackedDense
+
+__all__ = ["Binarize", "RandomGaussianNoise", "StackedDense"]

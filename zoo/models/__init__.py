@@ -1,0 +1,7 @@
+"""Model families of the zoo: subclassed, registered Keras models."""
+
+from zoo.models.base import ImageClassifier
+from zoo.models.cnn import ConvolutionalNetwork
+from zoo.models.internal_models import DenoisedInternalModels
+
+__all__ = ["ConvolutionalNetwork", "DenoisedInternalModels", "ImageClassifier"]
