@@ -1,0 +1,94 @@
+"""Attacks SavedModels and tells how robust they are.
+
+  zoo-evaluate --model=mnist/dim --suite=quick                    a minute: PGD and FGM on 200 test images
+  zoo-evaluate --model=mnist/dim --model=mnist/cnn --suite=cleverhans
+                                                                  every CleverHans attack; resumes after a kill
+  zoo-evaluate --model=all --suite=cleverhans --update_card       the whole catalogue, scores into the cards
+  zoo-evaluate --saved_model=my_model/1 --dataset=fashion_mnist --suite=quick
+                                                                  anyone's model from images in [0, 1] to logits
+  zoo-evaluate --model=mnist/dim --suite=cleverhans --report_only --output=report
+                                                                  tables (Markdown, CSV, JSON) and figures from the store
+
+`python -m evaluation` does the same. Results go to --store, an SQLite file; what is there is not computed again. Every
+adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals; suites: --list.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from rich.console import Console
+
+_MODELS = flags.DEFINE_multi_string("model", [], "Id in the catalogue, such as mnist/dim, or `all`. Repeatable.")
+_SAVED_MODELS = flags.DEFINE_multi_string("saved_model", [], "Path of a SavedModel directory. Repeatable.")
+_DATASET = flags.DEFINE_string("dataset", None, "Data set for --saved_model; a catalogued model has its own.")
+_SUITE = flags.DEFINE_string("suite", "quick", "The attacks; --list shows the suites.")
+_SAMPLES = flags.DEFINE_integer("samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks.", lower_bound=0, upper_bound=2**31 - 1)
+_STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results; it is created where missing.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for tables (Markdown, CSV, JSON) and figures (PNG, SVG).")
+_UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")
+_REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Attack nothing; report what the store has.")
+_LIST = flags.DEFINE_bool("list", False, "List the suites with their attacks and stop.")
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluates what the flags name and prints a table."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"Expected flags only, as in --model=mnist/dim. Received: {' '.join(arguments[1:])}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if _LIST.value:
+        _list_suites()
+        return
+    if not _MODELS.value and not _SAVED_MODELS.value:
+        raise app.UsageError("Expected --model=ID or --saved_model=PATH. Received: neither. `zoo list` shows the ids.")
+    # The data library reports every file that it opens.
+    logging.set_verbosity(logging.WARNING)
+    from evaluation.store import StoreError
+    from zoo.catalog import IntegrityError
+
+    try:
+        _evaluate()
+    except (ValueError, IntegrityError, StoreError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(f"Interrupted. What is done is in {_STORE.value}: the same command goes on from there.")
+
+
+def _evaluate() -> None:
+    from evaluation import subjects, suites
+    from evaluation.report import write_report
+    from evaluation.report.tables import terminal_table
+    from evaluation.store import Store
+
+    suite = suites.find(_SUITE.value)
+    chosen = subjects.catalogued(_MODELS.value) + subjects.from_paths(_SAVED_MODELS.value, _DATASET.value)
+    samples = _SAMPLES.value or suite.samples
+    with Store(_STORE.value) as store:
+        summaries = []
+        for subject in chosen:
+            summary = subjects.evaluate(
+                subject, suite, store, samples=samples, seed=_SEED.value, report_only=_REPORT_ONLY.value
+            )
+            summaries.append(summary)
+            if _UPDATE_CARD.value:
+                subjects.update_card(subject, summary)
+        Console().print(terminal_table(summaries))
+        if _OUTPUT.value:
+            for path in write_report(summaries, store, Path(_OUTPUT.value)):
+                print(path)
+
+
+def _list_suites() -> None:
+    from evaluation.suites import SUITES
+
+    for suite in SUITES.values():
+        print(f"{suite.name}: {suite.description}")
+        for member in suite.members:
+            limit = f" (first {member.samples} images)" if member.samples else ""
+            print(f"  {member.label:10} {member.attack}{limit}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,164 @@
+"""The attack protocol: one method for a minimising attack, one for a fixed-epsilon attack that a search completes."""
+
+import dataclasses
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from evaluation.norms import distances, largest_distance
+from evaluation.target import Target
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Correctly classified images to attack.
+
+    Attributes:
+        images: float32, (n, height, width, channels), in [0, 1].
+        labels: int64, (n,). True labels: attacks never use the model's own prediction.
+        ids: int64, (n,). Sample ids, from which each sample's random numbers are drawn.
+        seed: int.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, chosen: np.ndarray) -> "Batch":
+        """Returns the samples at these positions or under this mask."""
+        return Batch(self.images[chosen], self.labels[chosen], self.ids[chosen], self.seed)
+
+
+class Attack(Protocol):
+    """What a suite lists: an immutable description with a norm, and `run`.
+
+    An attack is a frozen dataclass; its fields are its settings, and together with `name` and `version` they are its
+    identity in the store. Raise `version` whenever a change of code changes results.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    chunk_size: ClassVar[int]
+    uses_gradients: ClassVar[bool]
+    norm: str
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """Returns an image for each sample, as near as possible in `norm`; where the attack failed, any image.
+
+        Args:
+            target: the model.
+            endpoint: which of the target's endpoints to differentiate.
+            batch: correctly classified samples.
+
+        Returns:
+            float32, the shape of `batch.images`, in [0, 1]. The caller classifies them anew on the serving path.
+        """
+
+
+def settings(attack: Attack) -> dict[str, Any]:
+    """Returns what identifies the attack in the store, as plain JSON values."""
+    return {"attack": attack.name, "version": attack.version, **dataclasses.asdict(attack)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EpsilonSearch:
+    """Base of the fixed-epsilon attacks: a search for each sample's smallest epsilon.
+
+    The first round uses the table's epsilon, so that the accuracy there is that of the plain attack at least. Where it
+    succeeds the search bisects below, elsewhere it doubles epsilon and bisects above. Every adversarial is pulled towards
+    its image along the straight line as far as it stays adversarial, which costs forward passes only.
+
+    Attributes:
+        norm: "linf", "l2" or "l1".
+        epsilon: the table's threshold in this norm.
+        rounds: most epsilons tried for one sample; 1 tries `epsilon` alone.
+        tolerance: relative width of the bracket at which a sample's search ends.
+    """
+
+    version: ClassVar[int] = 1
+    chunk_size: ClassVar[int] = 500
+    uses_gradients: ClassVar[bool] = True
+
+    norm: str
+    epsilon: float
+    rounds: int = 8
+    tolerance: float = 0.05
+
+    def perturb(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
+        """Returns images within `epsilon` (float32, (n,)) of the samples; `draw` numbers the random numbers."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `perturb`.")
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        upper = largest_distance(target.image_shape, self.norm)
+        best, low = batch.images.copy(), np.zeros(len(batch))
+        high, epsilon = np.full(len(batch), np.inf), np.full(len(batch), min(self.epsilon, upper))
+        active = np.arange(len(batch))
+        for draw in range(self.rounds):
+            found, images = self._attempt(target, endpoint, batch.take(active), epsilon[active], draw)
+            reached = distances(batch.images[active], images, self.norm)
+            improved = found & (reached < high[active])
+            best[active[improved]] = images[improved]
+            high[active[improved]] = reached[improved]
+            low[active[~found]] = epsilon[active[~found]]
+            # Where nothing was found yet the bracket is open: double, up to the norm's largest distance.
+            epsilon = np.where(np.isfinite(high), (low + high) / 2, np.minimum(2 * epsilon, upper))
+            open_bracket = np.where(np.isfinite(high), high - low > self.tolerance * high, low < upper)
+            active = np.flatnonzero(open_bracket)
+            if len(active) == 0:
+                break
+        return best
+
+    def _attempt(
+        self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        images = self.perturb(target, endpoint, batch, epsilon.astype(np.float32), draw)
+        found = target.predict(images) != batch.labels
+        images[found] = shrink(target, batch.take(found), images[found])
+        return found, images
+
+
+def shrink(target: Target, batch: Batch, adversarials: np.ndarray, steps: int = 10) -> np.ndarray:
+    """Pulls adversarials towards their images along the line while the serving path stays wrong.
+
+    Args:
+        target: the model.
+        batch: the samples.
+        adversarials: misclassified images, the shape of `batch.images`.
+        steps: bisections of the line.
+
+    Returns:
+        Misclassified images, no farther away in any norm but L0.
+    """
+    low, high, best = np.zeros(len(batch)), np.ones(len(batch)), adversarials.copy()
+    for _ in range(steps if len(batch) else 0):
+        middle = (low + high) / 2
+        share = middle[:, None, None, None].astype(np.float32)
+        images = np.clip(batch.images + share * (adversarials - batch.images), 0.0, 1.0)
+        wrong = target.predict(images) != batch.labels
+        best[wrong] = images[wrong]
+        high, low = np.where(wrong, middle, high), np.where(wrong, low, middle)
+    return best
+
+
+def random_directions(batch: Batch, norm: str, stream: int) -> np.ndarray:
+    """Returns points drawn uniformly from the unit ball of the norm, one a sample, float32.
+
+    Each sample has a generator of its own, keyed by seed, stream and sample id: a result does not depend on which other
+    samples share the batch.
+    """
+    directions = np.empty_like(batch.images)
+    for row, sample in zip(directions, batch.ids, strict=True):
+        generator = np.random.Generator(np.random.Philox(key=(batch.seed << 32) + stream, counter=int(sample) << 64))
+        if norm == "linf":
+            row[...] = generator.uniform(-1.0, 1.0, row.shape)
+        elif norm == "l2":
+            normal = generator.standard_normal(row.shape)
+            row[...] = normal / np.linalg.norm(normal) * generator.random() ** (1 / row.size)
+        else:
+            raise ValueError(f"Random starts exist in linf and l2. Received: norm={norm!r}")
+    return directions

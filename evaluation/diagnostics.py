@@ -1,0 +1,112 @@
+"""Signs of gradient masking: reasons to distrust a high robust accuracy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation import metrics
+from evaluation.attacks.base import Batch
+
+if TYPE_CHECKING:
+    from evaluation.store import Store
+    from evaluation.summary import Score
+    from evaluation.target import Target
+
+PROBES = 200
+# By how much one attack must beat another on a sample to be more than rounding and luck.
+_MARGIN = 0.95
+_SHARE = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One sign of masking.
+
+    Attributes:
+        name: what is checked.
+        finding: what was found, for people.
+        value: the measured share, in [0, 1].
+        warning: whether it is reason for distrust.
+    """
+
+    name: str
+    finding: str
+    value: float
+    warning: bool
+
+    def as_json(self) -> dict:
+        """Returns the check as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def zero_gradient_share(target: Target, endpoint: str, batch: Batch) -> float:
+    """Returns the share of images on which the cross-entropy's gradient in the image is zero everywhere."""
+    logits_of = target.endpoint(endpoint)
+    images = tf.constant(batch.images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits_of(images))
+    gradient = tape.gradient(loss, images)
+    return float(np.mean(np.all(gradient.numpy() == 0.0, axis=(1, 2, 3))))
+
+
+def measure(target: Target, batch: Batch, store: Store, dataset: str) -> None:
+    """Measures what needs the model itself, and keeps it in the store."""
+    for endpoint in target.endpoints:
+        name = f"zero gradient ({endpoint})"
+        if store.check(target.digest, dataset, name) is None:
+            share = zero_gradient_share(target, endpoint, batch)
+            store.set_check(target.digest, dataset, name, {"value": share, "samples": len(batch)})
+
+
+def from_store(store: Store, digest: str, dataset: str) -> list[Check]:
+    """Returns the checks that `measure` kept."""
+    checks = []
+    for endpoint in ("logits", "attack_logits"):
+        kept = store.check(digest, dataset, f"zero gradient ({endpoint})")
+        if kept is not None:
+            finding = f"{_percent(kept['value'])} of {kept['samples']} images"
+            checks.append(Check(f"All-zero gradient of `{endpoint}`", finding, kept["value"], kept["value"] > _SHARE))
+    return checks
+
+
+def from_scores(scores: list[Score]) -> list[Check]:
+    """Returns the checks that compare attacks with one another, norm by norm."""
+    checks = []
+    for norm in ("linf", "l2"):
+        members = [score for score in scores if score.norm == norm and np.isfinite(score.epsilon)]
+        single = [score for score in members if score.settings.get("steps") == 1]
+        white = [score for score in members if score.settings.get("steps", 0) > 1 and "spsa" not in score.settings["attack"]]
+        black = [score for score in members if "spsa" in score.settings["attack"]]
+        checks += _compare(f"Single step beats every iterative attack ({norm})", single, white)
+        checks += _compare(f"Gradient-free beats every gradient attack ({norm})", black, single + white)
+        checks += _unbounded(norm, white)
+    return checks
+
+
+def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> list[Check]:
+    if not challengers or not defenders:
+        return []
+    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in challengers + defenders)))
+    least = [metrics.union([s.distances[np.isin(s.ids, ids)] for s in scores]) for scores in (challengers, defenders)]
+    share = float(np.mean(least[0] < _MARGIN * least[1]))
+    return [Check(name, f"on {_percent(share)} of {len(ids)} images", share, share > _SHARE)]
+
+
+def _unbounded(norm: str, scores: list[Score]) -> list[Check]:
+    iterative = [score for score in scores if score.settings.get("random_start")]
+    if not iterative:
+        return []
+    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in iterative)))
+    least = metrics.union([score.distances[np.isin(score.ids, ids)] for score in iterative])
+    share = float(np.mean(np.isinf(least)))
+    finding = f"{_percent(share)} of {len(ids)} images survive"
+    return [Check(f"Unbounded gradient attack fails ({norm})", finding, share, share > 0.0)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,55 @@
+"""Per-sample distances -> accuracies, medians, unions and intervals. Pure functions of arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# Relative: a float32 perturbation of exactly epsilon may measure a rounding error more.
+TOLERANCE = 1e-5
+_Z95 = 1.959963984540054
+
+
+def survivors(distances: np.ndarray, epsilon: float) -> np.ndarray:
+    """Returns which samples stay correctly classified at `epsilon`: those with d > epsilon (1 + TOLERANCE), bool, (n,).
+
+    Args:
+        distances: float, (n,). 0 where the clean image is misclassified, infinity where the attack failed.
+        epsilon: radius, inclusive.
+    """
+    return distances > epsilon * (1 + TOLERANCE)
+
+
+def accuracy_at(distances: np.ndarray, epsilon: float) -> float:
+    """Returns the share of samples with d > epsilon, in [0, 1]; at epsilon 0 that is the clean accuracy."""
+    return float(np.mean(survivors(distances, epsilon)))
+
+
+def union(distances: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the per-sample minimum over attacks, (n,)."""
+    return np.min(np.stack(list(distances)), axis=0)
+
+
+def median_distance(distances: np.ndarray) -> float:
+    """Returns the median over all samples; infinite where the attack failed on half of them or more."""
+    ordered = np.sort(distances)
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    # `np.median` would subtract infinities.
+    return float(low if low == high else (low + high) / 2)
+
+
+def wilson_interval(successes: int, samples: int) -> tuple[float, float]:
+    """Returns the 95 % Wilson score interval of a share (Wilson 1927), within [0, 1].
+
+    Raises:
+        ValueError: `successes` is not within 0 and `samples`, or there are no samples.
+    """
+    if samples <= 0 or not 0 <= successes <= samples:
+        raise ValueError(f"Expected 0 <= successes <= samples, samples > 0. Received: {successes} of {samples}.")
+    share = successes / samples
+    scale = 1 + _Z95**2 / samples
+    centre = (share + _Z95**2 / (2 * samples)) / scale
+    half = _Z95 * np.sqrt(share * (1 - share) / samples + _Z95**2 / (4 * samples**2)) / scale
+    # At 0 and at all successes the bound is the share itself, up to rounding.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == samples else min(1.0, centre + half)
+    return float(low), float(high)

@@ -1,0 +1,198 @@
+"""SQLite: (model digest, data set, attack with settings, endpoint, seed, sample) -> distance.
+
+Every chunk of samples is one transaction, so that a run killed at any moment leaves whole chunks and resumes after them.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS models (
+    digest TEXT PRIMARY KEY, name TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS clean (
+    digest TEXT NOT NULL, dataset TEXT NOT NULL, sample INTEGER NOT NULL, label INTEGER NOT NULL, prediction INTEGER NOT NULL,
+    PRIMARY KEY (digest, dataset, sample)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, dataset TEXT NOT NULL, norm TEXT NOT NULL,
+    description TEXT NOT NULL, versions TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS results (
+    run INTEGER NOT NULL, sample INTEGER NOT NULL, distance REAL NOT NULL, prediction INTEGER NOT NULL,
+    PRIMARY KEY (run, sample)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chunks (
+    run INTEGER NOT NULL, first INTEGER NOT NULL, samples INTEGER NOT NULL, seconds REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS images (
+    run INTEGER NOT NULL, sample INTEGER NOT NULL, image BLOB NOT NULL, PRIMARY KEY (run, sample)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS checks (
+    digest TEXT NOT NULL, dataset TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (digest, dataset, name)
+) WITHOUT ROWID;
+"""
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class RunKey:
+    """What identifies one attack on one model: any difference is new work.
+
+    Attributes:
+        digest: the model's.
+        dataset: name of the data set whose test split is attacked.
+        endpoint: which endpoint is differentiated.
+        seed: int.
+        settings: the attack's, as plain JSON values.
+    """
+
+    digest: str
+    dataset: str
+    endpoint: str
+    seed: int
+    settings: dict[str, Any]
+
+    @property
+    def norm(self) -> str:
+        """The attack's norm."""
+        return self.settings["norm"]
+
+    def as_json(self) -> str:
+        """Returns a canonical text of the key."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+class StoreError(RuntimeError):
+    """The file is no store of results of this version."""
+
+
+class Store:
+    """The results of evaluations in one SQLite file.
+
+    Args:
+        path: the file; it and its folder are created where missing. ":memory:" for none.
+
+    Raises:
+        StoreError: the file is something else.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = str(path)
+        if self.path != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self.path, timeout=60.0)
+        try:
+            (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            if tables and found != _FORMAT:
+                raise StoreError(f"Expected a store of format {_FORMAT} in {path}. Received: format {found}. Name another file.")
+            self._connection.executescript(_SCHEMA)
+            self._connection.execute(f"PRAGMA user_version = {_FORMAT}")
+            self._connection.commit()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"Expected an SQLite file of results in {path}. Received: {error}. Name another file.") from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._connection.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add_model(self, digest: str, name: str) -> None:
+        """Names a model for people; the digest is what counts."""
+        with self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", (digest, name))
+
+    def models(self) -> dict[str, str]:
+        """Returns the names of all models by digest."""
+        return dict(self._connection.execute("SELECT digest, name FROM models ORDER BY name"))
+
+    def set_clean(self, digest: str, dataset: str, ids: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> None:
+        """Keeps the predictions for unchanged images."""
+        rows = [(digest, dataset, *map(int, row)) for row in zip(ids, labels, predictions, strict=True)]
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO clean VALUES (?, ?, ?, ?, ?)", rows)
+
+    def clean(self, digest: str, dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns sample ids, labels and predictions, int64, (n,) each, by id."""
+        query = "SELECT sample, label, prediction FROM clean WHERE digest = ? AND dataset = ? ORDER BY sample"
+        rows = np.array(self._connection.execute(query, (digest, dataset)).fetchall(), np.int64).reshape(-1, 3)
+        return rows[:, 0], rows[:, 1], rows[:, 2]
+
+    def run_id(self, key: RunKey, versions: dict[str, str]) -> int:
+        """Returns the number of a run, which is added where it is new."""
+        text = key.as_json()
+        row = (hashlib.sha256(text.encode()).hexdigest(), key.digest, key.dataset, key.norm, text, json.dumps(versions))
+        with self._connection:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO runs (key, digest, dataset, norm, description, versions) VALUES (?, ?, ?, ?, ?, ?)", row
+            )
+        return self.find_run(key)
+
+    def find_run(self, key: RunKey) -> int | None:
+        """Returns the number of a run; None where there is none."""
+        digest = hashlib.sha256(key.as_json().encode()).hexdigest()
+        row = self._connection.execute("SELECT id FROM runs WHERE key = ?", (digest,)).fetchone()
+        return row[0] if row else None
+
+    def add_results(
+        self,
+        run: int,
+        ids: np.ndarray,
+        distances: np.ndarray,
+        predictions: np.ndarray,
+        seconds: float,
+        images: Iterable[tuple[int, np.ndarray]] = (),
+    ) -> None:
+        """Adds one chunk in one transaction: all of it is there after a kill, or nothing."""
+        rows = [(run, int(i), float(d), int(p)) for i, d, p in zip(ids, distances, predictions, strict=True)]
+        blobs = [(run, int(i), zlib.compress(image.astype("<f4").tobytes(), 9)) for i, image in images]
+        with self._connection:
+            self._connection.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", blobs)
+            self._connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (run, int(ids[0]), len(rows), seconds))
+
+    def distances(self, run: int) -> dict[int, float]:
+        """Returns the distance of each sample of a run, by sample id."""
+        return dict(self._connection.execute("SELECT sample, distance FROM results WHERE run = ? ORDER BY sample", (run,)))
+
+    def images(self, run: int, image_shape: tuple[int, int, int]) -> dict[int, np.ndarray]:
+        """Returns the kept adversarial images of a run, float32, by sample id."""
+        rows = self._connection.execute("SELECT sample, image FROM images WHERE run = ?", (run,))
+        return {i: np.frombuffer(zlib.decompress(blob), "<f4").reshape(image_shape) for i, blob in rows}
+
+    def prediction(self, run: int, sample: int) -> int:
+        """Returns how the adversarial of a sample is classified."""
+        row = self._connection.execute("SELECT prediction FROM results WHERE run = ? AND sample = ?", (run, sample)).fetchone()
+        return row[0]
+
+    def seconds(self, run: int) -> float:
+        """Returns the time that a run took, in all sessions together."""
+        return self._connection.execute("SELECT COALESCE(SUM(seconds), 0) FROM chunks WHERE run = ?", (run,)).fetchone()[0]
+
+    def set_check(self, digest: str, dataset: str, name: str, value: Any) -> None:
+        """Keeps a measurement of a model that is no distance."""
+        with self._connection:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?)", (digest, dataset, name, json.dumps(value))
+            )
+
+    def check(self, digest: str, dataset: str, name: str) -> Any:
+        """Returns a kept measurement; None where there is none."""
+        query = "SELECT value FROM checks WHERE digest = ? AND dataset = ? AND name = ?"
+        row = self._connection.execute(query, (digest, dataset, name)).fetchone()
+        return json.loads(row[0]) if row else None

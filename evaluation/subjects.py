@@ -1,0 +1,106 @@
+"""What is evaluated: models of the catalogue by id, anyone's SavedModels by path."""
+
+import dataclasses
+from pathlib import Path
+
+from evaluation import diagnostics
+from evaluation.attacks import Batch
+from evaluation.runner import run_suite
+from evaluation.store import Store
+from evaluation.suites import Suite
+from evaluation.summary import Summary, summarize
+from evaluation.target import Target, saved_model_digest
+from zoo import catalog, datasets
+
+_PROBE = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """One SavedModel to evaluate.
+
+    Attributes:
+        name: for people.
+        path: the SavedModel directory.
+        dataset: name of the data set.
+        model_id: id in the catalogue; None for a SavedModel from elsewhere.
+    """
+
+    name: str
+    path: Path
+    dataset: str
+    model_id: str | None = None
+
+
+def catalogued(model_ids: list[str]) -> list[Subject]:
+    """Returns the catalogued models of these ids ("all" for every one), their files verified.
+
+    Raises:
+        ValueError: an id is unknown.
+        IntegrityError: a file differs from its card.
+    """
+    ids = [card.id for card in catalog.list_models()] if "all" in model_ids else model_ids
+    return [Subject(i, catalog.verified_saved_model(i), catalog.model_card(i).dataset, i) for i in ids]
+
+
+def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:
+    """Returns SavedModels by path.
+
+    Raises:
+        ValueError: there is no or an unknown data set.
+    """
+    if paths and dataset is None:
+        raise ValueError(f"Expected --dataset beside --saved_model, one of {', '.join(datasets.DATASETS)}. Received: none.")
+    if paths:
+        datasets.info(dataset)
+    return [Subject(path.rstrip("/"), Path(path), dataset) for path in paths]
+
+
+def evaluate(
+    subject: Subject, suite: Suite, store: Store, *, samples: int, seed: int, report_only: bool = False
+) -> Summary:
+    """Runs what the store lacks and returns the numbers.
+
+    Args:
+        subject: the model.
+        suite: the attacks.
+        store: the results.
+        samples: how many of the first test images are attacked.
+        seed: seed of the attacks.
+        report_only: attack nothing.
+
+    Raises:
+        TargetError: the SavedModel cannot be attacked as it is.
+        ValueError: `report_only`, and the store knows nothing of the model.
+    """
+    info = datasets.info(subject.dataset)
+    digest = saved_model_digest(subject.path) if report_only else _attack(subject, info, suite, store, samples, seed)
+    kept = store.check(digest, info.name, "endpoints")
+    if kept is None:
+        raise ValueError(f"Expected results of {subject.name} in {store.path}. Received: none. Run without --report_only first.")
+    return summarize(store, digest, info, suite, seed=seed, target_endpoints=tuple(kept), samples=samples)
+
+
+def _attack(
+    subject: Subject, info: datasets.DatasetInfo, suite: Suite, store: Store, samples: int, seed: int
+) -> str:
+    split = datasets.load(subject.dataset, "test")
+    target = Target(subject.path, info, split.first(_PROBE).images)
+    store.set_check(target.digest, info.name, "endpoints", list(target.endpoints))
+    run_suite(target, info, split, suite, store, samples=samples, seed=seed, name=subject.name)
+    if suite.members:
+        first = split.first(diagnostics.PROBES)
+        diagnostics.measure(target, Batch(first.images, first.labels, first.ids, seed), store, info.name)
+    return target.digest
+
+
+def update_card(subject: Subject, summary: Summary) -> None:
+    """Writes the scores into the card of a catalogued model, and its README anew; other suites' scores stay."""
+    if subject.model_id is None:
+        return
+    card = catalog.model_card(subject.model_id)
+    changes: dict = {"clean": summary.clean_json()}
+    if summary.attacks:
+        changes["robust"] = {**card.robust, summary.suite: summary.robust_json()}
+        changes["diagnostics"] = {**card.diagnostics, summary.suite: [check.as_json() for check in summary.checks]}
+    catalog.update_card(subject.model_id, **changes)

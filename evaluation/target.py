@@ -1,0 +1,157 @@
+"""A SavedModel as a target: its serving path decides, its endpoints are differentiated."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.catalog import file_digest
+from zoo.datasets import DatasetInfo
+
+SIGNATURE = "serving_default"
+DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
+_PREDICTION_BATCH = 1000
+
+
+class TargetError(ValueError):
+    """A SavedModel that cannot be attacked as it is; the message says what to change."""
+
+
+class Target:
+    """A classifier that is known only as a SavedModel directory.
+
+    Attributes:
+        path: the directory.
+        digest: SHA-256 over its files, the identity of the model in the store.
+        image_shape: (height, width, channels).
+        num_classes: width of the logits.
+        endpoints: names of the functions to attack: "logits", and "attack_logits" where the model has one.
+
+    Args:
+        path: a SavedModel directory whose signature `serving_default` maps float images in [0, 1] to logits.
+        dataset: the data set whose images it is to classify.
+        probe: a few of these images, float32, (n, height, width, channels), on which the outputs are checked.
+
+    Raises:
+        TargetError: no SavedModel, no usable signature, a wrong shape, outputs that are NaN, infinite, probabilities, or
+            fewer than the data set's classes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], dataset: DatasetInfo, probe: np.ndarray) -> None:
+        self.path = Path(path)
+        if not (self.path / "saved_model.pb").is_file():
+            raise TargetError(
+                f"Expected a SavedModel directory, one that holds saved_model.pb. Received: {self.path}{_version_hint(self.path)}"
+            )
+        self.digest = saved_model_digest(self.path)
+        self._loaded = tf.saved_model.load(str(self.path))
+        self._signature = self._find_signature()
+        self._input = self._find_input(dataset)
+        self._output = self._find_output()
+        self.image_shape = dataset.image_shape
+        self.endpoints = tuple(
+            name for name in DIFFERENTIABLE_ENDPOINTS if name == "logits" or callable(getattr(self._loaded, name, None))
+        )
+        self._compiled: dict[Any, Callable] = {}
+        self.num_classes = self._check_outputs(dataset, probe)
+
+    def endpoint(self, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Returns a differentiable function from images to logits: the Python endpoint, else the signature itself."""
+        function = getattr(self._loaded, name, None)
+        if callable(function):
+            return function
+        if name == "logits":
+            return lambda images: self._signature(**{self._input: images})[self._output]
+        raise TargetError(f"{self.path} has no endpoint {name!r}. It has: {', '.join(self.endpoints)}.")
+
+    def serving_logits(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits of the serving path, float32, (n, num_classes)."""
+        parts = [images[i : i + _PREDICTION_BATCH] for i in range(0, len(images), _PREDICTION_BATCH)]
+        outputs = [self._signature(**{self._input: tf.constant(part)})[self._output].numpy() for part in parts]
+        return np.concatenate(outputs) if outputs else np.zeros((0, self.num_classes), np.float32)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Returns the labels of the serving path, int64, (n,)."""
+        return np.argmax(self.serving_logits(images), axis=-1)
+
+    def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
+        """Returns the function that `build` makes, built once for each key, so that chunks share one trace."""
+        if key not in self._compiled:
+            self._compiled[key] = build()
+        return self._compiled[key]
+
+    def _find_signature(self) -> Any:
+        signatures = dict(self._loaded.signatures)
+        if SIGNATURE not in signatures:
+            raise TargetError(
+                f"Expected the signature {SIGNATURE!r} in {self.path}. Received: {', '.join(signatures) or 'no signature'}. "
+                "Export with tf.saved_model.save(..., signatures={'serving_default': ...}) or zoo.export_model."
+            )
+        return signatures[SIGNATURE]
+
+    def _find_input(self, dataset: DatasetInfo) -> str:
+        inputs = self._signature.structured_input_signature[1]
+        if len(inputs) != 1:
+            raise TargetError(f"Expected one input, the image, in {self.path}. Received: {', '.join(inputs) or 'none'}.")
+        ((name, specification),) = inputs.items()
+        wanted = tf.TensorShape((None, *dataset.image_shape))
+        if specification.dtype != tf.float32 or not specification.shape.is_compatible_with(wanted):
+            raise TargetError(
+                f"Expected an input of float32 images of {dataset.name}, {wanted}, in {self.path}. "
+                f"Received: {specification.dtype.name}, {specification.shape}."
+            )
+        if specification.shape.rank and specification.shape[0] is not None:
+            raise TargetError(
+                f"Expected an input with a free batch size in {self.path}. Received: {specification.shape}. "
+                "Export with a batch dimension of None."
+            )
+        return name
+
+    def _find_output(self) -> str:
+        outputs = self._signature.structured_outputs
+        if "logits" in outputs:
+            return "logits"
+        if len(outputs) == 1:
+            return next(iter(outputs))
+        raise TargetError(
+            f"Expected an output named 'logits', or a single output, in {self.path}. Received: {', '.join(outputs)}."
+        )
+
+    def _check_outputs(self, dataset: DatasetInfo, probe: np.ndarray) -> int:
+        logits = self.serving_logits(probe)
+        where = f"of {self.path} on {len(probe)} images of {dataset.name}"
+        if logits.ndim != 2:
+            raise TargetError(f"Expected logits of shape (batch, classes) {where}. Received: shape {logits.shape}.")
+        if not np.all(np.isfinite(logits)):
+            raise TargetError(f"Expected finite logits {where}. Received: NaN or infinity for {_bad_rows(logits)} images.")
+        if logits.shape[1] < dataset.num_classes:
+            raise TargetError(f"Expected at least {dataset.num_classes} classes {where}. Received: {logits.shape[1]}.")
+        if np.all((logits >= 0) & (logits <= 1)) and np.allclose(logits.sum(axis=1), 1.0, atol=1e-3):
+            raise TargetError(
+                f"Expected logits {where}. Received: what looks like probabilities (in [0, 1], summing to 1). "
+                "A softmax hides gradients from attacks: export the values before it, as output 'logits'."
+            )
+        return logits.shape[1]
+
+
+def saved_model_digest(path: str | os.PathLike[str]) -> str:
+    """Returns one SHA-256 over names and contents of all files that define the model."""
+    path = Path(path)
+    digest = hashlib.sha256()
+    for file in sorted([path / "saved_model.pb", *(path / "variables").glob("*"), *(path / "assets").glob("**/*")]):
+        if file.is_file():
+            digest.update(f"{file.relative_to(path).as_posix()} {file_digest(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _version_hint(path: Path) -> str:
+    versions = sorted(child.name for child in path.glob("*/") if (child / "saved_model.pb").is_file()) if path.is_dir() else []
+    return f". Did you mean {path / versions[-1]}?" if versions else ""
+
+
+def _bad_rows(logits: np.ndarray) -> int:
+    return int(np.sum(~np.all(np.isfinite(logits), axis=1)))
