@@ -77,12 +77,17 @@ def change_config(config: ConfigDict, changes: list[str]) -> ConfigDict:
     for change in changes:
         name, separator, text = change.partition("=")
         if not separator or name not in config:
-            raise ValueError(f"Expected --set=name=value with a name among {', '.join(sorted(config))}. Received: {change!r}")
+            raise ValueError(
+                f"Expected --set=name=value with a name among {', '.join(sorted(config))}. Received: {change!r}"
+            )
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
         try:
+            # ConfigDict would take None for anything and a bool for a number.
+            if value is None or isinstance(value, bool) != isinstance(config[name], bool):
+                raise TypeError(type(value).__name__)
             config[name] = tuple(value) if isinstance(value, list) else value
         except TypeError as error:
             raise ValueError(f"Expected a {type(config[name]).__name__} for {name}. Received: {text!r}") from error

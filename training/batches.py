@@ -16,6 +16,7 @@ class EpochBatches(keras.utils.PyDataset):
         batch_size: int.
         seed: int. Seed of the permutations.
         target: function from (images, labels) of a batch to what `fit` takes as targets. Defaults to the labels.
+        max_shift: int. Shift each image by up to so many pixels in both directions, filling with black. Defaults to 0.
         steps: int or None. Batches in an epoch; by default all full batches.
     """
 
@@ -26,17 +27,21 @@ class EpochBatches(keras.utils.PyDataset):
         batch_size: int,
         seed: int,
         target: Callable[[np.ndarray, np.ndarray], Any] | None = None,
+        max_shift: int = 0,
         steps: int | None = None,
     ) -> None:
         super().__init__()
         self.images, self.labels, self.batch_size, self.seed = images, labels, batch_size, seed
         self.target = target or (lambda images, labels: labels)
+        self.max_shift = max_shift
         self.steps = min(steps or len(labels), len(labels) // batch_size)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draws the permutation of `epoch`."""
-        self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.labels))
+        """Draws the permutation and the shifts of `epoch`."""
+        generator = np.random.default_rng((self.seed, epoch))
+        self._order = generator.permutation(len(self.labels))
+        self._offsets = generator.integers(0, 2 * self.max_shift, (len(self.labels), 2), endpoint=True)
 
     def __len__(self) -> int:
         return self.steps
@@ -44,4 +49,15 @@ class EpochBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, Any]:
         chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         images, labels = self.images[chosen], self.labels[chosen]
+        if self.max_shift:
+            images = _crop(images, self._offsets[chosen], self.max_shift)
         return images, self.target(images, labels)
+
+
+def _crop(images: np.ndarray, offsets: np.ndarray, margin: int) -> np.ndarray:
+    """Pads the images with black and takes a window of the old size at each image's offset."""
+    count, height, width, _ = images.shape
+    padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    rows = offsets[:, 0, None] + np.arange(height)
+    columns = offsets[:, 1, None] + np.arange(width)
+    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]

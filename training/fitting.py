@@ -73,6 +73,9 @@ def fit(
 
     Returns:
         The logged values of all epochs, by name.
+
+    Raises:
+        FloatingPointError: the loss became infinite or NaN.
     """
     directory.mkdir(parents=True, exist_ok=True)
     first = _resume(model, directory)
@@ -103,6 +106,11 @@ def fit(
             verbose="auto" if os.isatty(1) else 2,
         )
     history = _read_history(history_path, epochs)
+    if len(history[monitor]) < epochs or not np.isfinite(history["loss"]).all():
+        raise FloatingPointError(
+            f"Expected a finite loss in {epochs} epochs. Received: loss={history['loss']}. "
+            f"Lower the learning rate; the log is {history_path}."
+        )
     model.load_weights(best_path)
     chosen = int(_best(history[monitor], mode))
     logging.info("Epoch %d of %d is best: %s = %.4f", chosen + 1, epochs, monitor, history[monitor][chosen])

@@ -34,7 +34,10 @@ def main(arguments: list[str]) -> None:
 
 
 def _list(_: list[str]) -> None:
-    table = Table("id", "clean", *(f"{name} worst case" for name in NORM_NAMES.values()), "parameters", "paper")
+    table = Table()
+    for header in ("id", "clean", *(f"{name} worst case" for name in NORM_NAMES.values()), "parameters", "paper"):
+        # A narrow terminal would cut these two short, and an id that is cut is of no use.
+        table.add_column(header, no_wrap=header in ("id", "parameters"))
     for card in catalog.list_models(dataset=_DATASET.value):
         robust = (percent(card.robust_accuracy(norm)) for norm in NORM_NAMES)
         paper = f"{card.paper['authors'].split(',')[0]} {card.paper['year']}"

@@ -31,10 +31,9 @@ def model_directory(model_id: str) -> Path:
     Raises:
         ValueError: there is no such model; the message lists close matches.
     """
-    directory = root() / model_id
-    if model_id.count("/") == 1 and ".." not in model_id and (directory / "card.json").is_file():
-        return directory
     known = _ids()
+    if model_id in known:
+        return root() / model_id
     # Names alone are compared too, so that "dim" finds "mnist/dim".
     names = {name: name for name in known} | {name.split("/")[1]: name for name in known}
     close = list(dict.fromkeys(names[match] for match in difflib.get_close_matches(model_id, names, n=6, cutoff=0.5)))

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -44,8 +43,8 @@ def export_model(
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            "A SavedModel can only be exported with the TensorFlow backend. "
-            f"Received: backend={keras.backend.backend()!r}. Save the weights there, and export under KERAS_BACKEND=tensorflow."
+            f"A SavedModel needs the TensorFlow backend. Received: backend={keras.backend.backend()!r}. "
+            "Save the weights there, and export under KERAS_BACKEND=tensorflow."
         )
     if not path.name.isdigit():
         raise ValueError(f"`path` must end in an integer version, such as {path / '1'}. Received: path={str(path)!r}")
@@ -77,9 +76,7 @@ def restore_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     reader = tf.train.load_checkpoint(str(Path(path) / "variables" / "variables"))
     stored = sum(name.startswith("model_weights/") for name in reader.get_variable_to_shape_map())
     if stored != len(model.weights):
-        raise ValueError(
-            f"Expected {len(model.weights)} weights in {path} for {type(model).__name__}. Received: {stored}."
-        )
+        raise ValueError(f"Expected {len(model.weights)} weights in {path} for {type(model).__name__}. Received: {stored}.")
     values = [reader.get_tensor(f"model_weights/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(stored)]
     for weight, value in zip(model.weights, values, strict=True):
         if tuple(weight.shape) != value.shape:

@@ -78,7 +78,9 @@ class InternalModelsTraining(keras.Model):
         """Returns the reconstructions, (batch, classes, pixels)."""
         return ops.transpose(self._reconstruct(denoised, training=training), (1, 0, 2))
 
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ):
         """The weighted squared error, mean over batch, classes and pixels."""
         own = ops.one_hot(y, self.num_classes)[:, :, None]
         errors = ops.mean(ops.square(y_pred - own * x[:, None, :]), axis=-1, keepdims=True)
@@ -198,23 +200,31 @@ def _binarized_config() -> ConfigDict:
 
 
 _FROM_PAPER = [
-    "Internal models: ten autoencoders with latent 10, trained with noise to reconstruct their own class and black otherwise.",
+    (
+        "Internal models: ten autoencoders with latent 10, trained with noise to reconstruct their own class and black "
+        "otherwise."
+    ),
     "Prediction: argmax_i ||F_i(D(x))||_1 / ||D(x)||_1.",
 ]
 _OUR_CHOICE = [
-    "The paper's appendix is not available: dense layers 784-128-32-10-32-128-784, linear latent, sigmoid output, noise 0.3.",
+    (
+        "The paper's appendix is not available: dense layers 784-128-32-10-32-128-784, linear latent, sigmoid output, "
+        "noise 0.3."
+    ),
     "The own-class term is weighted by K - 1 = 9; unweighted, every F_i collapses to black.",
     "Adam 1e-3 with a cosine schedule, batch 256, 40 epochs a stage; the best epoch by the validation split.",
     "Logits are the ratios times a scale that minimises the validation cross-entropy; it changes no decision.",
 ]
-_DENOISER_CHOICE = "Denoiser: dense 784-512-256-64-256-512-784, ReLU, sigmoid output; noise sigma ~ U(0, 0.5) an image, clipped."
+_DENOISER_CHOICE = (
+    "Denoiser: dense 784-512-256-64-256-512-784, ReLU, sigmoid output; noise sigma ~ U(0, 0.5) an image, clipped."
+)
 
 DIM = Recipe(
     id="mnist/dim",
     title="Denoised Internal Models (DIM) on MNIST",
     description=(
-        "A denoising autoencoder after the thalamus, then one small autoencoder for each digit after the engram cells of the "
-        "visual cortex; the digit whose autoencoder answers loudest wins."
+        "A denoising autoencoder after the thalamus, then one small autoencoder for each digit after the engram cells of "
+        "the visual cortex; the digit whose autoencoder answers loudest wins."
     ),
     paper=PAPER,
     from_paper=["Denoiser D: minimise E ||x - D(x + eps)||^2.", *_FROM_PAPER],

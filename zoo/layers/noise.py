@@ -27,8 +27,7 @@ class RandomGaussianNoise(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0.0 <= min_stddev <= max_stddev:
             raise ValueError(
-                "Expected 0 <= `min_stddev` <= `max_stddev`. "
-                f"Received: min_stddev={min_stddev}, max_stddev={max_stddev}"
+                f"Expected 0 <= `min_stddev` <= `max_stddev`. Received: min_stddev={min_stddev}, max_stddev={max_stddev}"
             )
         self.min_stddev = min_stddev
         self.max_stddev = max_stddev

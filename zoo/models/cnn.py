@@ -52,7 +52,8 @@ class ConvolutionalNetwork(ImageClassifier):
             for i, (c, k, s) in enumerate(zip(channels, self.kernels, self.strides, strict=True))
         ]
         self.normalizations = [
-            keras.layers.BatchNormalization(name=f"normalization_{i}") for i in range(len(self.maps))
+            keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"normalization_{i}")
+            for i in range(len(self.maps))
         ]
 
     def call(self, images: Any, training: bool = False) -> Any:

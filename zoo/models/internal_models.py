@@ -91,7 +91,10 @@ class DenoisedInternalModels(ImageClassifier):
         return self._classify(images, training=training)[0]
 
     def features(self, images: Any) -> dict[str, Any]:
-        """Returns `logits`, `denoised` (batch, pixels), `latents` and `reconstructions` (batch, num_classes, size)."""
+        """Returns `logits`, `denoised` (batch, pixels), `latents` and `reconstructions` (batch, num_classes, size).
+
+        The `latents` of a shared encoder are (batch, size).
+        """
         logits, denoised, reconstructions = self._classify(images)
         latents = _apply(self.encoder, denoised)
         if not self.shared_encoder:
@@ -154,7 +157,6 @@ def _encoder_layers(widths: Sequence[int], models: int | None) -> list[keras.lay
 
 def _decoder_layers(widths: Sequence[int], pixels: int, models: int) -> list[keras.layers.Layer]:
     hidden = [
-        StackedDense(width, models, activation="relu", name=f"decoder_{i}")
-        for i, width in enumerate(reversed(widths[:-1]))
+        StackedDense(width, models, activation="relu", name=f"decoder_{i}") for i, width in enumerate(reversed(widths[:-1]))
     ]
     return [*hidden, StackedDense(pixels, models, activation="sigmoid", name="decoder_output")]
