@@ -24,10 +24,15 @@ _MODELS = flags.DEFINE_multi_string("model", [], "Id in the catalogue, such as m
 _SAVED_MODELS = flags.DEFINE_multi_string("saved_model", [], "Path of a SavedModel directory. Repeatable.")
 _DATASET = flags.DEFINE_string("dataset", None, "Data set for --saved_model; a catalogued model has its own.")
 _SUITE = flags.DEFINE_string("suite", "quick", "The attacks; --list shows the suites.")
-_SAMPLES = flags.DEFINE_integer("samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1)
+_SAMPLES = flags.DEFINE_integer(
+    "samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks.", lower_bound=0, upper_bound=2**31 - 1)
 _STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results; it is created where missing.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for tables (Markdown, CSV, JSON) and figures (PNG, SVG).")
+_README = flags.DEFINE_string(
+    "readme", None, "Markdown file whose results section is made anew, with figures in docs/figures."
+)
 _UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Attack nothing; report what the store has.")
 _LIST = flags.DEFINE_bool("list", False, "List the suites with their attacks and stop.")
@@ -78,6 +83,11 @@ def _evaluate() -> None:
         if _OUTPUT.value:
             for path in write_report(summaries, store, Path(_OUTPUT.value)):
                 print(path)
+        if _README.value:
+            from evaluation.report.readme import update_readme
+
+            readme = Path(_README.value)
+            update_readme(summaries, store, readme, readme.parent / "docs" / "figures")
 
 
 def _list_suites() -> None:

@@ -50,7 +50,7 @@ def zero_gradient_share(target: Target, endpoint: str, batch: Batch) -> float:
     with tf.GradientTape() as tape:
         tape.watch(images)
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits_of(images))
-    gradient = tape.gradient(loss, images)
+    gradient = tape.gradient(loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return float(np.mean(np.all(gradient.numpy() == 0.0, axis=(1, 2, 3))))
 
 

@@ -1,5 +1,7 @@
 """Norms of perturbations: the distances that every result is given in."""
 
+import math
+
 import numpy as np
 
 NORMS = ("linf", "l2", "l1", "l0")
@@ -18,7 +20,7 @@ def distances(images: np.ndarray, others: np.ndarray, norm: str) -> np.ndarray:
     difference = np.abs(others.astype(np.float64) - images.astype(np.float64))
     if norm == "l0":
         return np.sum(np.any(difference > _CHANGED, axis=-1), axis=(1, 2)).astype(np.float64)
-    difference = difference.reshape(len(difference), -1)
+    difference = difference.reshape(len(difference), math.prod(difference.shape[1:]))
     if norm == "linf":
         return difference.max(axis=1, initial=0.0)
     if norm == "l2":

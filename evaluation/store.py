@@ -20,8 +20,8 @@ CREATE TABLE IF NOT EXISTS models (
     digest TEXT PRIMARY KEY, name TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS clean (
-    digest TEXT NOT NULL, dataset TEXT NOT NULL, sample INTEGER NOT NULL, label INTEGER NOT NULL, prediction INTEGER NOT NULL,
-    PRIMARY KEY (digest, dataset, sample)
+    digest TEXT NOT NULL, dataset TEXT NOT NULL, sample INTEGER NOT NULL,
+    label INTEGER NOT NULL, prediction INTEGER NOT NULL, PRIMARY KEY (digest, dataset, sample)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, dataset TEXT NOT NULL, norm TEXT NOT NULL,
@@ -89,18 +89,32 @@ class Store:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
         if self.path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(self.path, timeout=60.0)
+            try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"Expected a path in a folder that can be written. Received: {path} ({error}).") from error
         try:
-            (found,) = self._connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-            if tables and found != _FORMAT:
-                raise StoreError(f"Expected a store of format {_FORMAT} in {path}. Received: format {found}. Name another file.")
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version = {_FORMAT}")
-            self._connection.commit()
+            self._connection = sqlite3.connect(self.path, timeout=60.0)
+            self._prepare()
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"Expected an SQLite file of results in {path}. Received: {error}. Name another file.") from error
+            raise StoreError(
+                f"Expected an SQLite file of results in {path}. Received: {error}. Name another file."
+            ) from error
+
+    def _prepare(self) -> None:
+        try:
+            # In this order: another process may create them in between.
+            (tables,) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if tables and found != _FORMAT:
+                raise StoreError(
+                    f"Expected a store of format {_FORMAT} in {self.path}. Received: format {found}. Name another file."
+                )
+            # One transaction: killed in the middle, it leaves a file that is still empty.
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Closes the file."""
@@ -139,7 +153,8 @@ class Store:
         row = (hashlib.sha256(text.encode()).hexdigest(), key.digest, key.dataset, key.norm, text, json.dumps(versions))
         with self._connection:
             self._connection.execute(
-                "INSERT OR IGNORE INTO runs (key, digest, dataset, norm, description, versions) VALUES (?, ?, ?, ?, ?, ?)", row
+                "INSERT OR IGNORE INTO runs (key, digest, dataset, norm, description, versions) VALUES (?, ?, ?, ?, ?, ?)",
+                row,
             )
         return self.find_run(key)
 
@@ -148,6 +163,10 @@ class Store:
         digest = hashlib.sha256(key.as_json().encode()).hexdigest()
         row = self._connection.execute("SELECT id FROM runs WHERE key = ?", (digest,)).fetchone()
         return row[0] if row else None
+
+    def versions(self, run: int) -> dict[str, str]:
+        """Returns the package versions under which a run was begun."""
+        return json.loads(self._connection.execute("SELECT versions FROM runs WHERE id = ?", (run,)).fetchone()[0])
 
     def add_results(
         self,
@@ -177,7 +196,9 @@ class Store:
 
     def prediction(self, run: int, sample: int) -> int:
         """Returns how the adversarial of a sample is classified."""
-        row = self._connection.execute("SELECT prediction FROM results WHERE run = ? AND sample = ?", (run, sample)).fetchone()
+        row = self._connection.execute(
+            "SELECT prediction FROM results WHERE run = ? AND sample = ?", (run, sample)
+        ).fetchone()
         return row[0]
 
     def seconds(self, run: int) -> float:

@@ -53,12 +53,10 @@ def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:
         raise ValueError(f"Expected --dataset beside --saved_model, one of {', '.join(datasets.DATASETS)}. Received: none.")
     if paths:
         datasets.info(dataset)
-    return [Subject(path.rstrip("/"), Path(path), dataset) for path in paths]
+    return [Subject("/".join(Path(path).parts[-2:]), Path(path), dataset) for path in paths]
 
 
-def evaluate(
-    subject: Subject, suite: Suite, store: Store, *, samples: int, seed: int, report_only: bool = False
-) -> Summary:
+def evaluate(subject: Subject, suite: Suite, store: Store, *, samples: int, seed: int, report_only: bool = False) -> Summary:
     """Runs what the store lacks and returns the numbers.
 
     Args:
@@ -77,13 +75,13 @@ def evaluate(
     digest = saved_model_digest(subject.path) if report_only else _attack(subject, info, suite, store, samples, seed)
     kept = store.check(digest, info.name, "endpoints")
     if kept is None:
-        raise ValueError(f"Expected results of {subject.name} in {store.path}. Received: none. Run without --report_only first.")
+        raise ValueError(
+            f"Expected results of {subject.name} in {store.path}. Received: none. Run without --report_only first."
+        )
     return summarize(store, digest, info, suite, seed=seed, target_endpoints=tuple(kept), samples=samples)
 
 
-def _attack(
-    subject: Subject, info: datasets.DatasetInfo, suite: Suite, store: Store, samples: int, seed: int
-) -> str:
+def _attack(subject: Subject, info: datasets.DatasetInfo, suite: Suite, store: Store, samples: int, seed: int) -> str:
     split = datasets.load(subject.dataset, "test")
     target = Target(subject.path, info, split.first(_PROBE).images)
     store.set_check(target.digest, info.name, "endpoints", list(target.endpoints))

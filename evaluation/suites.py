@@ -92,5 +92,7 @@ def find(name: str) -> Suite:
     """
     if name not in SUITES:
         close = difflib.get_close_matches(name, SUITES, n=3, cutoff=0.4) or list(SUITES)
-        raise ValueError(f"`suite` must be one of {', '.join(SUITES)}. Received: {name!r}. Did you mean: {', '.join(close)}?")
+        raise ValueError(
+            f"`suite` must be one of {', '.join(SUITES)}. Received: {name!r}. Did you mean: {', '.join(close)}?"
+        )
     return SUITES[name]

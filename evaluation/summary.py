@@ -9,7 +9,7 @@ import numpy as np
 from evaluation import diagnostics, metrics
 from evaluation.attacks.base import settings
 from evaluation.norms import NORMS
-from evaluation.runner import endpoints, versions
+from evaluation.runner import endpoints
 from evaluation.store import RunKey, Store
 from evaluation.suites import THRESHOLDS, Suite
 from zoo.datasets import DatasetInfo
@@ -28,6 +28,7 @@ class Score:
         seconds: time of the attack, in all runs together.
         settings: of the attack; empty for a union.
         endpoints: the endpoints attacked.
+        versions: package versions under which the attack ran; empty for a union.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Score:
     seconds: float = 0.0
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     endpoints: tuple[str, ...] = ()
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -72,6 +74,7 @@ class Score:
             "seconds": round(self.seconds, 2),
             "endpoints": list(self.endpoints),
             "settings": self.settings,
+            "versions": self.versions,
         }
 
 
@@ -129,7 +132,6 @@ class Summary:
         """Returns the robust accuracies as a card keeps them."""
         return {
             "seed": self.seed,
-            "versions": versions(),
             "attacks": [score.as_json() for score in self.attacks],
             "unions": {score.norm: score.as_json() for score in self.unions},
         }
@@ -188,6 +190,7 @@ def _score(store, digest, info, member, seed, names, samples) -> Score | None:
         seconds=sum(store.seconds(run) for run in runs),
         settings=settings(member.attack),
         endpoints=names,
+        versions=store.versions(runs[0]),
     )
 
 

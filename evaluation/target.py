@@ -15,6 +15,8 @@ from zoo.datasets import DatasetInfo
 SIGNATURE = "serving_default"
 DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
 _PREDICTION_BATCH = 1000
+# Share of the greatest logit by which a class must win: in a batch of another size float32 rounds differently.
+_CLEARLY = 1e-5
 
 
 class TargetError(ValueError):
@@ -43,12 +45,8 @@ class Target:
 
     def __init__(self, path: str | os.PathLike[str], dataset: DatasetInfo, probe: np.ndarray) -> None:
         self.path = Path(path)
-        if not (self.path / "saved_model.pb").is_file():
-            raise TargetError(
-                f"Expected a SavedModel directory, one that holds saved_model.pb. Received: {self.path}{_version_hint(self.path)}"
-            )
         self.digest = saved_model_digest(self.path)
-        self._loaded = tf.saved_model.load(str(self.path))
+        self._loaded = self._load()
         self._signature = self._find_signature()
         self._input = self._find_input(dataset)
         self._output = self._find_output()
@@ -78,11 +76,28 @@ class Target:
         """Returns the labels of the serving path, int64, (n,)."""
         return np.argmax(self.serving_logits(images), axis=-1)
 
+    def misclassifies(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Returns where another class than the label wins by more than rounding, bool, (n,).
+
+        An attack that ends on the boundary itself asks this and not `predict`: its adversarial would be none in a batch of
+        another size, and count as a failure.
+        """
+        logits = self.serving_logits(images)
+        true = np.arange(logits.shape[1]) == labels[:, None]
+        lead = np.max(logits, axis=1, where=~true, initial=-np.inf) - np.max(logits, axis=1, where=true, initial=-np.inf)
+        return lead > _CLEARLY * np.max(np.abs(logits), axis=1, initial=0.0)
+
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
         """Returns the function that `build` makes, built once for each key, so that chunks share one trace."""
         if key not in self._compiled:
             self._compiled[key] = build()
         return self._compiled[key]
+
+    def _load(self) -> Any:
+        try:
+            return tf.saved_model.load(str(self.path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise TargetError(f"Expected a SavedModel that TensorFlow can load in {self.path}. Received: {error}") from error
 
     def _find_signature(self) -> Any:
         signatures = dict(self._loaded.signatures)
@@ -135,12 +150,33 @@ class Target:
                 f"Expected logits {where}. Received: what looks like probabilities (in [0, 1], summing to 1). "
                 "A softmax hides gradients from attacks: export the values before it, as output 'logits'."
             )
+        self._check_endpoint(logits, probe)
         return logits.shape[1]
+
+    def _check_endpoint(self, served: np.ndarray, probe: np.ndarray) -> None:
+        """An attack follows the endpoint and the signature decides: they have to be the same function."""
+        try:
+            given = self.endpoint("logits")(tf.constant(probe)).numpy()
+            same = given.shape == served.shape and np.allclose(given, served, rtol=1e-3, atol=1e-3 * np.max(np.abs(served)))
+        except (TypeError, ValueError, AttributeError, tf.errors.OpError):
+            same = False
+        if not same:
+            raise TargetError(
+                f"Expected the endpoint `logits` to give the logits of the signature {SIGNATURE!r} in {self.path}. "
+                f"Received: other values on {len(probe)} images. Correct the attribute `logits`, or export without it."
+            )
 
 
 def saved_model_digest(path: str | os.PathLike[str]) -> str:
-    """Returns one SHA-256 over names and contents of all files that define the model."""
+    """Returns one SHA-256 over names and contents of all files that define the model.
+
+    Raises:
+        TargetError: there is no SavedModel.
+    """
     path = Path(path)
+    if not (path / "saved_model.pb").is_file():
+        hint = _version_hint(path)
+        raise TargetError(f"Expected a SavedModel directory, one that holds saved_model.pb. Received: {path}{hint}")
     digest = hashlib.sha256()
     for file in sorted([path / "saved_model.pb", *(path / "variables").glob("*"), *(path / "assets").glob("**/*")]):
         if file.is_file():
@@ -149,8 +185,10 @@ def saved_model_digest(path: str | os.PathLike[str]) -> str:
 
 
 def _version_hint(path: Path) -> str:
-    versions = sorted(child.name for child in path.glob("*/") if (child / "saved_model.pb").is_file()) if path.is_dir() else []
-    return f". Did you mean {path / versions[-1]}?" if versions else ""
+    versions = [child.name for child in path.glob("*/") if (child / "saved_model.pb").is_file()] if path.is_dir() else []
+    # By number, as TF Serving: 10 is newer than 9.
+    newest = max(versions, key=lambda name: (name.isdigit(), int(name) if name.isdigit() else 0, name), default=None)
+    return f". Did you mean {path / newest}?" if newest else ""
 
 
 def _bad_rows(logits: np.ndarray) -> int:

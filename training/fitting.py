@@ -56,7 +56,6 @@ def fit(
     directory: Path,
     monitor: str,
     mode: str,
-    tensorboard: bool = False,
 ) -> dict[str, list[float]]:
     """Fits a compiled, built model, resuming from `directory`, and leaves it with the weights of its best epoch.
 
@@ -69,7 +68,6 @@ def fit(
         directory: folder of this fit's checkpoints and `history.csv`.
         monitor: the logged value that chooses the epoch, such as "val_accuracy".
         mode: "max" or "min".
-        tensorboard: bool. Also write TensorBoard logs.
 
     Returns:
         The logged values of all epochs, by name.
@@ -91,8 +89,6 @@ def fit(
         keras.callbacks.CSVLogger(history_path, append=True),
         EpochCheckpoint(directory),
     ]
-    if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(directory / "tensorboard"))
     if first < epochs:
         # Shuffling is `batches`' own; Keras would draw from a generator that no seed of ours reaches.
         model.fit(

@@ -105,6 +105,8 @@ class EpsilonSearch:
             best[active[improved]] = images[improved]
             high[active[improved]] = reached[improved]
             low[active[~found]] = epsilon[active[~found]]
+            # An adversarial nearer than an epsilon that failed: the failure was the attack's, and bounds nothing.
+            low[low >= high] = 0.0
             # Where nothing was found yet the bracket is open: double, up to the norm's largest distance.
             epsilon = np.where(np.isfinite(high), (low + high) / 2, np.minimum(2 * epsilon, upper))
             open_bracket = np.where(np.isfinite(high), high - low > self.tolerance * high, low < upper)
@@ -117,7 +119,7 @@ class EpsilonSearch:
         self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int
     ) -> tuple[np.ndarray, np.ndarray]:
         images = self.perturb(target, endpoint, batch, epsilon.astype(np.float32), draw)
-        found = target.predict(images) != batch.labels
+        found = target.misclassifies(images, batch.labels)
         images[found] = shrink(target, batch.take(found), images[found])
         return found, images
 
@@ -139,7 +141,7 @@ def shrink(target: Target, batch: Batch, adversarials: np.ndarray, steps: int = 
         middle = (low + high) / 2
         share = middle[:, None, None, None].astype(np.float32)
         images = np.clip(batch.images + share * (adversarials - batch.images), 0.0, 1.0)
-        wrong = target.predict(images) != batch.labels
+        wrong = target.misclassifies(images, batch.labels)
         best[wrong] = images[wrong]
         high, low = np.where(wrong, middle, high), np.where(wrong, low, middle)
     return best

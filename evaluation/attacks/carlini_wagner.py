@@ -25,8 +25,8 @@ class CarliniWagnerL2:
     """Minimises ||x' - x||^2 + c max(0, Z_true - max Z_other + confidence) over x' = (tanh(w) + 1) / 2, for several c.
 
     Source: Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644. A sample's constant c is searched by its own
-    bisection; the descent for one c ends when the sample's loss has not improved over a window, and the sample goes on to its
-    next c at once, so that the batch is full of work until the last samples.
+    bisection; the descent for one c ends when the sample's loss has not improved over a window, and the sample goes on to
+    its next c at once, so that the batch is full of work until the last samples.
 
     Attributes:
         search_steps: int. Values of c tried for a sample.
@@ -46,7 +46,7 @@ class CarliniWagnerL2:
     norm: str = "l2"
     search_steps: int = 9
     steps: int = 1000
-    learning_rate: float = 1e-2
+    learning_rate: float = 5e-2
     initial_constant: float = 1e-2
     confidence: float = 0.0
     window: int = 25

@@ -51,10 +51,12 @@ class GradientAttack(EpsilonSearch):
         results = batch.images.copy()
         remaining = np.arange(len(batch))
         for restart in range(self.restarts):
-            images = self._ascend(target, endpoint, batch.take(remaining), epsilon[remaining], draw * self.restarts + restart)
+            images = self._ascend(
+                target, endpoint, batch.take(remaining), epsilon[remaining], draw * self.restarts + restart
+            )
             results[remaining] = images
             if restart + 1 < self.restarts:
-                remaining = remaining[target.predict(images) == batch.labels[remaining]]
+                remaining = remaining[~target.misclassifies(images, batch.labels[remaining])]
         return results
 
     def _ascend(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, stream: int) -> np.ndarray:
@@ -95,7 +97,8 @@ class GradientAttack(EpsilonSearch):
                 tape.watch(current)
                 logits = attacked(current)
                 loss = self._loss(logits, labels)
-            gradient = tape.gradient(loss, current)
+            # Thresholding and rounding have no gradient at all for TensorFlow: zeros, not an error.
+            gradient = tape.gradient(loss, current, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             # A surrogate endpoint has decisions of its own; the model's count.
             decision = logits if endpoint == "logits" else decisive(current)
             done = tf.logical_or(done, tf.argmax(decision, axis=-1) != labels)
@@ -133,8 +136,10 @@ class GradientAttack(EpsilonSearch):
 
     def _loss(self, logits, labels):
         if self.loss == "margin":
-            true = tf.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-            return tf.reduce_max(logits - 1e9 * true, axis=-1) - tf.reduce_sum(true * logits, axis=-1)
+            # A signature may not tell how many logits it has.
+            true = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
+            others = tf.where(true > 0, logits.dtype.min, logits)
+            return tf.reduce_max(others, axis=-1) - tf.reduce_sum(true * logits, axis=-1)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.logit_scale * logits)
 
 

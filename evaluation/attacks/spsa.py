@@ -62,7 +62,7 @@ class SPSA(EpsilonSearch):
             moved = results[active] - self.learning_rate * mean / (np.sqrt(variance) + _ADAM_EPSILON)
             images, bound = batch.images[active], radius[active]
             results[active] = np.clip(np.clip(moved, images - bound, images + bound), 0.0, 1.0)
-            active = active[target.predict(results[active]) == batch.labels[active]]
+            active = active[~target.misclassifies(results[active], batch.labels[active])]
             if len(active) == 0:
                 break
         return results
@@ -94,5 +94,6 @@ class SPSA(EpsilonSearch):
 
 def _margin(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """The true logit minus the best other one: negative where misclassified."""
-    true = tf.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-    return tf.reduce_sum(true * logits, axis=-1) - tf.reduce_max(logits - 1e9 * true, axis=-1)
+    # A signature may not tell how many logits it has.
+    true = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
+    return tf.reduce_sum(true * logits, axis=-1) - tf.reduce_max(tf.where(true > 0, logits.dtype.min, logits), axis=-1)

@@ -1,1 +1,47 @@
-def write_report(*a): return []
+"""Tables and figures of what the store holds; every number in them is computed from per-sample distances."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from evaluation.report.figures import write_figures
+from evaluation.report.readme import results_section
+from evaluation.report.tables import CSV_FIELDS, csv_rows, json_document
+from evaluation.store import Store
+from evaluation.summary import Summary
+from zoo.card import write_text
+
+
+def write_report(summaries: list[Summary], store: Store, directory: Path) -> list[Path]:
+    """Writes results.md, results.csv, results.json and the figures, each of them atomically.
+
+    Args:
+        summaries: the models.
+        store: the results, for the adversarial images.
+        directory: where the files go; created where missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: the summaries are of different suites or seeds.
+    """
+    figures = write_figures(summaries, store, directory)
+    texts = {
+        directory / "results.md": f"# Results\n\n{results_section(summaries, figures, directory)}",
+        directory / "results.csv": _csv(summaries),
+        directory / "results.json": json.dumps(json_document(summaries), indent=2, ensure_ascii=False, allow_nan=False)
+        + "\n",
+    }
+    for path, text in texts.items():
+        write_text(path, text)
+    return [*texts, *figures]
+
+
+def _csv(summaries: list[Summary]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(csv_rows(summaries))
+    return text.getvalue()

@@ -1,0 +1,159 @@
+"""Our attacks against CleverHans' own functions, on the same SavedModels, side by side in one run.
+
+  python -m benchmarks.attack_throughput                          PGD-40 and C&W on 1,000 images
+  python -m benchmarks.attack_throughput --attack=pgd --rounds=5
+
+Every repetition runs CleverHans and then ours on the same images, so that a drifting machine slows both; the table gives the
+median ratio of the pairs. Both start from the same correctly classified test images. Distances are measured alike, on final
+images that were classified anew: for PGD at one epsilon a found adversarial's Linf distance, for C&W its L2 distance.
+
+CleverHans 4.0.0's C&W does not run with Keras 3. It is given an optimiser that offers what it asks for, and nothing else of
+it is changed: its image-shaped constant still mixes the samples of a batch. The row "without early ends" is our own attack
+with CleverHans' schedule (every sample takes every step), which tells how much of the ratio comes from stopping samples.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags, logging
+from cleverhans.tf2.attacks import carlini_wagner_l2 as stock_carlini_wagner
+from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+
+from benchmarks.report import publish
+from evaluation.attacks import Batch, CarliniWagnerL2, ProjectedGradientDescent
+from evaluation.metrics import median_distance
+from evaluation.norms import distances
+from evaluation.target import Target
+from zoo import catalog, datasets
+
+_MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Models of the catalogue.")
+_ATTACK = flags.DEFINE_enum("attack", "both", ["pgd", "cw", "both"], "Which attack.")
+_IMAGES = flags.DEFINE_integer("images", 1000, "Images for PGD, one batch.")
+_CW_IMAGES = flags.DEFINE_integer("cw_images", 1000, "Images for C&W.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Repetitions of PGD; C&W is run once.")
+_SEARCH_STEPS = flags.DEFINE_integer("search_steps", 5, "Constants that C&W tries (CleverHans' default is 5).")
+_STEPS = flags.DEFINE_integer("steps", 1000, "Most steps of C&W for one constant (CleverHans' default is 1000).")
+_README = flags.DEFINE_string("readme", None, "Markdown page whose section `attack throughput` is made anew.")
+# CleverHans' default learning rate.
+_RATE = 5e-3
+_EPSILON = 0.3
+
+
+def main(_: list[str]) -> None:
+    """Measures and prints one table."""
+    logging.set_verbosity(logging.ERROR)
+    header = ["model", "attack", "images", "implementation", "seconds", "images / s", "ratio", "success", "median distance"]
+    rows = []
+    for model_id in _MODELS.value:
+        target, batch = _correct_batch(model_id, max(_IMAGES.value, _CW_IMAGES.value))
+        if _ATTACK.value in ("pgd", "both"):
+            rows += _rows(
+                model_id, "PGD-40 Linf", target, batch.take(np.arange(_IMAGES.value)), _pgd(), "linf", _ROUNDS.value
+            )
+        if _ATTACK.value in ("cw", "both"):
+            rows += _rows(model_id, "C&W L2", target, batch.take(np.arange(_CW_IMAGES.value)), _carlini_wagner(), "l2", 1)
+    search = f"{_SEARCH_STEPS.value} constants of at most {_STEPS.value} steps"
+    remark = f"PGD-40: medians of {_ROUNDS.value} pairs; C&W: one pair, {search}."
+    publish("attack throughput", header, rows, remark, _README.value)
+
+
+def _correct_batch(model_id: str, count: int) -> tuple[Target, Batch]:
+    split = datasets.load("mnist", "test")
+    target = Target(catalog.verified_saved_model(model_id), datasets.info("mnist"), split.images[:16])
+    chosen = np.flatnonzero(target.predict(split.images) == split.labels)[:count]
+    return target, Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed=0)
+
+
+def _pgd() -> dict[str, Callable[[Target, Batch], np.ndarray]]:
+    attack = ProjectedGradientDescent(norm="linf", epsilon=_EPSILON, rounds=1)
+
+    def stock(target: Target, batch: Batch) -> np.ndarray:
+        step = attack.relative_step * _EPSILON
+        options = {"clip_min": 0.0, "clip_max": 1.0, "y": batch.labels, "rand_init": True}
+        images = tf.constant(batch.images)
+        logits = target.compiled("stock logits", lambda: target.endpoint("logits"))
+        return projected_gradient_descent(logits, images, _EPSILON, step, attack.steps, np.inf, **options).numpy()
+
+    return {"CleverHans": stock, "ours": lambda target, batch: attack.run(target, "logits", batch)}
+
+
+def _carlini_wagner() -> dict[str, Callable[[Target, Batch], np.ndarray]]:
+    ours = CarliniWagnerL2(search_steps=_SEARCH_STEPS.value, steps=_STEPS.value)
+    patient = dataclasses.replace(ours, improvement=-math.inf, learning_rate=_RATE)
+
+    def stock(target: Target, batch: Batch) -> np.ndarray:
+        with _keras3_optimizer():
+            attack = stock_carlini_wagner.CarliniWagnerL2(
+                target.endpoint("logits"),
+                binary_search_steps=_SEARCH_STEPS.value,
+                max_iterations=_STEPS.value,
+                learning_rate=_RATE,
+            )
+            return attack.attack(batch.images)
+
+    return {
+        "CleverHans (optimiser replaced)": stock,
+        "ours, patient": lambda target, batch: patient.run(target, "logits", batch),
+        "ours": lambda target, batch: ours.run(target, "logits", batch),
+    }
+
+
+class _ResettableAdam:
+    """Adam with the `variables()` that CleverHans zeroes between its search steps; the learning rate is not among them."""
+
+    def __init__(self, learning_rate: float) -> None:
+        self._adam = keras.optimizers.Adam(learning_rate)
+
+    def variables(self) -> list:
+        rate = self._adam.learning_rate
+        return [variable for variable in self._adam.variables if variable is not rate]
+
+    def apply_gradients(self, pairs: list) -> None:
+        self._adam.apply_gradients(pairs)
+
+
+@contextlib.contextmanager
+def _keras3_optimizer() -> Iterator[None]:
+    with mock.patch.object(tf.keras.optimizers, "Adam", _ResettableAdam):
+        yield
+
+
+def _rows(model_id: str, label: str, target: Target, batch: Batch, rivals: dict, norm: str, rounds: int) -> list[list[str]]:
+    seconds, found = {name: [] for name in rivals}, {}
+    for attack in rivals.values() if rounds > 1 else ():
+        attack(target, batch)  # Traces are made before the clock runs.
+    for _ in range(rounds):
+        for name, attack in rivals.items():
+            started = time.perf_counter()
+            images = attack(target, batch)
+            seconds[name].append(time.perf_counter() - started)
+            wrong = target.predict(images) != batch.labels
+            found[name] = np.where(wrong, distances(batch.images, images, norm), np.inf)
+    reference, rows = next(iter(rivals)), []
+    for name in rivals:
+        ratio = float(np.median(np.array(seconds[reference]) / np.array(seconds[name])))
+        middle = float(np.median(seconds[name]))
+        success = f"{100 * np.mean(np.isfinite(found[name])):.1f} %"
+        cells = [
+            f"{middle:.1f}",
+            f"{len(batch) / middle:.1f}",
+            f"{ratio:.2f}",
+            success,
+            f"{median_distance(found[name]):.4f}",
+        ]
+        rows.append([model_id, label, str(len(batch)), name, *cells])
+    return rows
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,81 @@
+"""Writes the figures: curves of each data set, adversarial images of each model. Equal inputs give equal bytes."""
+
+import io
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import matplotlib
+import matplotlib.style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from evaluation.report.curves import accuracy_curves, line_styles
+from evaluation.report.grid import adversarial_grid
+from evaluation.report.layout import by_dataset
+from evaluation.store import Store
+from evaluation.summary import Summary
+from zoo import datasets
+
+# On top of matplotlib's defaults: a user's matplotlibrc must not change a published figure.
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "brainzoo",
+    "savefig.dpi": "figure",
+}
+
+
+def write_figures(
+    summaries: list[Summary], store: Store, directory: Path, formats: tuple[str, ...] = ("png", "svg")
+) -> list[Path]:
+    """Writes the curves of each data set and the adversarial grid (PNG) of each model that was attacked.
+
+    Args:
+        summaries: the models.
+        store: the results, for the images.
+        directory: where the files go; created where missing.
+        formats: of the curves.
+
+    Returns:
+        The files, curves first.
+
+    Raises:
+        ValueError: the summaries are of different suites or seeds.
+    """
+    attacked = [summary for summary in summaries if summary.attacks]
+    styles, names = line_styles(summaries), file_names(summaries)
+    directory.mkdir(parents=True, exist_ok=True)
+    curves, grids = [], []
+    with matplotlib.style.context(["default", _STYLE]):
+        for group in by_dataset(attacked):
+            dataset = group[0].dataset.name
+            figure = accuracy_curves(group, styles)
+            curves += [_save(figure, directory / f"accuracy-{dataset}.{suffix}") for suffix in formats]
+            split = datasets.load(dataset, "test")
+            for summary in group:
+                figure = adversarial_grid(summary, store, split)
+                grids.append(_save(figure, directory / f"adversarials-{names[summary.digest]}.png"))
+    return curves + grids
+
+
+def file_names(summaries: list[Summary]) -> dict[str, str]:
+    """Returns a name fit for a file for each model, by digest; two models never share one."""
+    names = {summary.digest: re.sub(r"[^\w.-]+", "-", summary.name).strip("-.") for summary in summaries}
+    count = Counter(names.values())
+    return {digest: name if count[name] == 1 else f"{name}-{digest[:8]}" for digest, name in names.items()}
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    """Writes a figure so that a reader sees the old file or the new, never a part."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    # The date and the version of matplotlib would change the bytes of an unchanged figure.
+    figure.savefig(buffer, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_bytes(buffer.getvalue())
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,264 @@
+"""Which row, column and cell a number stands in: what the terminal's table and the Markdown table share."""
+
+import dataclasses
+import math
+from collections import Counter
+
+import numpy as np
+
+from evaluation import metrics
+from evaluation.norms import NORMS
+from evaluation.summary import Score, Summary
+from zoo.card_page import NORM_NAMES
+
+FLAG = "†"
+MISSING = "—"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One number of one model.
+
+    Attributes:
+        value: the accuracy, "66.0", or what there is instead.
+        median: the median distance, "1.92"; empty where there is none.
+        interval: the accuracy's interval, "[63.0, 68.9]", or the reason why there is none.
+        note: what is different about this number; mostly empty.
+    """
+
+    value: str
+    median: str = ""
+    interval: str = ""
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """Median and accuracy as papers print them, "1.92 / 66.0"."""
+        return f"{self.median} / {self.value}" if self.median else self.value
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        kind: "group" (a header without cells), "attack", "union" or "total".
+        label: what stands at the left.
+        cells: one a model; none for a header.
+        samples: how many images, flagged where it is not the table's usual number.
+        times: of the attack, "12 s", one a model; none where it does not apply.
+    """
+
+    kind: str
+    label: str
+    cells: tuple[Cell, ...] = ()
+    samples: str = ""
+    times: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One data set's models under one suite.
+
+    Attributes:
+        summaries: the models, in the order of the columns.
+        columns: their names, without the data set's.
+        rows: top to bottom.
+        samples: the usual number of images; None without attacks.
+        flagged: whether a row was attacked on another number of images.
+    """
+
+    summaries: list[Summary]
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    samples: int | None
+    flagged: bool
+
+
+def percent(share: float) -> str:
+    """Formats a share in [0, 1] as a number of per cent, without the sign."""
+    return f"{100 * share:.1f}"
+
+
+def distance(value: float) -> str:
+    """Formats a distance with three significant digits; "∞" where it is infinite."""
+    if math.isinf(value):
+        return "∞"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """Formats an interval of shares in per cent."""
+    return f"[{percent(bounds[0])}, {percent(bounds[1])}]"
+
+
+def id_ranges(ids: np.ndarray) -> str:
+    """Formats sorted sample ids as ranges: [0, 1, 2, 7] becomes "0-2, 7"."""
+    pieces = np.split(ids, np.flatnonzero(np.diff(ids) != 1) + 1) if len(ids) else []
+    return ", ".join(f"{piece[0]}-{piece[-1]}" if len(piece) > 1 else str(piece[0]) for piece in pieces)
+
+
+def by_dataset(summaries: list[Summary]) -> list[list[Summary]]:
+    """Returns the summaries of each data set, in the order of first appearance.
+
+    Raises:
+        ValueError: they are of different suites or seeds, which no table can compare.
+    """
+    if len(found := sorted({(summary.suite, summary.seed) for summary in summaries})) > 1:
+        raise ValueError(f"Expected summaries of one suite and one seed. Received: {found}. Report them one by one.")
+    names = dict.fromkeys(summary.dataset.name for summary in summaries)
+    return [[summary for summary in summaries if summary.dataset.name == name] for name in names]
+
+
+def column_names(summaries: list[Summary]) -> tuple[str, ...]:
+    """Returns the models' names, without a shared data set's; two equal ones get the beginning of their digests."""
+    shared = len({summary.dataset.name for summary in summaries}) == 1
+    names = [summary.name.removeprefix(f"{summary.dataset.name}/") if shared else summary.name for summary in summaries]
+    count = Counter(names)
+    return tuple(
+        name if count[name] == 1 else f"{name} {summary.digest[:8]}" for name, summary in zip(names, summaries, strict=True)
+    )
+
+
+def tables(summaries: list[Summary]) -> list[Table]:
+    """Lays the numbers out, one table a data set.
+
+    Raises:
+        ValueError: the summaries are of different suites or seeds.
+    """
+    return [_table(group) for group in by_dataset(summaries)]
+
+
+def _table(summaries: list[Summary]) -> Table:
+    counts = Counter(score.samples for summary in summaries for score in summary.attacks)
+    usual = max(counts, key=lambda samples: (counts[samples], samples)) if counts else None
+    rows = [row for norm in NORMS for row in _norm_rows(summaries, norm, usual)]
+    rows += [_clean_row(summaries)]
+    if counts:
+        rows += [_minimal_row(summaries, usual), _masking_row(summaries)]
+    flagged = any(FLAG in row.samples + "".join(cell.note for cell in row.cells) for row in rows)
+    return Table(summaries, column_names(summaries), tuple(rows), usual, flagged)
+
+
+def _norm_rows(summaries: list[Summary], norm: str, usual: int | None) -> list[Row]:
+    labels = dict.fromkeys(score.label for summary in summaries for score in summary.attacks if score.norm == norm)
+    if not labels:
+        return []
+    found = [{score.label: score for score in summary.attacks if score.norm == norm} for summary in summaries]
+    unions = [next((score for score in summary.unions if score.norm == norm), None) for summary in summaries]
+    epsilon = next(score.epsilon for scores in found for score in scores.values())
+    rows = [Row("group", f"{NORM_NAMES[norm]}, ε = {epsilon:g}")]
+    rows += [_score_row("attack", label, [scores.get(label) for scores in found], usual) for label in labels]
+    return [*rows, _score_row("union", f"all {NORM_NAMES[norm]}", unions, usual)]
+
+
+def _score_row(kind: str, label: str, scores: list[Score | None], usual: int | None) -> Row:
+    samples, notes = _sample_counts([score.samples if score else None for score in scores], usual)
+    cells = [_score_cell(score, note) for score, note in zip(scores, notes, strict=True)]
+    times = tuple(f"{score.seconds:.0f} s" if score else "" for score in scores)
+    return Row(kind, label, tuple(cells), samples, times)
+
+
+def _sample_counts(counts: list[int | None], usual: int | None) -> tuple[str, list[str]]:
+    """Returns what the column N says of a row, and the notes in its cells, where the models differ."""
+    found = set(counts) - {None}
+    if len(found) == 1:
+        (count,) = found
+        return f"{count:,}" if count == usual else f"{count:,} {FLAG}", [""] * len(counts)
+    notes = ["" if count in (None, usual) else f"N = {count:,} {FLAG}" for count in counts]
+    return "varies" if found else "", notes
+
+
+def _score_cell(score: Score | None, note: str) -> Cell:
+    if score is None:
+        return Cell(MISSING)
+    return Cell(percent(score.accuracy), distance(score.median), interval(score.interval), note)
+
+
+def _clean_row(summaries: list[Summary]) -> Row:
+    bounds = [metrics.wilson_interval(summary.correct, summary.clean_samples) for summary in summaries]
+    cells = [Cell(percent(s.clean_accuracy), interval=interval(b)) for s, b in zip(summaries, bounds, strict=True)]
+    counts = {summary.clean_samples for summary in summaries}
+    if len(counts) == 1:
+        return Row("total", "clean", tuple(cells), f"{counts.pop():,}")
+    cells = [dataclasses.replace(c, note=f"N = {s.clean_samples:,}") for c, s in zip(cells, summaries, strict=True)]
+    return Row("total", "clean", tuple(cells), "varies")
+
+
+def _minimal_row(summaries: list[Summary], usual: int | None) -> Row:
+    complete = [summary.minimal_accuracy is not None for summary in summaries]
+    least = [
+        min(s.unions, key=lambda score: score.accuracy) if c else None for s, c in zip(summaries, complete, strict=True)
+    ]
+    samples, notes = _sample_counts([score.samples if score else None for score in least], usual)
+    cells = []
+    for summary, score, note in zip(summaries, least, notes, strict=True):
+        if score is None:
+            absent = [NORM_NAMES[norm] for norm in NORMS if norm not in {score.norm for score in summary.unions}]
+            cells.append(Cell(MISSING, interval=f"no {', '.join(absent)}"))
+        else:
+            value = f"{percent(score.accuracy)} ({NORM_NAMES[score.norm]})"
+            cells.append(Cell(value, interval=interval(score.interval), note=note))
+    return Row("union", "minimal", tuple(cells), samples)
+
+
+def _masking_row(summaries: list[Summary]) -> Row:
+    counts = [sum(check.warning for check in summary.checks) for summary in summaries]
+    cells = [
+        Cell(f"{count} of {len(summary.checks)}" if summary.checks else "not checked")
+        for count, summary in zip(counts, summaries, strict=True)
+    ]
+    return Row("total", "masking signs", tuple(cells))
+
+
+def masking_signs(summaries: list[Summary]) -> list[str]:
+    """Returns the signs of gradient masking that warn, each with its models; one line that says so where none does."""
+    found: dict[str, list[str]] = {}
+    for summary, name in zip(summaries, column_names(summaries), strict=True):
+        for check in summary.checks:
+            if check.warning:
+                found.setdefault(_readable(check.name), []).append(f"{name} {check.finding}")
+    total = sum(len(summary.checks) for summary in summaries)
+    if total and not found:
+        return [f"None of the {total} checks warns."]
+    return [f"{name}: {'; '.join(findings)}" for name, findings in found.items()]
+
+
+def _readable(check: str) -> str:
+    for norm, name in NORM_NAMES.items():
+        check = check.replace(f"({norm})", f"({name})")
+    return check
+
+
+def caption(table: Table) -> str:
+    """Returns the sentences that say what the numbers are, of how many images, under which seed and settings."""
+    first = table.summaries[0]
+    if table.samples is None:
+        lines = ["Accuracy on clean test images in per cent, with its 95 % Wilson interval."]
+    else:
+        prefix = _is_prefix(table.summaries)
+        images = f"the first {table.samples:,} test images" if prefix else f"{table.samples:,} test images"
+        lines = [
+            f"Median distance / accuracy in per cent at ε, [95 % Wilson interval]; {images}, seed {first.seed}.",
+            "A misclassified image has distance 0, a failed attack ∞.",
+            '"all": each image\'s smallest distance over the attacks above.',
+            '"minimal": the least "all" over the four norms; — while a norm has no attack.',
+        ]
+        if table.flagged:
+            lines.append(f'{FLAG}: not {table.samples:,} images; "all" counts those that every attack above had.')
+    return " ".join([*lines, *_clean_notes(table.summaries)])
+
+
+def _is_prefix(summaries: list[Summary]) -> bool:
+    return all(np.array_equal(s.ids, np.arange(s.samples)) for summary in summaries for s in summary.attacks)
+
+
+def _clean_notes(summaries: list[Summary]) -> list[str]:
+    official = summaries[0].dataset.official_test_size
+    counts = sorted({summary.clean_samples for summary in summaries})
+    return [
+        f"Clean accuracy: the first {count:,} of {official:,} official test images."
+        if count < official
+        else f"Clean accuracy: all {official:,} official test images."
+        for count in counts
+    ]

@@ -1,0 +1,84 @@
+"""The results section of a Markdown page: generated, never typed."""
+
+import os
+import urllib.parse
+from pathlib import Path
+
+from evaluation.report.figures import write_figures
+from evaluation.report.tables import markdown_table
+from evaluation.store import Store
+from evaluation.summary import Summary
+from zoo.card import write_text
+
+
+def update_readme(summaries: list[Summary], store: Store, readme: Path, figures: Path) -> None:
+    """Replaces what stands between the two markers by the tables and the figures of these models.
+
+    Args:
+        summaries: the models.
+        store: the results, for the adversarial images.
+        readme: a Markdown file with the lines `<!-- results:begin -->` and `<!-- results:end -->`, once each.
+        figures: folder that the figures (PNG) are written to; links to them are relative to the Markdown file.
+
+    Raises:
+        ValueError: the markers are not there, or not in this order; or the summaries are of different suites or seeds.
+    """
+    # The markers are looked for before any figure is written.
+    replace_section(readme, "results", None)
+    section = results_section(summaries, write_figures(summaries, store, figures, formats=("png",)), readme.parent)
+    replace_section(readme, "results", section)
+
+
+def replace_section(page: Path, name: str, section: str | None) -> None:
+    """Replaces what stands between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a Markdown page.
+
+    Args:
+        page: the file.
+        name: the section's name.
+        section: its new text; None only checks the markers.
+
+    Raises:
+        ValueError: the markers are not there once each, in this order.
+    """
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    lines = page.read_text(encoding="utf-8").split("\n")
+    if lines.count(begin) != 1 or lines.count(end) != 1 or lines.index(begin) > lines.index(end):
+        raise ValueError(
+            f"Expected the lines {begin} and {end} in {page}, once each and in this order. "
+            f"Received: {lines.count(begin)} and {lines.count(end)} of them. Add them where the {name} shall stand."
+        )
+    if section is not None:
+        kept = [*lines[: lines.index(begin) + 1], *section.splitlines(), *lines[lines.index(end) :]]
+        write_text(page, "\n".join(kept))
+
+
+def results_section(summaries: list[Summary], figures: list[Path], base: Path) -> str:
+    """Returns tables, captions and figures as Markdown.
+
+    Args:
+        summaries: the models.
+        figures: the files that `write_figures` wrote; SVG files are left out.
+        base: folder of the Markdown file, which the links are relative to.
+
+    Raises:
+        ValueError: there is no model; or the summaries are of different suites or seeds.
+    """
+    if not summaries:
+        raise ValueError("Expected the results of at least one model. Received: none.")
+    first = summaries[0]
+    names = ", ".join(dict.fromkeys(summary.dataset.name for summary in summaries))
+    settings = "; the attacks' settings: `evaluation/suites.py`" if first.attacks else ""
+    heading = f"Data: {names}, test split; suite `{first.suite}`, seed {first.seed}{settings}."
+    images = [path for path in figures if path.suffix == ".png"]
+    curves = [_image(path, base) for path in images if path.name.startswith("accuracy-")]
+    grids = [_image(path, base) for path in images if path.name.startswith("adversarials-")]
+    if grids:
+        grids = ["<details>\n<summary>Adversarial images of each model</summary>", *grids, "</details>"]
+    return "\n\n".join([heading, markdown_table(summaries).rstrip(), *curves, *grids]) + "\n"
+
+
+def _image(path: Path, base: Path) -> str:
+    link = urllib.parse.quote(Path(os.path.relpath(path, base)).as_posix())
+    kind, _, name = path.stem.partition("-")
+    text = {"accuracy": "Accuracy against distance", "adversarials": "Adversarial images"}[kind]
+    return f"![{text}: {name}]({link})"

@@ -1,0 +1,46 @@
+"""An evaluation in many small chunks, slow enough to be killed in the middle: `python -m` it, as a test does."""
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from evaluation.attacks import Batch, ProjectedGradientDescent
+from evaluation.runner import run_suite
+from evaluation.store import Store
+from evaluation.suites import Member, Suite
+from evaluation.target import Target
+from tests.evaluation.small_models import TINY, tiny_split
+
+SAMPLES, CHUNK = 40, 4
+_delay = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Slow(ProjectedGradientDescent):
+    """PGD in small chunks, with a pause in each."""
+
+    chunk_size: ClassVar[int] = CHUNK
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        time.sleep(_delay)
+        return super().run(target, endpoint, batch)
+
+
+def evaluate(model: str | Path, store: str | Path, delay: float = 0.0) -> None:
+    """Attacks all tiny images; `delay` seconds are spent in each chunk besides."""
+    global _delay
+    _delay = delay
+    target = Target(model, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+    split = tiny_split(target.serving_logits, SAMPLES)
+    suite = Suite("slow", "for tests", (Member(Slow(norm="l2", epsilon=0.16, rounds=4), "PGD"),), len(split))
+    with Store(store) as opened:
+        run_suite(target, TINY, split, suite, opened, samples=len(split), seed=3, name="tiny")
+
+
+if __name__ == "__main__":
+    evaluate(sys.argv[1], sys.argv[2], float(sys.argv[3]))

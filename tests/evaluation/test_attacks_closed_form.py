@@ -1,0 +1,175 @@
+"""Linear classifiers far from the borders of the box: the distance to the boundary is known; attacks must find it.
+
+For logits W x + b the distance in L_p to class j is margin_j / ||w_y - w_j||_q with 1/p + 1/q = 1; a sample's distance is
+the least over j. A recorded distance below it is impossible, a distance much above it is a weak attack.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.attacks import (
+    SPSA,
+    Attack,
+    BasicIterativeMethod,
+    Batch,
+    CarliniWagnerL2,
+    FastGradientMethod,
+    MadryEtAl,
+    MomentumIterativeMethod,
+    ProjectedGradientDescent,
+)
+from evaluation.norms import distances
+from evaluation.target import Target
+from tests.evaluation.small_models import TINY, dense, save_classifier
+
+DUALS = {"linf": 1, "l2": 2, "l1": np.inf}
+# Thresholds as far from the true distances as in a real table: some samples are below, some above, by a factor of ten.
+EPSILONS = {"linf": 0.01, "l2": 0.04, "l1": 0.06}
+# float32: margins of 1e-2 with a rounding error of 1e-6.
+BELOW = 2e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A linear classifier and samples whose distances are known."""
+
+    target: Target
+    batch: Batch
+    truth: dict[str, np.ndarray]
+
+
+def problem(directory: Path, classes: int, sharpness: float) -> Problem:
+    """Builds one; `sharpness` multiplies the logits, so that the softmax has a clear second class."""
+    rng = np.random.default_rng(classes)
+    weights = rng.standard_normal((16, classes))
+    images = rng.uniform(0.45, 0.55, (100, *TINY.image_shape)).astype(np.float32)
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    # Every class starts with the same logit in the middle of the cube.
+    bias = -0.5 * weights.sum(axis=0)
+    network = dense((sharpness * weights, sharpness * bias))
+    path = save_classifier(directory / "1", network, TINY.image_shape, network.variables)
+    info = dataclasses.replace(TINY, class_names=tuple(str(i) for i in range(classes)))
+    target = Target(path, info, images)
+    # What float32 really computes with.
+    weights, bias = (value.numpy().astype(np.float64) for value in network.layers[0])
+    logits = flat @ weights + bias
+    labels = logits.argmax(axis=1)
+    rows = np.arange(len(images))
+    truth = {}
+    for norm, dual in DUALS.items():
+        slopes = np.linalg.norm(weights[:, labels][:, :, None] - weights[:, None, :], dual, axis=0)
+        slopes[rows, labels] = 1.0
+        to_class = (logits[rows, labels][:, None] - logits) / slopes
+        to_class[rows, labels] = np.inf
+        truth[norm] = to_class.min(axis=1)
+    # Distances from a tenth to ten times the threshold. The closed form ignores the box, into which all must fit: an L1
+    # attack may put all of the distance into one pixel.
+    fits = np.all([(truth[n] > EPSILONS[n] / 10) & (truth[n] < EPSILONS[n] * 10) for n in DUALS], axis=0) & (
+        truth["l1"] < 0.4
+    )
+    chosen = np.flatnonzero(fits)[:12]
+    below = sum(np.sum(truth[norm][chosen] < EPSILONS[norm]) for norm in DUALS)
+    assert len(chosen) == 12
+    assert 0 < below < 36
+    return Problem(target, Batch(images, labels, rows, 0).take(chosen), {norm: truth[norm][chosen] for norm in DUALS})
+
+
+@pytest.fixture(scope="module")
+def two_classes(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    return problem(tmp_path_factory.mktemp("two"), 2, 5.0)
+
+
+@pytest.fixture(scope="module")
+def five_classes(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    return problem(tmp_path_factory.mktemp("five"), 5, 100.0)
+
+
+def excess(attack: Attack, given: Problem) -> np.ndarray:
+    """Found distance / true distance, for every sample."""
+    images = attack.run(given.target, "logits", given.batch)
+    assert np.all(given.target.predict(images) != given.batch.labels)
+    ratio = distances(given.batch.images, images, attack.norm) / given.truth[attack.norm]
+    print(attack.name, attack.norm, len(given.batch.labels), np.round(np.sort(ratio), 4))
+    # No attack may find what does not exist.
+    assert ratio.min() > 1 - BELOW
+    return ratio
+
+
+def gradient_attack(attack_class: type, norm: str) -> Attack:
+    return attack_class(
+        norm=norm, epsilon=EPSILONS[norm], **({"rounds": 12} if attack_class is not FastGradientMethod else {})
+    )
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_one_step_is_exact_for_two_classes(norm: str, two_classes: Problem) -> None:
+    assert excess(gradient_attack(FastGradientMethod, norm), two_classes).max() < 1.01
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("attack_class", [BasicIterativeMethod, MomentumIterativeMethod])
+def test_steps_from_the_image_are_exact_for_two_classes(attack_class: type, norm: str, two_classes: Problem) -> None:
+    assert excess(gradient_attack(attack_class, norm), two_classes).max() < 1.01
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_random_starts_end_within_the_search_tolerance(norm: str, two_classes: Problem) -> None:
+    # The bracket ends at 5 %, and 1 / (1 - 0.05) = 1.053.
+    assert excess(gradient_attack(ProjectedGradientDescent, norm), two_classes).max() < 1.055
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_madry_cannot_cross_the_ball(norm: str, two_classes: Problem) -> None:
+    # 40 steps of eps / 30 are 4/3 of the radius: where the start lies on the wrong side they do not reach the far one. On
+    # average over uniform starts a Linf coordinate ends at 8/9 of epsilon.
+    ratio = excess(gradient_attack(MadryEtAl, norm), two_classes)
+    assert ratio.max() < 1.4
+    assert np.median(ratio) < 1.2
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(
+    ("attack_class", "worst", "median"),
+    [
+        (ProjectedGradientDescent, 1.15, 1.05),
+        (BasicIterativeMethod, 1.15, 1.01),
+        (MomentumIterativeMethod, 1.2, 1.01),
+        (MadryEtAl, 1.5, 1.25),
+    ],
+)
+def test_iterative_attacks_find_the_nearest_of_several_classes(
+    attack_class: type, worst: float, median: float, norm: str, five_classes: Problem
+) -> None:
+    # The cross-entropy mixes classes that are about equally near.
+    ratio = excess(gradient_attack(attack_class, norm), five_classes)
+    assert ratio.max() < worst
+    assert np.median(ratio) < median
+
+
+@pytest.mark.parametrize("classes", ["two_classes", "five_classes"])
+@pytest.mark.parametrize(
+    ("attack", "worst", "median"),
+    [
+        (CarliniWagnerL2(learning_rate=1e-2), 1.06, 1.01),
+        # The suites' steps are made for distances about 30 times as large.
+        (CarliniWagnerL2(), 1.2, 1.03),
+    ],
+    ids=["small steps", "defaults"],
+)
+def test_carlini_wagner_finds_the_nearest_class(
+    attack: CarliniWagnerL2, worst: float, median: float, classes: str, request: pytest.FixtureRequest
+) -> None:
+    ratio = excess(attack, request.getfixturevalue(classes))
+    assert ratio.max() < worst
+    assert np.median(ratio) < median
+
+
+@pytest.mark.parametrize("classes", ["two_classes", "five_classes"])
+def test_spsa_comes_close_without_gradients(classes: str, request: pytest.FixtureRequest) -> None:
+    attack = SPSA(epsilon=EPSILONS["linf"], rounds=10, steps=60, directions=32, learning_rate=0.003)
+    ratio = excess(attack, request.getfixturevalue(classes))
+    assert ratio.max() < 1.2
+    assert np.median(ratio) < 1.05

@@ -1,0 +1,228 @@
+"""`python -m evaluation`: its errors say what to do, its help teaches, and a run by path works from any folder."""
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import app, flags, logging
+from absl.testing import flagsaver
+
+from evaluation.suites import QUICK, SUITES
+from tests.conftest import load_split
+from tests.evaluation.rows import read_rows
+from zoo import datasets
+
+Main = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[object]:
+    """The module `evaluation.__main__`, imported into a process in which other programs may have defined their flags."""
+    values = flags.FLAGS
+    others = {
+        flag.name: flag
+        for module, defined in values.flags_by_module_dict().items()
+        if module.endswith("__main__")
+        for flag in defined
+    }
+    for name in others:
+        delattr(values, name)
+    module = importlib.import_module("evaluation.__main__")
+    own = [flag.name for flag in values.flags_by_module_dict()[module.__name__]]
+    yield module
+    for name in own:
+        delattr(values, name)
+    for name, flag in others.items():
+        values[name] = flag
+    del sys.modules[module.__name__]
+
+
+@pytest.fixture
+def main(program: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Main]:
+    """Runs the program with these arguments in this process, from an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    # Decoded once for all tests.
+    monkeypatch.setattr(datasets, "load", load_split)
+    verbosity = logging.get_verbosity()
+
+    def run(*arguments: str) -> None:
+        with flagsaver.flagsaver():
+            program.main(flags.FLAGS(["zoo-evaluate", *arguments]))
+
+    yield run
+    logging.set_verbosity(verbosity)
+
+
+@pytest.fixture(scope="module")
+def finished(digits_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess, Path]:
+    """A whole run as a user starts it, from a folder that is not the repository."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    arguments = [
+        f"--saved_model={digits_path}",
+        "--dataset=mnist",
+        "--suite=quick",
+        "--samples=4",
+        "--store=new/results.sqlite",
+    ]
+    command = [sys.executable, "-m", "evaluation", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False), folder
+
+
+def exit_message(main: Main, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as raised:
+        main(*arguments)
+    # A text, not a code: it is printed, and the exit code is 1.
+    assert isinstance(raised.value.code, str)
+    return raised.value.code
+
+
+@pytest.mark.parametrize(
+    ("suite", "meant"), [("quik", "quick"), ("cleverhan", "cleverhans"), ("CLEAN", "clean"), ("paper", "quick, cleverhans")]
+)
+def test_unknown_suite_names_close_ones(main: Main, suite: str, meant: str, digits_path: Path) -> None:
+    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", f"--suite={suite}")
+    assert f"Received: '{suite}'" in message
+    assert set(meant.split(", ")) <= set(message.split("Did you mean: ")[1].rstrip("?").split(", "))
+
+
+def test_unknown_model_names_the_catalogue(main: Main) -> None:
+    message = exit_message(main, "--model=mnist/no_such_model_at_all")
+    assert "Received: 'mnist/no_such_model_at_all'" in message
+    assert str(datasets.__file__).rsplit("/", 2)[0] in message
+
+
+def test_saved_model_without_data_set(main: Main, digits_path: Path) -> None:
+    message = exit_message(main, f"--saved_model={digits_path}")
+    assert "Expected --dataset beside --saved_model, one of mnist," in message
+
+
+def test_unknown_data_set(main: Main, digits_path: Path) -> None:
+    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnits")
+    assert "Received: name='mnits'" in message
+
+
+def test_path_without_a_saved_model(main: Main, digits_path: Path) -> None:
+    message = exit_message(main, f"--saved_model={digits_path.parent}", "--dataset=mnist")
+    assert f"Did you mean {digits_path}?" in message
+
+
+def test_store_that_is_none(main: Main, digits_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no store\n" * 100)
+    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", "--store=notes.txt")
+    assert "Expected an SQLite file of results in notes.txt" in message
+
+
+def test_report_only_of_an_unknown_model(main: Main, digits_path: Path) -> None:
+    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", "--report_only")
+    assert "Run without --report_only first" in message
+
+
+def test_report_only_of_a_path_without_a_model(main: Main, tmp_path: Path) -> None:
+    message = exit_message(main, "--saved_model=nowhere", "--dataset=mnist", "--report_only")
+    assert "one that holds saved_model.pb. Received: nowhere" in message
+
+
+def test_nothing_to_evaluate(main: Main) -> None:
+    with pytest.raises(app.UsageError, match=r"Expected --model=ID or --saved_model=PATH\. Received: neither"):
+        main("--suite=quick")
+
+
+def test_arguments_that_are_no_flags(main: Main) -> None:
+    with pytest.raises(app.UsageError, match=r"Expected flags only.*Received: mnist/dim"):
+        main("mnist/dim")
+
+
+@pytest.mark.parametrize("argument", ["--samples=0", "--seed=-1", "--samples=many", "--no_such_flag"])
+def test_flag_values_are_checked(main: Main, argument: str) -> None:
+    with pytest.raises(flags.Error):
+        main("--model=all", argument)
+
+
+def test_list_shows_every_attack_with_its_settings(main: Main, capsys: pytest.CaptureFixture[str]) -> None:
+    main("--list")
+    printed = capsys.readouterr().out
+    for suite in SUITES.values():
+        assert f"{suite.name}: {suite.description}" in printed
+        for member in suite.members:
+            assert member.label in printed
+            assert str(member.attack) in printed
+
+
+def test_help_teaches() -> None:
+    command = [sys.executable, "-m", "evaluation", "--help"]
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+    for example in (
+        "zoo-evaluate --model=mnist/dim --suite=quick",
+        "zoo-evaluate --saved_model=my_model/1 --dataset=fashion_mnist --suite=quick",
+        "--report_only --output=report",
+    ):
+        assert example in printed
+    for flag in ("--model", "--saved_model", "--dataset", "--suite", "--samples", "--seed", "--store", "--list"):
+        assert f"{flag}:" in printed or f"[no]{flag.removeprefix('--')}:" in printed
+
+
+def test_examples_of_the_help_parse(program: object) -> None:
+    examples = [line.split("   ")[0].split() for line in program.__doc__.splitlines() if "zoo-evaluate --" in line]
+    assert len(examples) >= 4
+    for words in examples:
+        with flagsaver.flagsaver():
+            assert flags.FLAGS(words) == words[:1]
+            assert flags.FLAGS.suite in SUITES
+
+
+def test_clean_suite_attacks_nothing(main: Main, digits_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(f"--saved_model={digits_path}", "--dataset=mnist", "--suite=clean")
+    rows = read_rows(Path("runs/results.sqlite"))
+    assert rows["results"] == []
+    correct = sum(label == prediction for _, _, _, label, prediction in rows["clean"])
+    assert f"{100 * correct / len(rows['clean']):.1f}" in capsys.readouterr().out
+
+
+def test_a_run_prints_a_table(finished: tuple[subprocess.CompletedProcess, Path]) -> None:
+    process, _ = finished
+    assert process.returncode == 0, process.stderr
+    assert "PGD" in process.stdout
+    # Neither warnings nor TensorFlow's log.
+    assert "Warning" not in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_run_fills_the_store(finished: tuple[subprocess.CompletedProcess, Path]) -> None:
+    _, folder = finished
+    rows = read_rows(folder / "new" / "results.sqlite")
+    assert len(rows["clean"]) == len(load_split("mnist", "test"))
+    assert len(rows["results"]) == 4 * len(QUICK.members)
+    keys = [json.loads(description) for description in sorted({row[0] for row in rows["results"]})]
+    assert {key["dataset"] for key in keys} == {"mnist"}
+    assert {key["endpoint"] for key in keys} == {"logits"}
+    assert {key["settings"]["norm"] for key in keys} == {member.attack.norm for member in QUICK.members}
+    labels = {sample: label for _, _, sample, label, _ in rows["clean"]}
+    for _, sample, distance, prediction in rows["results"]:
+        assert distance == 0.0 or np.isinf(distance) == (prediction == labels[sample])
+
+
+def test_a_finished_run_can_be_reported_and_is_not_run_again(
+    finished: tuple[subprocess.CompletedProcess, Path],
+    main: Main,
+    digits_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, folder = finished
+    path = folder / "new" / "results.sqlite"
+    before = read_rows(path)
+    arguments = [f"--saved_model={digits_path}", "--dataset=mnist", "--samples=4", f"--store={path}"]
+    for member in QUICK.members:
+        monkeypatch.setattr(type(member.attack), "run", None)
+    main(*arguments)
+    again = capsys.readouterr().out
+    main(*arguments, "--report_only")
+    reported = capsys.readouterr().out
+    assert "PGD" in reported
+    assert reported.strip() in again
+    assert read_rows(path) == before

@@ -1,0 +1,119 @@
+"""Signs of masking: seen where they are, silent where they are not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evaluation import diagnostics
+from evaluation.attacks import Batch
+from evaluation.store import Store
+from evaluation.summary import Score
+from evaluation.target import Target
+from tests.evaluation.small_models import TINY, random_network, save_classifier
+from zoo.datasets import Split
+
+N = 20
+
+
+def score(distances: Any, *, norm: str = "linf", ids: np.ndarray | None = None, **settings: Any) -> Score:
+    distances = np.broadcast_to(np.asarray(distances, float), N if ids is None else len(ids))
+    given = {"attack": "cleverhans/x", "steps": 10, "random_start": False} | settings
+    return Score("label", norm, 0.3, distances, np.arange(N) if ids is None else ids, settings=given)
+
+
+def checks(*scores: Score) -> dict[str, diagnostics.Check]:
+    return {check.name: check for check in diagnostics.from_scores(list(scores))}
+
+
+SINGLE = "Single step beats every iterative attack (linf)"
+BLACK = "Gradient-free beats every gradient attack (linf)"
+UNBOUNDED = "Unbounded gradient attack fails (linf)"
+
+
+def test_single_step_that_beats_the_iterative_attacks() -> None:
+    few = np.where(np.arange(N) < 2, 0.1, 0.3)
+    check = checks(score(few, steps=1), score(0.2))[SINGLE]
+    assert (check.value, check.warning) == (0.1, True)
+    # The best of the iterative attacks counts, sample by sample.
+    assert not checks(score(few, steps=1), score(0.2), score(0.1))[SINGLE].warning
+
+
+def test_a_few_percent_nearer_is_no_sign() -> None:
+    check = checks(score(0.196, steps=1), score(0.2))[SINGLE]
+    assert (check.value, check.warning) == (0.0, False)
+
+
+def test_success_where_the_others_fail_is_a_sign_and_common_failure_is_none() -> None:
+    assert checks(score(0.9, steps=1), score(np.inf))[SINGLE].value == 1.0
+    assert checks(score(np.inf, steps=1), score(np.inf))[SINGLE].value == 0.0
+    assert checks(score(0.0, steps=1), score(0.0))[SINGLE].value == 0.0
+
+
+def test_gradient_free_attack_that_beats_the_others() -> None:
+    black = score(0.1, attack="cleverhans/spsa (repaired)", steps=100)
+    found = checks(black, score(0.2), score(0.3, steps=1))
+    assert (found[BLACK].value, found[BLACK].warning) == (1.0, True)
+    # It is no iterative gradient attack itself.
+    assert not found[SINGLE].warning
+
+
+def test_attacks_are_compared_on_the_images_they_share() -> None:
+    ids = np.arange(10, N)
+    black = score(0.1, attack="cleverhans/spsa (repaired)", steps=100, ids=ids)
+    check = checks(black, score(np.where(np.arange(N) < 10, 0.01, 0.05)))[BLACK]
+    assert check.value == 0.0
+    assert "10 images" in check.finding
+
+
+def test_norms_are_not_mixed() -> None:
+    assert SINGLE not in checks(score(0.1, steps=1, norm="l2"), score(0.2))
+
+
+def test_unbounded_attack_that_fails() -> None:
+    some = np.where(np.arange(N) < 5, np.inf, 0.2)
+    check = checks(score(some, random_start=True))[UNBOUNDED]
+    assert (check.value, check.warning) == (0.25, True)
+    assert not checks(score(some, random_start=True), score(0.9, random_start=True))[UNBOUNDED].warning
+    assert UNBOUNDED not in checks(score(some))
+
+
+@pytest.fixture
+def half_masked(tmp_path: Path) -> Target:
+    """No gradient for dark images: as where a saturated unit underflows."""
+    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        dark = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True) < 0.3
+        return network(tf.where(dark, tf.stop_gradient(images), images))
+
+    path = save_classifier(tmp_path / "1", logits, TINY.image_shape, network.variables, attack_logits=network)
+    return Target(path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+
+
+def test_zero_gradients_are_counted_and_kept(half_masked: Target) -> None:
+    images = np.full((10, *TINY.image_shape), 0.6, np.float32)
+    images[:4] = 0.1
+    batch = Batch(images, half_masked.predict(images), np.arange(10), 0)
+    with Store(":memory:") as store:
+        diagnostics.measure(half_masked, batch, store, "tiny")
+        # Measured once.
+        diagnostics.measure(half_masked, batch.take(np.arange(1)), store, "tiny")
+        plain, surrogate = diagnostics.from_store(store, half_masked.digest, "tiny")
+    assert (plain.name, plain.value, plain.warning) == ("All-zero gradient of `logits`", 0.4, True)
+    assert "40.0 % of 10 images" in plain.finding
+    assert (surrogate.name, surrogate.value, surrogate.warning) == ("All-zero gradient of `attack_logits`", 0.0, False)
+
+
+def test_model_without_any_gradient(tmp_path: Path, tiny: Split) -> None:
+    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
+    path = save_classifier(tmp_path / "1", lambda x: network(tf.round(x)), TINY.image_shape, network.variables)
+    target = Target(path, TINY, tiny.images[:2])
+    batch = Batch(tiny.images[:5], tiny.labels[:5], tiny.ids[:5], 0)
+    assert diagnostics.zero_gradient_share(target, "logits", batch) == 1.0
+
+
+def test_ordinary_model_has_no_zero_gradient(tiny_target: Target, tiny_batch: Batch) -> None:
+    assert diagnostics.zero_gradient_share(tiny_target, "logits", tiny_batch) == 0.0

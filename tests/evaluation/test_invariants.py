@@ -1,0 +1,453 @@
+"""What holds for every attack of every suite, at reduced strength, and for the search around the fixed-epsilon ones."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation import metrics
+from evaluation.attacks import (
+    Attack,
+    BasicIterativeMethod,
+    Batch,
+    CarliniWagnerL2,
+    EpsilonSearch,
+    FastGradientMethod,
+    ProjectedGradientDescent,
+)
+from evaluation.attacks.base import settings, shrink
+from evaluation.norms import distances, largest_distance
+from evaluation.runner import KEPT_IMAGES, endpoints, run_key, run_suite
+from evaluation.store import Store
+from evaluation.suites import SUITES, Member, Suite
+from evaluation.summary import summarize
+from evaluation.target import Target
+from tests.conftest import load_split
+from tests.evaluation.rows import read_rows
+from tests.evaluation.small_models import TINY, correct_batch, random_network, save_classifier, tiny_split
+from zoo import catalog, datasets
+from zoo.datasets import Split
+
+MNIST = datasets.info("mnist")
+CATALOGUE = [card.id for card in catalog.list_models()]
+# The same attack in several suites is one.
+ATTACKS = {
+    json.dumps(settings(member.attack), sort_keys=True): (member.label, member.attack)
+    for suite in SUITES.values()
+    for member in suite.members
+}
+LABELS, FULL = zip(*ATTACKS.values(), strict=True)
+LIGHT = {"steps": 8, "rounds": 3, "search_steps": 4, "directions": 16}
+# Radii at which some samples of the tiny network break and others do not.
+TINY_EPSILONS = {"linf": 0.04, "l2": 0.16, "l1": 0.4}
+
+every_attack = pytest.mark.parametrize("attack", FULL, ids=LABELS)
+every_search = pytest.mark.parametrize(
+    "attack", [pytest.param(a, id=label) for label, a in zip(LABELS, FULL, strict=True) if isinstance(a, EpsilonSearch)]
+)
+
+
+def replaced(attack: Attack, **values: object) -> Attack:
+    """The attack with other settings, as far as it has them."""
+    names = {field.name for field in dataclasses.fields(attack)}
+    return dataclasses.replace(attack, **{name: value for name, value in values.items() if name in names})
+
+
+def light(attack: Attack, **values: object) -> Attack:
+    """The attack with fewer steps."""
+    return replaced(attack, **{name: min(value, getattr(attack, name, value)) for name, value in LIGHT.items()} | values)
+
+
+def on_tiny(attack: Attack, **values: object) -> Attack:
+    """The attack with fewer steps and a radius that suits the tiny network."""
+    return light(attack, epsilon=TINY_EPSILONS[attack.norm], **values)
+
+
+def suite_of(*attacks: Attack) -> Suite:
+    return Suite("test", "for tests", tuple(Member(attack, str(i)) for i, attack in enumerate(attacks)), 10)
+
+
+def reached(attack: Attack, target: Target, batch: Batch, endpoint: str = "logits") -> np.ndarray:
+    """The distances as the runner records them."""
+    images = attack.run(target, endpoint, batch)
+    wrong = target.predict(images) != batch.labels
+    return np.where(wrong, distances(batch.images, images, attack.norm), np.inf)
+
+
+@pytest.fixture(scope="module")
+def light_store(digits_target: Target, digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every attack on the first digits, of which all adversarial images are kept."""
+    path = tmp_path_factory.mktemp("light") / "results.sqlite"
+    with Store(path) as store:
+        suite = suite_of(*map(light, FULL))
+        run_suite(digits_target, MNIST, digits, suite, store, samples=KEPT_IMAGES, seed=0, name="digits")
+    return path
+
+
+@every_attack
+def test_recorded_distance_is_that_of_the_kept_image(
+    attack: Attack, light_store: Path, digits_target: Target, digits: Split
+) -> None:
+    first = digits.first(KEPT_IMAGES)
+    clean = digits_target.predict(first.images)
+    with Store(light_store) as store:
+        run = store.find_run(run_key(digits_target, "mnist", Member(light(attack), ""), "logits", 0))
+        recorded, images = store.distances(run), store.images(run, (28, 28, 1))
+        predictions = {sample: store.prediction(run, sample) for sample in recorded}
+    correct = set(first.ids[clean == first.labels].tolist())
+    # A misclassified image has distance 0 without an attack.
+    assert {sample for sample, distance in recorded.items() if distance == 0.0} == set(first.ids.tolist()) - correct
+    assert set(images) == correct
+    for sample, image in images.items():
+        assert image.min() >= 0.0
+        assert image.max() <= 1.0
+        (label,) = digits_target.predict(image[None])
+        assert label == predictions[sample]
+        if np.isfinite(recorded[sample]):
+            assert label != first.labels[sample]
+            assert recorded[sample] == distances(first.images[sample][None], image[None], attack.norm)[0]
+        else:
+            assert label == first.labels[sample]
+
+
+def test_light_attacks_do_break_something(light_store: Path) -> None:
+    # Or the test above would hold for attacks that do nothing.
+    found = {}
+    for description, _, distance, _ in read_rows(light_store)["results"]:
+        found.setdefault(description, []).append(distance)
+    assert len(found) == len(FULL)
+    broken = [sum(0.0 < distance < np.inf for distance in values) for values in found.values()]
+    assert sum(count >= 3 for count in broken) >= len(FULL) - 1
+
+
+@every_search
+def test_fixed_epsilon_holds_for_every_image(attack: EpsilonSearch, tiny_target: Target, tiny_batch: Batch) -> None:
+    attack = on_tiny(attack)
+    # Radii of their own; the greatest ones reach the borders of the box.
+    epsilon = np.geomspace(0.1, 20, len(tiny_batch)).astype(np.float32) * attack.epsilon
+    images = attack.perturb(tiny_target, "logits", tiny_batch, epsilon, 0)
+    assert (images.shape, images.dtype) == (tiny_batch.images.shape, np.float32)
+    assert images.min() >= 0.0
+    assert images.max() <= 1.0
+    found = distances(tiny_batch.images, images, attack.norm)
+    assert not np.any(metrics.survivors(found, epsilon.astype(np.float64)))
+    assert np.all(found > 0.0)
+
+
+@every_search
+def test_one_round_stays_within_the_threshold(attack: EpsilonSearch, tiny_target: Target, tiny_batch: Batch) -> None:
+    attack = on_tiny(attack, rounds=1)
+    found = reached(attack, tiny_target, tiny_batch)
+    broken = np.isfinite(found)
+    assert 0 < broken.sum() < len(found)
+    assert not np.any(metrics.survivors(found[broken], attack.epsilon))
+
+
+# Not the single-step attack, which may jump over a region, and not SPSA, which the suites run at one epsilon alone.
+@pytest.mark.parametrize(
+    "attack",
+    [pytest.param(a, id=x) for x, a in zip(LABELS, FULL, strict=True) if a.uses_gradients and getattr(a, "steps", 0) > 1],
+)
+def test_unbounded_attack_reaches_zero(attack: Attack, digits_target: Target, digits_batch: Batch) -> None:
+    # The network is smooth and masks nothing: a survivor would be the attack's fault.
+    found = reached(replaced(attack, steps=min(attack.steps, 100)), digits_target, digits_batch)
+    assert np.all(np.isfinite(found))
+    assert found.max() < largest_distance((28, 28, 1), attack.norm) / 4
+
+
+@every_search
+def test_more_rounds_never_end_farther(attack: EpsilonSearch, tiny_target: Target, tiny_batch: Batch) -> None:
+    # From a small threshold, so that two rounds do not reach every sample.
+    attack = replaced(on_tiny(attack), epsilon=TINY_EPSILONS[attack.norm] / 4)
+    few, more = (reached(replaced(attack, rounds=rounds), tiny_target, tiny_batch) for rounds in (2, 6))
+    assert np.all(more <= few)
+    assert np.any(more < few)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("attack_class", [BasicIterativeMethod, ProjectedGradientDescent])
+def test_more_steps_break_the_same_samples_and_more(
+    attack_class: type, norm: str, tiny_target: Target, tiny_batch: Batch
+) -> None:
+    # At one epsilon the first steps are the same, and the first adversarial iterate is kept.
+    attack = attack_class(norm=norm, epsilon=TINY_EPSILONS[norm], rounds=1, relative_step=0.1)
+    few, more = (
+        np.isfinite(reached(dataclasses.replace(attack, steps=steps), tiny_target, tiny_batch)) for steps in (4, 30)
+    )
+    assert not np.any(few & ~more)
+    assert few.sum() < more.sum()
+
+
+def test_more_restarts_break_the_same_samples_and_more(tiny_target: Target, tiny: Split) -> None:
+    batch = correct_batch(tiny_target, tiny, 40)
+    # Two short steps from a random point: luck decides.
+    attack = ProjectedGradientDescent(norm="linf", epsilon=0.04, rounds=1, steps=2, relative_step=0.3)
+    one, two, many = (
+        np.isfinite(reached(dataclasses.replace(attack, restarts=restarts), tiny_target, batch)) for restarts in (1, 2, 8)
+    )
+    assert not np.any(one & ~two)
+    assert not np.any(two & ~many)
+    assert one.sum() < many.sum()
+
+
+def test_more_constants_of_carlini_wagner_do_not_end_farther(tiny_target: Target, tiny_batch: Batch) -> None:
+    few, more = (reached(CarliniWagnerL2(search_steps=n, steps=100), tiny_target, tiny_batch) for n in (3, 8))
+    # The last pull along the line starts from another image, so that a little may be lost.
+    assert np.all(more <= few * 1.02)
+    assert np.mean(more) < np.mean(few)
+
+
+def stored(path: Path, attack: Attack, target: Target, split: Split, seed: int) -> dict[str, list[tuple]]:
+    """The rows after one attack on a tiny split."""
+    with Store(path) as store:
+        run_suite(target, TINY, split, suite_of(attack), store, samples=8, seed=seed, name="tiny")
+    return read_rows(path)
+
+
+@every_attack
+def test_same_seed_gives_the_same_rows(attack: Attack, tiny_path: Path, tiny: Split, tmp_path: Path) -> None:
+    attack = on_tiny(attack)
+    # Each with a target of its own, as in another process.
+    targets = [Target(tiny_path, TINY, tiny.images[:2]) for _ in range(2)]
+    one, two = (stored(tmp_path / f"{i}.sqlite", attack, target, tiny, 7) for i, target in enumerate(targets))
+    assert one == two
+    assert len(one["results"]) == len(one["images"]) == 8
+    if getattr(attack, "random_start", not attack.uses_gradients):
+        other = stored(tmp_path / "other.sqlite", attack, targets[0], tiny, 8)
+        assert [row[3:] for row in other["images"]] != [row[3:] for row in one["images"]] or other["results"] != one[
+            "results"
+        ]
+        assert [image for _, _, image in other["images"]] != [image for _, _, image in one["images"]]
+
+
+@every_attack
+def test_a_sample_does_not_depend_on_its_batch(attack: Attack, tiny_target: Target, tiny_batch: Batch) -> None:
+    attack = on_tiny(attack)
+    together = reached(attack, tiny_target, tiny_batch)
+    order = np.random.default_rng(0).permutation(len(tiny_batch))
+    shuffled = np.empty_like(together)
+    for chosen in (order[:1], order[1:4], order[4:]):
+        shuffled[chosen] = reached(attack, tiny_target, tiny_batch.take(chosen))
+    # Matrix products of other sizes round differently.
+    np.testing.assert_allclose(shuffled, together, rtol=2e-3)
+
+
+@every_attack
+def test_labels_are_attacked_not_predictions(attack: Attack, tiny_target: Target, tiny_batch: Batch) -> None:
+    # With labels that the model does not give, every image is adversarial as it is. An attack that went by the prediction
+    # would leave for another class.
+    attack = on_tiny(attack)
+    labels = (tiny_batch.labels + 1) % TINY.num_classes
+    found = reached(attack, tiny_target, dataclasses.replace(tiny_batch, labels=labels))
+    assert found.max() < 0.01 * TINY_EPSILONS[attack.norm]
+    # The same images with their true labels are not that near.
+    assert np.median(reached(attack, tiny_target, tiny_batch)) > 0.1 * TINY_EPSILONS[attack.norm]
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """A linear classifier of thresholded pixels: no gradient in `logits`, a steep sigmoid's in `attack_logits`."""
+    network = random_network(np.random.default_rng(3), 16, 12, TINY.num_classes, scale=1.0)
+    return Target(
+        save_classifier(
+            tmp_path_factory.mktemp("masked") / "1",
+            lambda image: network(tf.cast(image >= 0.5, tf.float32)),
+            TINY.image_shape,
+            network.variables,
+            attack_logits=lambda image: network(tf.sigmoid(20 * (image - 0.5))),
+        ),
+        TINY,
+        np.full((1, *TINY.image_shape), 0.4, np.float32),
+    )
+
+
+def test_masked_model_is_broken_through_attack_logits_and_the_worst_case_counts(masked: Target) -> None:
+    split = tiny_split(masked.serving_logits, 12)
+    attack = BasicIterativeMethod(norm="linf", epsilon=0.1)
+    assert masked.endpoints == ("logits", "attack_logits")
+    with Store(":memory:") as store:
+        suite = suite_of(attack)
+        run_suite(masked, TINY, split, suite, store, samples=12, seed=0, name="masked")
+        found = {
+            endpoint: store.distances(store.find_run(run_key(masked, "tiny", suite.members[0], endpoint, 0)))
+            for endpoint in masked.endpoints
+        }
+        summary = summarize(store, masked.digest, TINY, suite, seed=0, target_endpoints=masked.endpoints, samples=12)
+    assert np.all(np.isinf(list(found["logits"].values())))
+    assert np.all(np.isfinite(list(found["attack_logits"].values())))
+    (score,) = summary.attacks
+    assert score.endpoints == ("logits", "attack_logits")
+    np.testing.assert_array_equal(score.distances, list(found["attack_logits"].values()))
+    np.testing.assert_array_equal(summary.unions[0].distances, score.distances)
+
+
+def test_worst_case_takes_the_nearer_endpoint_for_each_sample(masked: Target) -> None:
+    split = tiny_split(masked.serving_logits, 3)
+    suite = suite_of(BasicIterativeMethod(norm="linf", epsilon=0.1))
+    with Store(":memory:") as store:
+        store.add_model(masked.digest, "masked")
+        store.set_clean(masked.digest, "tiny", split.ids, split.labels, split.labels)
+        for endpoint, found in {"logits": [0.5, np.inf, 0.05], "attack_logits": [0.2, 0.3, np.inf]}.items():
+            run = store.run_id(run_key(masked, "tiny", suite.members[0], endpoint, 0), {})
+            store.add_results(run, split.ids, np.array(found), split.labels, 1.5)
+        summary = summarize(store, masked.digest, TINY, suite, seed=0, target_endpoints=masked.endpoints, samples=3)
+    np.testing.assert_array_equal(summary.attacks[0].distances, [0.2, 0.3, 0.05])
+    assert summary.attacks[0].seconds == 3.0
+
+
+def test_gradient_free_attacks_see_the_models_own_logits_only() -> None:
+    for attack in FULL:
+        expected = ("logits", "attack_logits") if attack.uses_gradients else ("logits",)
+        assert endpoints(("logits", "attack_logits"), attack) == expected
+    assert not all(attack.uses_gradients for attack in FULL)
+
+
+def test_a_surrogate_does_not_decide_success(tmp_path: Path) -> None:
+    # This surrogate always says class 2; its gradient is right, its decisions are not the model's.
+    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
+    biased = lambda image: network(image) + tf.constant([0.0, 0.0, 50.0])  # noqa: E731
+    path = save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables, attack_logits=biased)
+    target = Target(path, TINY, np.full((1, *TINY.image_shape), 0.4, np.float32))
+    split = tiny_split(target.serving_logits)
+    batch = correct_batch(target, split, 40)
+    batch = batch.take(batch.labels != 2)
+    assert len(batch) > 5
+    attack = ProjectedGradientDescent(norm="l2", epsilon=0.2)
+    assert np.all(np.isfinite(reached(attack, target, batch, "attack_logits")))
+
+
+class IndexedTarget:
+    """A stand-in for a model: sample i is misclassified once its second pixel reaches a threshold of its own."""
+
+    image_shape = (1, 2, 1)
+
+    def __init__(self, thresholds: np.ndarray) -> None:
+        self.thresholds = thresholds.astype(np.float32)
+
+    def batch(self) -> Batch:
+        """Black images whose first pixel tells which sample it is."""
+        count = len(self.thresholds)
+        images = np.zeros((count, *self.image_shape), np.float32)
+        images[:, 0, 0, 0] = np.arange(count) / 1000
+        return Batch(images, np.zeros(count, np.int64), np.arange(count), 0)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Label 0, the true one, below the threshold."""
+        sample = np.rint(images[:, 0, 0, 0] * 1000).astype(int)
+        return (images[:, 0, 1, 0] >= self.thresholds[sample]).astype(np.int64)
+
+    def misclassifies(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Nothing is rounded here."""
+        return self.predict(images) != labels
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Brighten(EpsilonSearch):
+    """Adds epsilon to the second pixel, but does nothing in the draws in which it is told to fail."""
+
+    failures: tuple[tuple[bool, ...], ...] = ()
+
+    def perturb(self, target: IndexedTarget, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
+        assert np.all((epsilon > 0) & (epsilon <= 1))
+        images = batch.images.copy()
+        works = [not (draw < len(self.failures) and self.failures[draw][i]) for i in batch.ids]
+        images[:, 0, 1, 0] = epsilon * works
+        return images
+
+
+THRESHOLDS = st.lists(st.floats(1e-3, 1.0), min_size=1, max_size=6).map(np.array)
+
+
+@given(THRESHOLDS, st.floats(5e-3, 2.0))
+def test_search_closes_its_bracket_on_the_smallest_epsilon(thresholds: np.ndarray, epsilon: float) -> None:
+    attack = Brighten(norm="linf", epsilon=epsilon, rounds=40)
+    found = reached(attack, IndexedTarget(thresholds), IndexedTarget(thresholds).batch())
+    assert np.all(found >= thresholds.astype(np.float32))
+    assert np.all(found <= thresholds * (1 + attack.tolerance) / (1 - attack.tolerance))
+
+
+@given(THRESHOLDS, st.floats(5e-3, 1.0))
+def test_first_round_is_the_plain_attack(thresholds: np.ndarray, epsilon: float) -> None:
+    target = IndexedTarget(thresholds)
+    found = reached(Brighten(norm="linf", epsilon=epsilon, rounds=1), target, target.batch())
+    within = thresholds.astype(np.float32) <= np.float32(epsilon)
+    np.testing.assert_array_equal(np.isfinite(found), within)
+    # Pulled back along the line to the thousandth of it.
+    assert np.all(found[within] <= thresholds[within] + epsilon / 1000)
+
+
+@given(st.data(), THRESHOLDS, st.floats(5e-3, 1.0))
+def test_search_is_sound_when_the_attack_fails_at_random(
+    data: st.DataObject, thresholds: np.ndarray, epsilon: float
+) -> None:
+    rounds = data.draw(st.integers(1, 8))
+    rows = st.lists(st.booleans(), min_size=len(thresholds), max_size=len(thresholds)).map(tuple)
+    failures = tuple(data.draw(st.lists(rows, min_size=rounds, max_size=rounds)))
+    target = IndexedTarget(thresholds)
+    attack = Brighten(norm="linf", epsilon=epsilon, rounds=rounds, failures=failures)
+    found = reached(attack, target, target.batch())
+    assert np.all(found >= thresholds.astype(np.float32))
+    assert np.all(reached(dataclasses.replace(attack, rounds=rounds + 3), target, target.batch()) <= found)
+    # What the first round breaks stays broken, at the threshold or nearer.
+    first = ~np.array(failures[0]) & (thresholds.astype(np.float32) <= np.float32(epsilon))
+    assert np.all(found[first] <= np.float32(epsilon))
+
+
+def test_failure_at_a_larger_epsilon_does_not_end_the_search() -> None:
+    target = IndexedTarget(np.array([0.2]))
+    tried = []
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Recorded(Brighten):
+        def perturb(self, target: IndexedTarget, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
+            tried.append(float(epsilon[0]))
+            return super().perturb(target, endpoint, batch, epsilon, draw)
+
+    # Bad luck at 0.4; at 0.8 it succeeds and is pulled to 0.2. What failed at 0.4 is no bound from below any more.
+    Recorded(norm="linf", epsilon=0.4, rounds=6, failures=((True,),)).run(target, "logits", target.batch())
+    assert tried[:2] == pytest.approx([0.4, 0.8])
+    assert min(tried) < 0.2
+
+
+@given(THRESHOLDS, st.integers(0, 12))
+def test_shrink_keeps_adversarials_and_comes_nearer(thresholds: np.ndarray, steps: int) -> None:
+    target = IndexedTarget(thresholds)
+    batch = target.batch()
+    adversarials = batch.images.copy()
+    adversarials[:, 0, 1, 0] = 1.0
+    images = shrink(target, batch, adversarials, steps)
+    assert np.all(target.predict(images) == 1)
+    found = distances(batch.images, images, "linf")
+    assert np.all((found >= thresholds.astype(np.float32)) & (found <= np.minimum(1.0, thresholds + 2.0**-steps + 1e-6)))
+    # The input is left alone.
+    assert np.all(adversarials[:, 0, 1, 0] == 1.0)
+
+
+def test_shrink_of_nothing_is_nothing() -> None:
+    target = IndexedTarget(np.array([0.5]))
+    nothing = target.batch().take(np.zeros(0, int))
+    assert shrink(target, nothing, nothing.images).shape == (0, 1, 2, 1)
+
+
+@pytest.mark.skipif(not CATALOGUE, reason="the catalogue is empty")
+@pytest.mark.parametrize("model_id", CATALOGUE)
+def test_catalogued_model_can_be_attacked(model_id: str) -> None:
+    info = datasets.info(catalog.model_card(model_id).dataset)
+    split = load_split(info.name, "test")
+    target = Target(catalog.verified_saved_model(model_id), info, split.images[:4])
+    batch = correct_batch(target, split.first(20), 4)
+    attack = FastGradientMethod(norm="linf", epsilon=0.3)
+    moved = 0
+    for endpoint in target.endpoints:
+        images = attack.perturb(target, endpoint, batch, np.full(len(batch), 0.3, np.float32), 0)
+        assert np.all((images >= 0.0) & (images <= 1.0))
+        found = distances(batch.images, images, "linf")
+        assert not np.any(metrics.survivors(found, 0.3))
+        moved += np.sum(found > 0.0)
+    # One of its endpoints has a gradient to follow.
+    assert moved > 0

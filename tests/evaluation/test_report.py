@@ -1,0 +1,400 @@
+"""Tables and figures say what the per-sample distances in the store say."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import image as matplotlib_image
+from matplotlib.text import Text
+from rich.console import Console
+
+from evaluation import metrics
+from evaluation.diagnostics import Check
+from evaluation.report import figures, layout, write_report
+from evaluation.report.curves import accuracy_curves, line_styles, survival
+from evaluation.report.grid import adversarial_grid, adversarials, chosen_attacks
+from evaluation.report.layout import column_names, distance, id_ranges
+from evaluation.report.readme import update_readme
+from evaluation.report.tables import csv_rows, json_document, markdown_table, terminal_table
+from evaluation.store import RunKey, Store
+from evaluation.suites import THRESHOLDS, Member, Suite
+from evaluation.summary import Summary, summarize
+from zoo import datasets
+from zoo.card_page import NORM_NAMES
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+INFO = datasets.DatasetInfo("tiny", "tiny", (4, 4, 1), ("cat", "dog", "owl"), 100)
+N, FEW, KEPT = 40, 10, 6
+MISCLASSIFIED, FAILED = 1, 2
+SPLIT = datasets.Split(
+    np.random.default_rng(0).random((N, *INFO.image_shape), np.float32), np.arange(N) % INFO.num_classes, np.arange(N)
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeAttack:
+    """An attack in name only: its results are written into the store by hand."""
+
+    name: ClassVar[str] = "fake"
+    version: ClassVar[int] = 1
+    chunk_size: ClassVar[int] = 10
+    uses_gradients: ClassVar[bool] = True
+
+    norm: str
+    strength: float = 1.0
+
+
+def make_suite(norms: tuple[str, ...]) -> Suite:
+    members = [Member(FakeAttack(norm, strength), f"A{strength:g} {norm}") for norm in norms for strength in (1.0, 2.0)]
+    # The last one is dear and sees few images, and it fails on most of them.
+    members.append(Member(FakeAttack(norms[-1], 0.0), f"weak {norms[-1]}", samples=FEW))
+    return Suite("fake", "attacks of which only the names exist", tuple(members), N)
+
+
+SUITE, COMPLETE, CLEAN = make_suite(("linf", "l1")), make_suite(("linf", "l2", "l1", "l0")), Suite("clean", "", (), 0)
+
+
+def add_model(
+    store: Store, name: str, suite: Suite = SUITE, samples: int = N, endpoints: tuple[str, ...] = ("logits",)
+) -> Summary:
+    """Writes made-up distances into the store, and returns what the store then says."""
+    digest = name.encode().hex().ljust(64, "0")
+    predictions = SPLIT.labels.copy()
+    predictions[MISCLASSIFIED] = (predictions[MISCLASSIFIED] + 1) % INFO.num_classes
+    store.add_model(digest, name)
+    store.set_clean(digest, INFO.name, SPLIT.ids, SPLIT.labels, predictions)
+    generator = np.random.default_rng(len(store.models()))
+    for member in suite.members:
+        for endpoint in endpoints:
+            key = RunKey(
+                digest, INFO.name, endpoint, 0, {"attack": "fake", "version": 1, **dataclasses.asdict(member.attack)}
+            )
+            add_run(store, key, min(samples, member.samples or samples), member.attack.strength, generator)
+    return summarize(store, digest, INFO, suite, seed=0, target_endpoints=endpoints, samples=samples)
+
+
+def add_run(store: Store, key: RunKey, count: int, strength: float, generator: np.random.Generator) -> None:
+    reached = THRESHOLDS[key.norm] * generator.lognormal(0.0, 0.5, count) / max(strength, 0.1)
+    reached[generator.random(count) < (0.1 if strength else 0.8)] = np.inf
+    reached[MISCLASSIFIED], reached[FAILED] = 0.0, np.inf
+    classes = np.where(reached == 0.0, -1, (SPLIT.labels[:count] + 1) % INFO.num_classes)
+    kept = [(i, 1.0 - SPLIT.images[i]) for i in range(KEPT) if i != MISCLASSIFIED]
+    store.add_results(store.run_id(key, {}), np.arange(count), reached, classes, 1.5, kept)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty store, and images for those that draw them."""
+    monkeypatch.setattr(datasets, "load", lambda name, split: SPLIT)
+    with Store(":memory:") as opened:
+        yield opened
+
+
+def stored_distances(store: Store, summary: Summary, settings: dict[str, Any]) -> np.ndarray:
+    """Reads distances without any help of `summarize`: the least over endpoints."""
+    runs = [store.find_run(RunKey(summary.digest, INFO.name, name, 0, settings)) for name in ("logits", "attack_logits")]
+    return np.min([list(store.distances(run).values()) for run in runs if run], axis=0)
+
+
+def markdown_cells(text: str) -> dict[str, list[str]]:
+    """Parses the table's rows: label -> cells, without emphasis."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return {row[0].strip(" *"): [cell.strip().replace("*", "") for cell in row[1:]] for row in rows}
+
+
+def terminal(summaries: list[Summary], width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(terminal_table(summaries))
+    return console.file.getvalue()
+
+
+def test_csv_and_json_agree_with_the_distances(store: Store) -> None:
+    summaries = [add_model(store, "tiny/a", endpoints=("logits", "attack_logits")), add_model(store, "tiny/b")]
+    rows, models = csv_rows(summaries), json_document(summaries)["models"]
+    assert len(rows) == sum(1 + len(summary.attacks) + len(summary.unions) for summary in summaries)
+    for summary, model in zip(summaries, models, strict=True):
+        assert (model["model"], model["digest"], model["seed"]) == (summary.name, summary.digest, 0)
+        attacks = [row for row in rows if row["model"] == summary.name and row["kind"] == "attack"]
+        least = dict.fromkeys(THRESHOLDS, np.full(FEW, np.inf))
+        for row, values in zip(attacks, model["attacks"], strict=True):
+            reached = stored_distances(store, summary, json.loads(row["settings"]))
+            assert_score(row, values, reached, THRESHOLDS[row["norm"]])
+            assert row["seconds"] == 1.5 * (2 if summary.name == "tiny/a" else 1)
+            least[row["norm"]] = np.minimum(least[row["norm"]], reached[:FEW])
+        # Only the last norm has a member that saw few images; its union has no others.
+        (union,) = (row for row in rows if row["model"] == summary.name and row["kind"] == "union" and row["norm"] == "l1")
+        assert_score(union, model["unions"]["l1"], least["l1"], THRESHOLDS["l1"])
+
+
+def assert_score(row: dict[str, Any], values: dict[str, Any], reached: np.ndarray, epsilon: float) -> None:
+    surviving = int(np.sum(reached > epsilon * (1 + 1e-5)))
+    assert (row["samples"], values["samples"]) == (len(reached), len(reached))
+    assert row["sample_ids"] == values["sample_ids"] == f"0-{len(reached) - 1}"
+    assert row["accuracy"] == values["accuracy"] == pytest.approx(surviving / len(reached))
+    assert [row["low"], row["high"]] == values["interval"] == list(metrics.wilson_interval(surviving, len(reached)))
+    median = np.median(reached) if np.isfinite(reached).sum() > len(reached) / 2 else math.inf
+    assert float(row["median"]) == pytest.approx(median)
+    assert values["median"] == (None if math.isinf(median) else pytest.approx(median))
+
+
+def test_markdown_agrees_with_the_csv(store: Store) -> None:
+    summaries = [add_model(store, "tiny/a"), add_model(store, "tiny/b")]
+    cells = markdown_cells(markdown_table(summaries))
+    assert cells["attack"] == ["a", "b", "N"]
+    for row in csv_rows(summaries):
+        label = f"all {NORM_NAMES[row['norm']]}" if row["kind"] == "union" else row["label"]
+        cell = cells[label][["tiny/a", "tiny/b"].index(row["model"])]
+        share, low, high = (f"{100 * row[field]:.1f}" for field in ("accuracy", "low", "high"))
+        start = "" if row["kind"] == "clean" else f"{distance(float(row['median']))} / "
+        assert cell == f"{start}{share}<br><sub>[{low}, {high}]</sub>"
+
+
+def test_infinite_medians(store: Store) -> None:
+    summary = add_model(store, "tiny/a")
+    assert math.isinf(summary.attacks[-1].median)
+    assert markdown_cells(markdown_table([summary]))["weak l1"][0].startswith("∞ / ")
+    assert csv_rows([summary])[len(summary.attacks)]["median"] == "inf"
+    document = json.loads(json.dumps(json_document([summary]), allow_nan=False))
+    assert document["models"][0]["attacks"][-1]["median"] is None
+    (line,) = (line for line in terminal([summary], 80).splitlines() if line.startswith("weak"))
+    assert line.split()[2] == "∞"
+
+
+def test_attacks_on_other_numbers_of_images_say_so(store: Store) -> None:
+    summary = add_model(store, "tiny/a")
+    cells, text = markdown_cells(markdown_table([summary])), markdown_table([summary])
+    assert (cells["A1 linf"][-1], cells["weak l1"][-1], cells["all L1"][-1]) == ("40", "10 †", "10 †")
+    assert "†: not 40 images" in text
+    alike = Suite(SUITE.name, "", SUITE.members[:4], N)
+    assert "†" not in markdown_table([add_model(store, "tiny/alike", alike)])
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_models_attacked_on_different_numbers_of_images_say_so(store: Store, width: int) -> None:
+    summaries = [add_model(store, "tiny/a", COMPLETE), add_model(store, "tiny/b", COMPLETE, samples=20)]
+    cells = markdown_cells(markdown_table(summaries))
+    assert cells["A1 linf"][-1] == "varies"
+    assert "N" not in cells["A1 linf"][0]
+    assert "N = 20 †" in cells["A1 linf"][1]
+    assert "N = 20 †" in terminal(summaries, width)
+
+
+def test_minimal_accuracy(store: Store) -> None:
+    lacking, complete = add_model(store, "tiny/a"), add_model(store, "tiny/b", COMPLETE)
+    assert lacking.minimal_accuracy is None
+    assert markdown_cells(markdown_table([lacking]))["minimal"][0] == "—<br><sub>no L2, L0</sub>"
+    least = min(complete.unions, key=lambda score: score.accuracy)
+    assert complete.minimal_accuracy == least.accuracy
+    assert markdown_cells(markdown_table([complete]))["minimal"][0].startswith(
+        f"{100 * least.accuracy:.1f} ({NORM_NAMES[least.norm]})<br><sub>["
+    )
+
+
+def test_a_model_without_an_attack_has_a_gap(store: Store) -> None:
+    cells = markdown_cells(markdown_table([add_model(store, "tiny/a"), add_model(store, "tiny/b", COMPLETE)]))
+    assert cells["A1 l0"][0] == cells["all L0"][0] == "—"
+    assert "[" in cells["A1 l0"][1]
+
+
+def test_only_warning_signs_are_listed_with_their_models(store: Store) -> None:
+    checks = [Check("Loud (linf)", "on 9.0 % of 40 images", 0.09, True), Check("Silent (l2)", "on 0.0 %", 0.0, False)]
+    first, second = add_model(store, "tiny/a"), add_model(store, "tiny/b")
+    warned = [dataclasses.replace(first, checks=checks), dataclasses.replace(second, checks=checks[1:])]
+    for text in (terminal(warned, 80), markdown_table(warned)):
+        assert "- Loud (L∞): a on 9.0 % of 40 images" in text
+        assert "Silent" not in text
+    assert markdown_cells(markdown_table(warned))["masking signs"][:2] == ["1 of 2", "0 of 1"]
+    assert "None of the 1 checks warns" in markdown_table(warned[1:])
+    assert markdown_cells(markdown_table([first]))["masking signs"][0] == "not checked"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("models", [1, 2, 3, 7])
+def test_terminal_table_fits(store: Store, width: int, models: int) -> None:
+    summaries = [add_model(store, f"tiny/model{i}", COMPLETE) for i in range(models)]
+    text = terminal(summaries, width)
+    assert max(map(len, text.splitlines())) <= width
+    for i, summary in enumerate(summaries):
+        assert f"model{i}" in text
+        for score in summary.attacks + summary.unions:
+            assert layout.interval(score.interval) in text
+    assert "…" not in text
+
+
+def test_clean_accuracy_of_a_part_of_the_official_images_says_so(store: Store) -> None:
+    summary = add_model(store, "tiny/a", CLEAN)
+    for text in (terminal([summary], 200), markdown_table([summary])):
+        assert "the first 40 of 100 official test images" in text
+        assert "ε" not in text
+    whole = dataclasses.replace(summary, dataset=dataclasses.replace(INFO, official_test_size=N))
+    assert "all 40 official test images" in markdown_table([whole])
+
+
+def test_data_sets_have_tables_of_their_own(store: Store) -> None:
+    summaries = [add_model(store, "tiny/a"), add_model(store, "tiny/b")]
+    summaries[1] = dataclasses.replace(summaries[1], dataset=dataclasses.replace(INFO, name="other"))
+    assert [table.columns for table in layout.tables(summaries)] == [("a",), ("tiny/b",)]
+    assert markdown_table(summaries).count("| attack |") == 2
+
+
+def test_other_seeds_are_refused(store: Store) -> None:
+    summary = add_model(store, "tiny/a")
+    with pytest.raises(ValueError, match="one suite and one seed"):
+        markdown_table([summary, dataclasses.replace(summary, seed=1)])
+
+
+def test_equal_names_are_told_apart(store: Store) -> None:
+    summary = add_model(store, "tiny/a")
+    twins = [summary, dataclasses.replace(summary, digest="ff" * 32)]
+    assert len(set(column_names(twins))) == 2
+    assert len(set(figures.file_names(twins).values())) == 2
+    assert figures.file_names([dataclasses.replace(summary, name="/x y/../1")])[summary.digest] == "x-y-..-1"
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (0.3, "0.3"), (1.916, "1.92"), (784.0, "784"), (math.inf, "∞")])
+def test_distance(value: float, text: str) -> None:
+    assert distance(value) == text
+
+
+@pytest.mark.parametrize(("ids", "text"), [([], ""), ([3], "3"), ([0, 1, 2, 7], "0-2, 7"), ([0, 2, 3], "0, 2-3")])
+def test_id_ranges(ids: list[int], text: str) -> None:
+    assert id_ranges(np.array(ids, int)) == text
+
+
+@given(
+    st.lists(st.one_of(st.just(0.0), st.just(math.inf), st.floats(1e-3, 10.0)), min_size=1, max_size=30),
+    st.floats(0.0, 12.0),
+)
+def test_survival_is_accuracy_at_every_epsilon(reached: list[float], epsilon: float) -> None:
+    distances = np.array(reached)
+    levels, surviving = survival(distances)
+    assert levels[0] == 0.0
+    assert np.all(np.diff(levels) > 0)
+    # Between the steps: on a step the tolerance's rounding decides.
+    if np.min(np.abs(levels - epsilon)) > 1e-6:
+        count = surviving[np.searchsorted(levels, epsilon, side="right") - 1]
+        assert count == np.sum(metrics.survivors(distances, epsilon))
+
+
+def test_report_writes_everything_twice_the_same(store: Store, tmp_path: Path) -> None:
+    summaries = [add_model(store, "tiny/a"), add_model(store, "tiny/b")]
+    first, second = (write_report(summaries, store, tmp_path / name) for name in ("first", "second"))
+    assert sorted(path.name for path in first) == [
+        *("accuracy-tiny.png", "accuracy-tiny.svg", "adversarials-tiny-a.png", "adversarials-tiny-b.png"),
+        *("results.csv", "results.json", "results.md"),
+    ]
+    assert {path.name for path in (tmp_path / "first").iterdir()} == {path.name for path in first}
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+        if one.suffix == ".png":
+            assert np.std(matplotlib_image.imread(one)[..., :3]) > 0.05
+    assert b"<dc:date>" not in (tmp_path / "first" / "accuracy-tiny.svg").read_bytes()
+    with open(tmp_path / "first" / "results.csv", newline="", encoding="utf-8") as file:
+        assert [row["accuracy"] for row in csv.DictReader(file)] == [str(row["accuracy"]) for row in csv_rows(summaries)]
+    assert json.loads((tmp_path / "first" / "results.json").read_text(encoding="utf-8")) == json_document(summaries)
+    page = (tmp_path / "first" / "results.md").read_text(encoding="utf-8")
+    assert markdown_table(summaries).strip() in page
+    assert "(accuracy-tiny.png)" in page
+
+
+def test_report_of_clean_accuracy_alone_has_no_figures(store: Store, tmp_path: Path) -> None:
+    paths = write_report([add_model(store, "tiny/a", CLEAN)], store, tmp_path)
+    assert [path.name for path in paths] == ["results.md", "results.csv", "results.json"]
+
+
+def test_report_of_no_model_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one model"):
+        write_report([], store, tmp_path)
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_curves_have_a_panel_a_norm_and_one_colour_a_model(store: Store, models: int) -> None:
+    summaries = [add_model(store, f"tiny/model{i}") for i in range(models)]
+    styles = line_styles(summaries)
+    panels = [panel for panel in accuracy_curves(summaries, styles).axes if panel.get_title("left")]
+    assert [panel.get_title("left").split(",")[0] for panel in panels] == ["L∞", "L1"]
+    for norm, panel in zip(("linf", "l1"), panels, strict=True):
+        left, right = panel.get_xlim()
+        assert left <= THRESHOLDS[norm] <= right
+        thick = [line for line in panel.get_lines() if line.get_linewidth() > 1.5]
+        assert [line.get_color() for line in thick] == [styles[summary.digest]["color"] for summary in summaries]
+        thin = [line for line in panel.get_lines() if line.get_linewidth() < 1.0]
+        assert len(thin) == (sum(score.norm == norm for score in summaries[0].attacks) if models == 1 else 0)
+        for line, summary in zip(thick, summaries, strict=True):
+            (union,) = (score for score in summary.unions if score.norm == norm)
+            at = np.searchsorted(line.get_xdata(), union.epsilon, side="right") - 1
+            assert line.get_ydata()[at] == pytest.approx(100 * union.accuracy)
+
+
+def test_grid_shows_failed_and_misclassified_samples(store: Store) -> None:
+    summary = add_model(store, "tiny/a")
+    figure = adversarial_grid(summary, store, SPLIT)
+    texts = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+    assert texts.count("clean image\nis wrong") == len(summary.attacks)
+    assert "dog\n→ owl" in texts
+    assert texts.count("failed") >= len(summary.attacks)
+    (axes,) = figure.axes
+    assert len(axes.lines) == 2 * texts.count("failed")
+    ids = list(range(FEW))
+    shown = [a for score in summary.attacks for a in adversarials(summary, store, score, ids) if 0 < a.distance < math.inf]
+    assert len(axes.images) == FEW + sum(adversarial.image is not None for adversarial in shown)
+    for adversarial in shown:
+        assert f"{INFO.class_names[adversarial.prediction]} · {distance(adversarial.distance)}" in texts
+
+
+def test_grid_takes_the_nearest_adversarial_over_endpoints(store: Store) -> None:
+    summary = add_model(store, "tiny/a", endpoints=("logits", "attack_logits"))
+    score = summary.attacks[0]
+    runs = [store.find_run(RunKey(summary.digest, INFO.name, name, 0, score.settings)) for name in score.endpoints]
+    found = adversarials(summary, store, score, [0, MISCLASSIFIED, FAILED, 3, N])
+    least = [min(store.distances(run)[i] for run in runs) for i in (0, 3)]
+    assert [found[0].distance, found[3].distance] == least
+    assert (found[1].distance, found[1].prediction, found[1].image) == (0.0, -1, None)
+    assert math.isinf(found[2].distance)
+    assert found[4] is None
+    np.testing.assert_allclose(found[0].image, 1.0 - SPLIT.images[0])
+
+
+def test_grid_of_many_attacks_shows_the_best_of_each_norm(store: Store) -> None:
+    summary = add_model(store, "tiny/a", COMPLETE)
+    assert len(summary.attacks) == 9
+    chosen = chosen_attacks(summary.attacks)
+    assert [score.norm for score in chosen] == ["linf", "l2", "l1", "l0"]
+    for score in chosen:
+        assert score.accuracy == min(other.accuracy for other in summary.attacks if other.norm == score.norm)
+
+
+def test_readme_gets_the_results_between_its_markers(store: Store, tmp_path: Path) -> None:
+    summaries = [add_model(store, "tiny/a"), add_model(store, "tiny/b")]
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.", encoding="utf-8")
+    update_readme(summaries, store, readme, tmp_path / "docs" / "figures")
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"# Title\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nThe end.")
+    assert "old" not in text
+    assert markdown_table(summaries).strip() in text
+    assert "suite `fake`, seed 0; the attacks' settings: `evaluation/suites.py`" in text
+    for name in ("accuracy-tiny", "adversarials-tiny-a", "adversarials-tiny-b"):
+        assert f"(docs/figures/{name}.png)" in text
+        assert (tmp_path / "docs" / "figures" / f"{name}.png").is_file()
+    update_readme(summaries, store, readme, tmp_path / "docs" / "figures")
+    assert readme.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}\n{END}", f"inline {BEGIN}\n{END}"])
+def test_readme_without_markers_is_left_alone(store: Store, tmp_path: Path, text: str) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="once each and in this order"):
+        update_readme([add_model(store, "tiny/a")], store, readme, tmp_path)
+    assert readme.read_text(encoding="utf-8") == text
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

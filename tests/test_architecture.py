@@ -1,0 +1,95 @@
+"""The rooms and the arrows between them: zoo knows nobody, training knows zoo, evaluation knows data and catalogue only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("zoo", "training", "evaluation")
+# What a file of each room may import from the three; a package stands for all that is in it.
+ALLOWED = {
+    "zoo": ("zoo",),
+    "training": ("training", "zoo"),
+    "evaluation": ("evaluation", "zoo.datasets", "zoo.catalog", "zoo.card", "zoo.card_page"),
+}
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def imported_modules(source: str) -> set[str]:
+    """The modules that a source imports, at its top or inside a function; a name from a package counts as its module."""
+    modules = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they lead"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                modules.add(full if is_module(full) else node.module)
+    return modules
+
+
+def forbidden_imports(source: str, room: str) -> set[str]:
+    own = {module for module in imported_modules(source) if module.split(".")[0] in ROOMS}
+    return {module for module in own if not any(f"{module}.".startswith(f"{allowed}.") for allowed in ALLOWED[room])}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_follow_the_arrows(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0]
+    assert not forbidden_imports(path.read_text(encoding="utf-8"), room)
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "found"),
+    [
+        ("zoo", "import numpy, training.batches", {"training.batches"}),
+        ("zoo", "def f():\n    from evaluation import metrics", {"evaluation.metrics"}),
+        ("training", "from evaluation.store import Store", {"evaluation.store"}),
+        ("training", "from zoo.models import ConvolutionalNetwork", set()),
+        ("evaluation", "from zoo import datasets, card_page", set()),
+        ("evaluation", "from zoo import datasets, models", {"zoo.models"}),
+        ("evaluation", "from zoo import load_model", {"zoo"}),
+        ("evaluation", "import zoo", {"zoo"}),
+        ("evaluation", "from zoo.cards import x", {"zoo.cards"}),
+        ("evaluation", "import training", {"training"}),
+    ],
+)
+def test_forbidden_imports_are_found(room: str, source: str, found: set[str]) -> None:
+    assert forbidden_imports(source, room) == found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "training").rglob("*.py")), ids=lambda path: path.name)
+def test_training_never_names_the_test_split(path: Path) -> None:
+    """A model that was chosen on test images would be scored on them: only evaluation reads that split."""
+    strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    assert "test" not in strings
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+def test_importing_zoo_is_cheap() -> None:
+    """Neither the import nor a look at the catalogue loads a framework; the first model does."""
+    heavy = ("tensorflow", "keras", "tensorflow_datasets", "matplotlib", "jax", "torch")
+    code = f"import sys, zoo; zoo.list_models(); dir(zoo); print([name for name in {heavy} if name in sys.modules])"
+    assert run_python(code).strip() == "[]"
+
+
+def test_public_names_resolve() -> None:
+    assert set(zoo.__all__) <= set(dir(zoo))
+    for name in zoo.__all__:
+        assert getattr(zoo, name).__name__ == name
+    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'load_modle'"):
+        zoo.load_modle  # noqa: B018

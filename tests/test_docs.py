@@ -1,0 +1,169 @@
+"""What docs/serving.md tells the reader to write is what TensorFlow Serving reads, and its clients work."""
+
+import ast
+import http.server
+import json
+import re
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.config import model_server_config_pb2
+
+import zoo
+from tests.conftest import load_split
+from zoo import datasets
+from zoo.loading import create_model
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def block(language: str, containing: str) -> str:
+    """The one code block of the page with this text."""
+    (found,) = (text for kind, text in BLOCKS if kind == language and containing in text)
+    return found
+
+
+def test_models_config_parses() -> None:
+    config = model_server_config_pb2.ModelServerConfig()
+    text_format.Parse(block("proto", "model_config_list"), config)
+    dim, fashion = config.model_config_list.config
+    assert (dim.name, dim.base_path, dim.model_platform) == ("dim", "/models/mnist/dim", "tensorflow")
+    assert dim.model_version_policy.latest.num_versions == 1
+    assert list(fashion.model_version_policy.specific.versions) == [1, 2]
+    assert dict(fashion.version_labels) == {"stable": 1, "canary": 2}
+
+
+def batching_parameters() -> type:
+    """The server's BatchingParameters, which the Python package leaves out: the fields that the page uses."""
+    file = descriptor_pb2.FileDescriptorProto(name="batching.proto", syntax="proto3", dependency=["wrappers.proto"])
+    message = file.message_type.add(name="BatchingParameters")
+    names = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+    for number, name in enumerate(names, start=1):
+        message.field.add(name=name, number=number, type=11, label=1, type_name=".google.protobuf.Int64Value")
+    wrappers = descriptor_pb2.FileDescriptorProto()
+    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
+    wrappers.name = "wrappers.proto"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(wrappers)
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("BatchingParameters"))
+
+
+def test_batching_parameters_parse() -> None:
+    parameters = text_format.Parse(block("proto", "max_batch_size"), batching_parameters()())
+    assert all(field.message_type.name == "Int64Value" for field, _ in parameters.ListFields())
+    # Less, and the warm-up fails and with it the load.
+    assert parameters.max_batch_size.value >= 32
+
+
+def test_json_example_is_a_response() -> None:
+    for prediction in json.loads(block("json", "predictions"))["predictions"]:
+        assert prediction["label"] == int(np.argmax(prediction["logits"]))
+        softmax = np.exp(prediction["logits"]) / np.exp(prediction["logits"]).sum()
+        np.testing.assert_allclose(prediction["probabilities"], softmax, atol=1e-4)
+
+
+def test_commands_name_real_models_and_flags() -> None:
+    """Shell blocks are shell, and the flags of our own programs are flags that they have."""
+    evaluation = (ROOT / "evaluation" / "__main__.py").read_text(encoding="utf-8")
+    defined = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', evaluation))
+    for text in (text for kind, text in BLOCKS if kind == "shell"):
+        words = shlex.split(text, comments=True)
+        assert words
+        if words[:3] == ["python", "-m", "evaluation"]:
+            assert {word.split("=")[0].removeprefix("--") for word in words[3:]} <= defined
+
+
+def test_python_blocks_use_real_names() -> None:
+    code = [text for kind, text in BLOCKS if kind == "python"]
+    assert len(code) == 3
+    for text in code:
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                module = {"zoo": zoo, "datasets": datasets}.get(node.value.id)
+                assert module is None or hasattr(module, node.attr)
+
+
+@pytest.fixture(scope="module")
+def predict(tmp_path_factory: pytest.TempPathFactory) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """The signature of a small exported model, behind the stand-in servers."""
+    model = create_model("DenoisedInternalModels", {"denoiser_widths": [8], "internal_widths": [8, 4]})
+    saved = tf.saved_model.load(zoo.export_model(model, tmp_path_factory.mktemp("docs") / "dim" / "1"))
+
+    def run(image: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = saved.signatures["serving_default"](image=tf.constant(image, tf.float32))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return run
+
+
+@pytest.fixture
+def rest_port(predict: Callable) -> Iterator[int]:
+    """Answers /v1/models/dim:predict with TF Serving's JSON mapping."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v1/models/dim:predict"
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            outputs = predict(np.array(body["instances"]))
+            rows = [{name: value[i].tolist() for name, value in outputs.items()} for i in range(len(body["instances"]))]
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"predictions": rows}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture
+def grpc_port(predict: Callable) -> Iterator[int]:
+    """Answers PredictionService.Predict."""
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request: predict_pb2.PredictRequest, context: object) -> predict_pb2.PredictResponse:
+            assert request.model_spec.name == "dim"
+            assert request.model_spec.signature_name == "serving_default"
+            outputs = predict(tf.make_ndarray(request.inputs["image"]))
+            chosen = request.output_filter or outputs
+            return predict_pb2.PredictResponse(outputs={name: tf.make_tensor_proto(outputs[name]) for name in chosen})
+
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(grace=None).wait()
+
+
+@pytest.mark.parametrize(("protocol", "address"), [("rest", "localhost:8501"), ("grpc", "localhost:8500")])
+def test_clients(
+    protocol: str, address: str, predict: Callable, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python clients of the page, word for word but for the port, against a stand-in for the server."""
+    # A proxy of the machine's knows nothing of a port on loopback.
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    code = block("python", address).replace(address, f"127.0.0.1:{request.getfixturevalue(f'{protocol}_port')}")
+    names: dict[str, object] = {}
+    exec(compile(code, "docs/serving.md", "exec"), names)
+    expected = predict(load_split("mnist", "test").images[:2])
+    np.testing.assert_array_equal(names["labels"], expected["label"])
+    if protocol == "grpc":
+        np.testing.assert_array_equal(names["probabilities"], expected["probabilities"])
+        assert set(names["response"].outputs) == {"label", "probabilities"}

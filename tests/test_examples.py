@@ -1,0 +1,58 @@
+"""The examples run as they stand, on few images."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import load_split, needs_dataset
+from tests.training.test_publishing import RECIPE
+from training.publishing import publish
+from training.recipes import Trained
+from zoo.loading import create_model
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_example(name: str, *arguments: str, **environment: str) -> str:
+    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
+    # A program in another folder finds the packages as a user's would: installed, or on PYTHONPATH.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@needs_dataset("fashion_mnist")
+def test_finetune_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a catalogued model to a second version of a fine-tuned SavedModel that is better than chance."""
+    catalogue, output = tmp_path / "catalogue", tmp_path / "output"
+    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(catalogue))
+    network = create_model("ConvolutionalNetwork", {"maps": [8], "kernels": [5, 3], "strides": [2, 2]})
+    publish(RECIPE, RECIPE.config(), Trained(network, {}, {}), seconds=1)
+    (output / "saved_model" / "1").mkdir(parents=True)
+    printed = run_example(
+        "finetune_fashion_mnist.py",
+        "--model=mnist/tiny",
+        f"--output={output}",
+        "--train_images=2000",
+        "--epochs=3",
+        "--learning_rate=0.01",
+    )
+    version = output / "saved_model" / "2"
+    command = shlex.split(next(line for line in printed.splitlines() if "-m evaluation" in line))
+    assert command[3:] == [f"--saved_model={version}", "--dataset=fashion_mnist", "--suite=quick", "--samples=100"]
+
+    test = load_split("fashion_mnist", "test").first(500)
+    saved, kept = tf.saved_model.load(version), keras.models.load_model(output / "model.keras")
+    served = saved.signatures["serving_default"](image=tf.constant(test.images))
+    np.testing.assert_allclose(served["logits"], kept(test.images), rtol=1e-4, atol=1e-4)
+    # Chance is 10 %.
+    assert (served["label"].numpy() == test.labels).mean() > 0.4
+    assert kept.optimizer.iterations == 3 * 16

@@ -1,0 +1,63 @@
+"""Batches: every image once an epoch, in an order that seed and epoch alone decide."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.batches import EpochBatches
+
+
+def make_batches(count: int, batch_size: int, seed: int = 0, **options: object) -> EpochBatches:
+    labels = np.arange(count)
+    return EpochBatches(labels[:, None].astype(np.float32), labels, batch_size, seed, **options)
+
+
+def order(batches: EpochBatches, epoch: int) -> list[int]:
+    batches.set_epoch(epoch)
+    return [int(label) for i in range(len(batches)) for label in batches[i][1]]
+
+
+@given(count=st.integers(1, 60), batch_size=st.integers(1, 20), seed=st.integers(0, 2**32), epoch=st.integers(0, 1000))
+def test_no_image_comes_twice_in_an_epoch(count: int, batch_size: int, seed: int, epoch: int) -> None:
+    batches = make_batches(count, min(batch_size, count), seed)
+    seen = order(batches, epoch)
+    assert len(set(seen)) == len(seen) == len(batches) * batches.batch_size
+    # Only what fills no batch is left for another epoch.
+    assert count - len(seen) < batches.batch_size
+
+
+@given(seed=st.integers(0, 2**32), epoch=st.integers(0, 1000), before=st.lists(st.integers(0, 1000), max_size=4))
+def test_order_does_not_depend_on_what_was_read_before(seed: int, epoch: int, before: list[int]) -> None:
+    fresh, used = make_batches(50, 7, seed), make_batches(50, 7, seed)
+    for earlier in before:
+        order(used, earlier)
+    assert order(used, epoch) == order(fresh, epoch)
+
+
+def test_order_differs_between_epochs_and_seeds() -> None:
+    orders = [tuple(order(make_batches(50, 10, seed), epoch)) for seed in range(3) for epoch in range(3)]
+    assert len(set(orders)) == 9
+
+
+def test_first_epoch_needs_no_call() -> None:
+    batches = make_batches(50, 10)
+    assert [int(label) for i in range(5) for label in batches[i][1]] == order(make_batches(50, 10), 0)
+
+
+def test_images_and_labels_stay_together() -> None:
+    batches = make_batches(30, 4)
+    for i in range(len(batches)):
+        images, labels = batches[i]
+        np.testing.assert_array_equal(images[:, 0], labels)
+
+
+def test_targets_are_made_from_the_batch() -> None:
+    batches = make_batches(30, 4, target=lambda images, labels: images[:, 0] + 100 * labels)
+    _, targets = batches[2]
+    np.testing.assert_array_equal(targets, 101 * make_batches(30, 4)[2][1])
+
+
+def test_steps_shorten_an_epoch_and_never_lengthen_it() -> None:
+    assert len(make_batches(30, 4)) == 7
+    assert len(make_batches(30, 4, steps=3)) == 3
+    assert len(make_batches(30, 4, steps=100)) == 7

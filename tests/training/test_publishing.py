@@ -1,0 +1,80 @@
+"""From a trained model to an artefact of the catalogue that verifies and loads."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+import zoo
+from tests.training.interrupted_fit import few_images
+from training.publishing import publish
+from training.recipes import Recipe, Trained
+from training.recipes.cnn import fit_binarized
+from zoo import datasets
+from zoo.card_page import render_card
+from zoo.loading import create_model
+
+IMAGES = few_images("mnist", "validation").images[:8]
+
+
+def fit_nothing(config: ConfigDict, directory: Path) -> Trained:
+    """An untrained model: publishing does not care."""
+    model = create_model("DenoisedInternalModels", {"denoiser_widths": [16, 8], "internal_widths": list(config.widths)})
+    return Trained(model, {"accuracy": 0.1}, {"classifier": 0})
+
+
+RECIPE = Recipe(
+    id="mnist/tiny",
+    title="A tiny model",
+    description="For tests.",
+    paper={"title": "On tiny models", "authors": "A. Nobody", "year": 2021, "url": ""},
+    from_paper=["Nothing."],
+    our_choice=["Everything."],
+    config=lambda: ConfigDict({"dataset": "mnist", "seed": 3, "widths": (8, 4)}),
+    fit=fit_nothing,
+)
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path / "catalogue"))
+    return tmp_path / "catalogue"
+
+
+def test_published_model_verifies_and_loads(catalogue: Path, tmp_path: Path) -> None:
+    trained = RECIPE.fit(RECIPE.config(), tmp_path)
+    publish(RECIPE, RECIPE.config(), trained, seconds=12.34)
+    card = zoo.verify("mnist/tiny")
+    assert (card.seed, card.parameters) == (3, trained.model.count_params())
+    assert card.recipe == {"name": "mnist/tiny", "config": {"dataset": "mnist", "seed": 3, "widths": [8, 4]}}
+    assert card.training["seconds"] == 12.3
+    assert card.training["validation"] == {"accuracy": 0.1}
+    assert {"python", "keras", "numpy", "tensorflow", "tensorflow-datasets"} == card.versions.keys()
+    assert card.clean == card.robust == {}, "scores come from evaluation alone"
+    assert (catalogue / "mnist/tiny/README.md").read_text(encoding="utf-8") == render_card(card)
+    loaded = zoo.load_model("mnist/tiny")
+    assert loaded.name == "tiny"
+    np.testing.assert_array_equal(loaded(IMAGES), trained.model(IMAGES))
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_publishing_again_replaces_files_and_card(tmp_path: Path) -> None:
+    first = publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1)
+    second = publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1)
+    data = "1/variables/variables.data-00000-of-00001"
+    assert first.files[data] != second.files[data]
+    assert zoo.verify("mnist/tiny").files == second.files
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_binarized_recipe_takes_the_weights_of_a_catalogued_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "load", few_images)
+    publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1)
+    trained = fit_binarized(ConfigDict({"dataset": "mnist", "seed": 0, "base": "mnist/tiny"}), tmp_path)
+    base, validation = zoo.load_model("mnist/tiny"), few_images("mnist", "validation")
+    assert trained.model.get_config() == {**base.get_config(), "binarize": True, "name": trained.model.name}
+    for a, b in zip(trained.model.get_weights(), base.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    correct = np.argmax(trained.model(validation.images), axis=1) == validation.labels
+    assert trained.validation["accuracy"] == pytest.approx(correct.mean())

@@ -1,0 +1,113 @@
+"""The model card: JSON there and back, a checked schema, and the page made from it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.zoo.conftest import make_card
+from zoo.card import ModelCard, read_card, write_card, write_text
+from zoo.card_page import percent, render_card
+
+UNION = {"epsilon": 0.3, "accuracy": 0.523, "interval": [0.49, 0.55], "median": 0.31, "samples": 1000}
+SCORES = {
+    "clean": {"correct": 9876, "samples": 10000, "accuracy": 0.9876, "interval": [0.985, 0.99]},
+    "robust": {"cleverhans": {"seed": 0, "unions": {"linf": UNION}, "attacks": [{**UNION, "label": "PGD", "median": None}]}},
+    "diagnostics": {"cleverhans": [{"name": "Zero gradients", "finding": "3 % of the images", "warning": True}]},
+}
+TEXTS = st.text(max_size=20)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(title=TEXTS, config=st.dictionaries(TEXTS, st.integers() | TEXTS | st.lists(st.floats(0, 1))), seed=st.integers())
+def test_written_card_reads_back(tmp_path: Path, title: str, config: dict, seed: int) -> None:
+    card = make_card(title=title, config=config, seed=seed, **SCORES)
+    write_card(card, tmp_path / "card.json")
+    assert read_card(tmp_path / "card.json") == card
+
+
+def write_values(path: Path, **changes: object) -> Path:
+    values = dataclasses.asdict(make_card()) | changes
+    path.write_text(json.dumps({name: value for name, value in values.items() if value is not ...}))
+    return path
+
+
+def test_text_that_is_no_json(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    for content in (b"", b"{", b"\xff\xfe"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"Expected a JSON model card in {path}. Received a file that does not parse"):
+            read_card(path)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"schema_version": 2}'])
+def test_another_schema_version(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="Expected a model card with schema_version 1"):
+        read_card(path)
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelCard)])
+def test_every_field_is_checked(tmp_path: Path, field: str) -> None:
+    """A missing field is an error unless it has a default, and a value of another type always is."""
+    path = write_values(tmp_path / "card.json", **{field: ...})
+    if field in ("clean", "robust", "diagnostics"):
+        assert read_card(path) == make_card()
+    else:
+        with pytest.raises(ValueError, match=field):
+            read_card(path)
+    with pytest.raises(ValueError, match=field):
+        read_card(write_values(path, **{field: None}))
+
+
+def test_unknown_field(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"has unknown fields: colour, weight."):
+        read_card(write_values(tmp_path / "card.json", colour="red", weight=3))
+
+
+def test_accuracies() -> None:
+    assert make_card().clean_accuracy is None
+    assert make_card().robust_accuracy("linf") is None
+    card = make_card(**SCORES)
+    assert card.clean_accuracy == 0.9876
+    assert card.robust_accuracy("linf") == card.robust_accuracy("linf", "cleverhans") == 0.523
+    assert card.robust_accuracy("l2") is None
+    assert card.robust_accuracy("linf", "quick") is None
+
+
+def test_version_is_the_newest_folder() -> None:
+    assert make_card(files={"2/saved_model.pb": "", "10/saved_model.pb": "", "9/saved_model.pb": ""}).version == 10
+
+
+def test_page_of_an_unevaluated_model() -> None:
+    page = render_card(make_card())
+    assert page.startswith("# A small model\n")
+    assert "Not evaluated yet." in page
+    assert 'zoo.load_model("mnist/small")' in page
+    assert "- Its idea." in page
+    assert "Validation accuracy: 0.1000." in page
+
+
+def test_page_shows_every_score() -> None:
+    page = render_card(make_card(**SCORES))
+    assert "98.8 % (9,876 of 10,000 test images; 95 % interval 98.5 to 99.0 %)" in page
+    assert "| L∞ | 0.3 | 52.3 % | 49.0 to 55.0 % | 0.31 | 1000 |" in page
+    assert "| PGD | 0.3 | 52.3 % | 49.0 to 55.0 % | ∞ | 1000 |" in page
+    assert "- Zero gradients: 3 % of the images **(warning)**" in page
+
+
+def test_percent() -> None:
+    assert (percent(None), percent(0.0), percent(0.98765), percent(1.0)) == ("—", "0.0 %", "98.8 %", "100.0 %")
+
+
+def test_interrupted_write_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "card.json"
+    write_text(path, "old")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_text(path, "new")
+    assert path.read_text() == "old"
