@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from evaluation import metrics
 from evaluation.attacks.base import Batch
+from zoo.card_page import NORM_NAMES
 
 if TYPE_CHECKING:
     from evaluation.store import Store
@@ -77,15 +78,27 @@ def from_store(store: Store, digest: str, dataset: str) -> list[Check]:
 def from_scores(scores: list[Score]) -> list[Check]:
     """Returns the checks that compare attacks with one another, norm by norm."""
     checks = []
-    for norm in ("linf", "l2"):
+    for norm, title in NORM_NAMES.items():
         members = [score for score in scores if score.norm == norm and np.isfinite(score.epsilon)]
         single = [score for score in members if score.settings.get("steps") == 1]
         white = [score for score in members if score.settings.get("steps", 0) > 1 and "spsa" not in score.settings["attack"]]
         black = [score for score in members if "spsa" in score.settings["attack"]]
-        checks += _compare(f"Single step beats every iterative attack ({norm})", single, white)
-        checks += _compare(f"Gradient-free beats every gradient attack ({norm})", black, single + white)
-        checks += _unbounded(norm, white)
+        checks += _weak(title, single) if len(single) == len(members) else []
+        checks += _compare(f"Single step beats every iterative attack ({title})", single, white)
+        checks += _compare(f"Gradient-free beats every gradient attack ({title})", black, single + white)
+        checks += _unbounded(title, white)
     return checks
+
+
+def _weak(title: str, single: list[Score]) -> list[Check]:
+    """A norm that only single steps attacked: its accuracy is no evidence."""
+    if not single:
+        return []
+    ids, least = _least(single)
+    share = metrics.accuracy_at(least, single[0].epsilon)
+    return [
+        Check(f"Only single-step attacks ({title})", f"{_percent(share)} of {len(ids)} images survive them", share, True)
+    ]
 
 
 def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> list[Check]:
@@ -97,15 +110,20 @@ def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> lis
     return [Check(name, f"on {_percent(share)} of {len(ids)} images", share, share > _SHARE)]
 
 
-def _unbounded(norm: str, scores: list[Score]) -> list[Check]:
+def _unbounded(title: str, scores: list[Score]) -> list[Check]:
     iterative = [score for score in scores if score.settings.get("random_start")]
     if not iterative:
         return []
-    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in iterative)))
-    least = metrics.union([score.distances[np.isin(score.ids, ids)] for score in iterative])
+    ids, least = _least(iterative)
     share = float(np.mean(np.isinf(least)))
     finding = f"{_percent(share)} of {len(ids)} images survive"
-    return [Check(f"Unbounded gradient attack fails ({norm})", finding, share, share > 0.0)]
+    return [Check(f"Unbounded gradient attack fails ({title})", finding, share, share > 0.0)]
+
+
+def _least(scores: list[Score]) -> tuple[list[int], np.ndarray]:
+    """The images that all attacks saw, and each one's smallest distance."""
+    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in scores)))
+    return ids, metrics.union([score.distances[np.isin(score.ids, ids)] for score in scores])
 
 
 def _percent(share: float) -> str:

@@ -117,6 +117,16 @@ class Summary:
         by_norm = {score.norm: score.accuracy for score in self.unions}
         return min(by_norm.values()) if set(by_norm) == set(NORMS) else None
 
+    def wide_union(self, norm: str) -> Score | None:
+        """Returns the minimum over those attacks of a norm that saw the most images; None where all saw as many."""
+        members = [score for score in self.attacks if score.norm == norm]
+        most = max((score.samples for score in members), default=0)
+        wide = [score for score in members if score.samples == most]
+        if len(wide) == len(members):
+            return None
+        left_out = ", ".join(score.label for score in members if score.samples < most)
+        return _union(f"all but {left_out}", wide)
+
     def clean_json(self) -> dict[str, Any]:
         """Returns the clean accuracy as a card keeps it."""
         interval = metrics.wilson_interval(self.correct, self.clean_samples)
@@ -195,15 +205,15 @@ def _score(store, digest, info, member, seed, names, samples) -> Score | None:
 
 
 def _unions(attacks: list[Score]) -> list[Score]:
-    unions = []
-    for norm in NORMS:
-        members = [score for score in attacks if score.norm == norm]
-        if not members:
-            continue
-        ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in members)))
-        if not ids:
-            continue
-        distances = metrics.union([score.distances[np.isin(score.ids, ids)] for score in members])
-        seconds = sum(score.seconds for score in members)
-        unions.append(Score(f"all {norm}", norm, THRESHOLDS[norm], distances, np.array(ids), seconds))
-    return unions
+    by_norm = [(norm, [score for score in attacks if score.norm == norm]) for norm in NORMS]
+    unions = [_union(f"all {norm}", members) for norm, members in by_norm if members]
+    return [score for score in unions if score.samples]
+
+
+def _union(label: str, members: list[Score]) -> Score:
+    """The minimum over attacks of one norm, on the images that all of them attacked."""
+    norm = members[0].norm
+    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in members)))
+    distances = metrics.union([score.distances[np.isin(score.ids, ids)] for score in members])
+    seconds = sum(score.seconds for score in members)
+    return Score(label, norm, THRESHOLDS[norm], distances, np.array(ids), seconds)

@@ -149,6 +149,9 @@ def _norm_rows(summaries: list[Summary], norm: str, usual: int | None) -> list[R
     epsilon = next(score.epsilon for scores in found for score in scores.values())
     rows = [Row("group", f"{NORM_NAMES[norm]}, ε = {epsilon:g}")]
     rows += [_score_row("attack", label, [scores.get(label) for scores in found], usual) for label in labels]
+    wide = [summary.wide_union(norm) for summary in summaries]
+    if len(texts := {score.label for score in wide if score}) == 1:
+        rows.append(_score_row("attack", texts.pop(), wide, usual))
     return [*rows, _score_row("union", f"all {NORM_NAMES[norm]}", unions, usual)]
 
 
@@ -217,17 +220,11 @@ def masking_signs(summaries: list[Summary]) -> list[str]:
     for summary, name in zip(summaries, column_names(summaries), strict=True):
         for check in summary.checks:
             if check.warning:
-                found.setdefault(_readable(check.name), []).append(f"{name} {check.finding}")
+                found.setdefault(check.name, []).append(f"{name} {check.finding}")
     total = sum(len(summary.checks) for summary in summaries)
     if total and not found:
         return [f"None of the {total} checks warns."]
     return [f"{name}: {'; '.join(findings)}" for name, findings in found.items()]
-
-
-def _readable(check: str) -> str:
-    for norm, name in NORM_NAMES.items():
-        check = check.replace(f"({norm})", f"({name})")
-    return check
 
 
 def caption(table: Table) -> str:

@@ -28,9 +28,9 @@ def checks(*scores: Score) -> dict[str, diagnostics.Check]:
     return {check.name: check for check in diagnostics.from_scores(list(scores))}
 
 
-SINGLE = "Single step beats every iterative attack (linf)"
-BLACK = "Gradient-free beats every gradient attack (linf)"
-UNBOUNDED = "Unbounded gradient attack fails (linf)"
+SINGLE = "Single step beats every iterative attack (L∞)"
+BLACK = "Gradient-free beats every gradient attack (L∞)"
+UNBOUNDED = "Unbounded gradient attack fails (L∞)"
 
 
 def test_single_step_that_beats_the_iterative_attacks() -> None:
@@ -78,6 +78,13 @@ def test_unbounded_attack_that_fails() -> None:
     assert (check.value, check.warning) == (0.25, True)
     assert not checks(score(some, random_start=True), score(0.9, random_start=True))[UNBOUNDED].warning
     assert UNBOUNDED not in checks(score(some))
+
+
+def test_a_norm_that_only_single_steps_attacked() -> None:
+    some = np.where(np.arange(N) < 5, 0.1, np.inf)
+    check = checks(score(some, steps=1, norm="l1"), score(0.2))["Only single-step attacks (L1)"]
+    assert (check.value, check.warning) == (0.75, True)
+    assert "Only single-step attacks (L∞)" not in checks(score(some, steps=1), score(0.2))
 
 
 @pytest.fixture

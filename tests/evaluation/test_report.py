@@ -205,7 +205,7 @@ def test_a_model_without_an_attack_has_a_gap(store: Store) -> None:
 
 
 def test_only_warning_signs_are_listed_with_their_models(store: Store) -> None:
-    checks = [Check("Loud (linf)", "on 9.0 % of 40 images", 0.09, True), Check("Silent (l2)", "on 0.0 %", 0.0, False)]
+    checks = [Check("Loud (L∞)", "on 9.0 % of 40 images", 0.09, True), Check("Silent (L2)", "on 0.0 %", 0.0, False)]
     first, second = add_model(store, "tiny/a"), add_model(store, "tiny/b")
     warned = [dataclasses.replace(first, checks=checks), dataclasses.replace(second, checks=checks[1:])]
     for text in (terminal(warned, 80), markdown_table(warned)):

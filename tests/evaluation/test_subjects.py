@@ -63,6 +63,10 @@ def test_union_is_over_the_images_that_all_attacks_saw() -> None:
     (union,) = summary.unions
     assert union.ids.tolist() == [0, 1, 2]
     assert union.distances.tolist() == [1.0, 1.0, 1.0]
+    # Without the attack that saw few images the union is over many.
+    assert summary.wide_union("l2").distances.tolist() == [2.0] * 8
+    assert summary.wide_union("l2").label == f"all but {summary.attacks[1].label}"
+    assert summary.wide_union("linf") is None
 
 
 def test_fewer_samples_than_are_stored() -> None:
