@@ -16,7 +16,7 @@ SIGNATURE = "serving_default"
 DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
 _PREDICTION_BATCH = 1000
 # Share of the greatest logit by which a class must win: in a batch of another size float32 rounds differently.
-_CLEARLY = 1e-5
+CLEARLY = 1e-5
 
 
 class TargetError(ValueError):
@@ -85,7 +85,7 @@ class Target:
         logits = self.serving_logits(images)
         true = np.arange(logits.shape[1]) == labels[:, None]
         lead = np.max(logits, axis=1, where=~true, initial=-np.inf) - np.max(logits, axis=1, where=true, initial=-np.inf)
-        return lead > _CLEARLY * np.max(np.abs(logits), axis=1, initial=0.0)
+        return lead > CLEARLY * np.max(np.abs(logits), axis=1, initial=0.0)
 
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
         """Returns the function that `build` makes, built once for each key, so that chunks share one trace."""
