@@ -9,9 +9,9 @@ median ratio of the pairs. Both start from the same correctly classified test im
 images that were classified anew: for PGD at one epsilon a found adversarial's Linf distance, for C&W its L2 distance.
 
 CleverHans 4.0.0's C&W does not run with Keras 3. It is given an optimiser that offers what it asks for, and nothing else of
-it is changed: its image-shaped constant still mixes the samples of a batch, and as that constant grows with the square of the
-batch, it takes its default of 128 images at a time. `--patient` adds our own attack with CleverHans'
-schedule (every sample takes every step), which tells how much of the ratio comes from stopping samples.
+it is changed: its image-shaped constant still mixes the samples of a batch, and as that constant grows with the square of
+the batch, it takes its default of 128 images at a time. `--patient` adds our own attack with CleverHans' schedule (every
+sample takes every step), which tells how much of the ratio comes from stopping samples.
 """
 
 import contextlib

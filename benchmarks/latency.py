@@ -3,8 +3,8 @@
   python -m benchmarks.latency --models=mnist/cnn,mnist/dim
 
 Loading is measured with warm file caches, after one load that is not counted; `zoo.load_model` includes the check of every
-file's SHA-256. Inference runs `serving_default` of the SavedModel; the share of the floating-point limit is its
-multiply-adds in matrix products and convolutions, against a large float32 matrix product measured in the same run.
+file's SHA-256. Inference runs `serving_default` of the SavedModel; the share of the floating-point limit is that of its
+operations, as TensorFlow's profiler counts them, against a large float32 matrix product measured in the same run.
 """
 
 import os
@@ -16,6 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.profiler import model_analyzer, option_builder
 
 import zoo
 from benchmarks.report import publish
@@ -36,13 +38,14 @@ def main(_: list[str]) -> None:
     for model_id in _MODELS.value:
         path = catalog.verified_saved_model(model_id)
         loads = [_median_seconds(lambda i=model_id: zoo.load_model(i), 5), _median_seconds(lambda p=path: _load(p), 5)]
-        serve = _load(path).signatures["serving_default"]
+        loaded = _load(path)
+        serve = loaded.signatures["serving_default"]
         cells = []
         for batch in _BATCHES:
             shape = (batch, *serve.structured_input_signature[1]["image"].shape[1:])
             image = tf.constant(np.random.default_rng(0).random(shape, np.float32))
             seconds = _median_seconds(lambda x=image, f=serve: f(image=x)["label"].numpy(), _REPEATS.value)
-            share = _flops(path, image) / seconds / limit
+            share = _flops(serve, image) / seconds / limit
             cells += [f"{1e3 * seconds / batch:.3f}", f"{100 * share:.0f} %"]
         rows.append([model_id, *(f"{seconds:.2f}" for seconds in loads), *cells])
     remark = f"Medians of {_REPEATS.value} calls (loading: 5); the limit is {limit / 1e9:.0f} GFLOP/s."
@@ -68,19 +71,9 @@ def _matmul_flops(size: int = 2048) -> float:
     return 2 * size**3 / _median_seconds(lambda: tf.matmul(matrix, matrix).numpy(), 10)
 
 
-def _flops(path: os.PathLike[str], image: tf.Tensor) -> int:
+def _flops(serve: Callable, image: tf.Tensor) -> int:
     """Floating-point operations of one call, counted by TensorFlow's profiler on the graph for this batch."""
-    from tensorflow.python.profiler import model_analyzer, option_builder
-
-    serve = _load(path).signatures["serving_default"]
-
-    @tf.function
-    def call() -> dict:
-        return serve(image=image)
-
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    graph = convert_variables_to_constants_v2(call.get_concrete_function()).graph
+    graph = convert_variables_to_constants_v2(tf.function(lambda: serve(image=image)).get_concrete_function()).graph
     options = option_builder.ProfileOptionBuilder.float_operation()
     options["output"] = "none"
     return model_analyzer.profile(graph, options=options).total_float_ops
