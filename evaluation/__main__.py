@@ -28,6 +28,9 @@ _SAMPLES = flags.DEFINE_integer(
     "samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks.", lower_bound=0, upper_bound=2**31 - 1)
+_WORKERS = flags.DEFINE_integer(
+    "workers", 1, "Processes that share the work; each needs about 1 GB. The results do not depend on it.", lower_bound=1
+)
 _STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results; it is created where missing.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for tables (Markdown, CSV, JSON) and figures (PNG, SVG).")
 _README = flags.DEFINE_string(
@@ -74,7 +77,13 @@ def _evaluate() -> None:
         summaries = []
         for subject in chosen:
             summary = subjects.evaluate(
-                subject, suite, store, samples=samples, seed=_SEED.value, report_only=_REPORT_ONLY.value
+                subject,
+                suite,
+                store,
+                samples=samples,
+                seed=_SEED.value,
+                workers=_WORKERS.value,
+                report_only=_REPORT_ONLY.value,
             )
             summaries.append(summary)
             if _UPDATE_CARD.value:

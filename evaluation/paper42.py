@@ -1,9 +1,8 @@
 """The battery of Liu et al. (2022): 42 attacks, inferred from the counts and citations of the paper, whose appendix is lost.
 
-The paper names 22 attacks in L2, 12 in Linf, 6 in L1 and 2 in L0 of Foolbox 3.2.1 (Pointwise of 2.4.0). `AS_PUBLISHED` has
-Foolbox's default settings; `HARDENED` has what one would use today: more steps, restarts, margin losses that no softmax can
-flatten, and a refinement for thresholded pixels. `*_L1` adds the attacks that are made for L1, of which the paper has none but
-Brendel-Bethge.
+The paper names 22 attacks in L2, 12 in Linf, 6 in L1 and 2 in L0 of Foolbox 3.2.1 (Pointwise of 2.4.0). As published they
+have Foolbox's default settings; hardened, what one would use today: more steps, restarts, margin losses that no softmax
+flattens, and a refinement for thresholded pixels. Of the attacks made for L1 the paper has none but Brendel-Bethge.
 """
 
 from evaluation.attacks import (
@@ -43,21 +42,16 @@ def flexible(norm: str) -> list[tuple[str, Attack]]:
 
 def gradient_steps(norm: str, hardened: bool) -> list[tuple[str, Attack]]:
     """Returns FGM, BIM and PGD in Linf or L2."""
-    epsilon = _EPSILONS[norm]
-    steps, relative = (40, 0.01 / 0.3) if norm == "linf" else (50, 0.025)
-    pgd = (
-        {"steps": 200, "relative_step": 0.05, "restarts": 3, "loss": "margin"}
-        if hardened
-        else {
-            "steps": steps,
-            "relative_step": relative,
-        }
-    )
-    bim = {"steps": 50, "relative_step": 0.1, "loss": "margin"} if hardened else {"steps": 10, "relative_step": 0.2}
+    bim: dict = {"steps": 10, "relative_step": 0.2}
+    pgd: dict = {"steps": 40, "relative_step": 0.01 / 0.3} if norm == "linf" else {"steps": 50, "relative_step": 0.025}
+    if hardened:
+        bim = {"steps": 50, "relative_step": 0.1, "loss": "margin"}
+        pgd = {"steps": 200, "relative_step": 0.05, "loss": "margin", "restarts": 3}
+    common = {"norm": norm, "epsilon": _EPSILONS[norm]}
     return [
-        ("PGD", GradientAttack(norm=norm, epsilon=epsilon, random_start=True, **pgd)),
-        ("BIM", GradientAttack(norm=norm, epsilon=epsilon, **bim)),
-        ("FGM", GradientAttack(norm=norm, epsilon=epsilon, steps=1, relative_step=1.0, rounds=12)),
+        ("PGD", GradientAttack(random_start=True, **pgd, **common)),
+        ("BIM", GradientAttack(**bim, **common)),
+        ("FGM", GradientAttack(steps=1, relative_step=1.0, rounds=12, **common)),
     ]
 
 

@@ -28,6 +28,7 @@ class Target:
 
     Attributes:
         path: the directory.
+        dataset: the data set.
         digest: SHA-256 over its files, the identity of the model in the store.
         image_shape: (height, width, channels).
         num_classes: width of the logits.
@@ -45,6 +46,7 @@ class Target:
 
     def __init__(self, path: str | os.PathLike[str], dataset: DatasetInfo, probe: np.ndarray) -> None:
         self.path = Path(path)
+        self.dataset = dataset
         self.digest = saved_model_digest(self.path)
         self._loaded = self._load()
         self._signature = self._find_signature()

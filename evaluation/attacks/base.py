@@ -48,6 +48,7 @@ class Attack(Protocol):
     version: ClassVar[int]
     chunk_size: ClassVar[int]
     uses_gradients: ClassVar[bool]
+    needs_starts: ClassVar[bool]
     norm: str
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
@@ -65,6 +66,8 @@ class Attack(Protocol):
 
 def settings(attack: Attack) -> dict[str, Any]:
     """Returns what identifies the attack in the store, as plain JSON values."""
+    if hasattr(attack, "as_settings"):
+        return attack.as_settings()
     return {"attack": attack.name, "version": attack.version, **dataclasses.asdict(attack)}
 
 
@@ -86,6 +89,7 @@ class EpsilonSearch:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 500
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
 
     norm: str
     epsilon: float

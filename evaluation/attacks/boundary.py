@@ -20,9 +20,9 @@ _SPHERICAL_MEMORY, _STEP_MEMORY = 100, 30
 class BoundaryAttack:
     """Steps on the sphere around the image, then towards it (Brendel et al. 2018, https://arxiv.org/abs/1712.04248).
 
-    Foolbox 3's variant with its defaults, with two differences: the start is `Batch.starts`, and samples leave the batch when
-    they have converged. The random directions of a step are the same for all samples, as there; they are drawn from the
-    seed and the step, so that a sample's walk does not depend on its batch.
+    Foolbox 3's variant with its defaults, with two differences: the start is `Batch.starts`, and samples leave the batch
+    when they have converged. The random directions of a step are the same for all samples, as there; they are drawn from
+    the seed and the step, so that a sample's walk does not depend on its batch.
 
     Attributes:
         steps: int. Most steps.

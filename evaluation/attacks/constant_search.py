@@ -33,6 +33,7 @@ class ConstantSearchAttack:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 200
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
 
     norm: str
     search_steps: int = 9

@@ -27,6 +27,7 @@ class DecoupledDirectionNorm:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 500
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
 
     norm: str = "l2"
     steps: int = 100

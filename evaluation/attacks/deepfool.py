@@ -31,6 +31,7 @@ class DeepFool:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 500
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
 
     norm: str
     steps: int = 50

@@ -25,6 +25,7 @@ class PathSearch:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 500
     uses_gradients: ClassVar[bool] = False
+    needs_starts: ClassVar[bool] = False
 
     norm: str
     steps: int = 1000

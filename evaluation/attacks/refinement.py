@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, Batch
+from evaluation.attacks.base import Attack, Batch, settings
 from evaluation.norms import distances
 from evaluation.target import Target
 
@@ -32,6 +32,10 @@ class Refined:
         if name in ("attack", "threshold"):
             raise AttributeError(name)
         return getattr(self.attack, name)
+
+    def as_settings(self) -> dict[str, Any]:
+        """Returns the other attack's settings and the threshold, as `base.settings` wants them."""
+        return {**settings(self.attack), "refined_at": self.threshold, "refinement": self.version}
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""

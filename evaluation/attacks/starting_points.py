@@ -5,7 +5,7 @@ import numpy as np
 from evaluation.target import Target
 from zoo.datasets import Split
 
-_CANDIDATES = 2000
+CANDIDATES = 2000
 
 
 class StartingPoints:
@@ -20,7 +20,7 @@ class StartingPoints:
     """
 
     def __init__(self, target: Target, train: Split) -> None:
-        self._images = train.images[:_CANDIDATES]
+        self._images = train.images[:CANDIDATES]
         self._predictions = target.predict(self._images)
 
     def nearest(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -15,15 +15,24 @@ from evaluation.attacks import (
     Attack,
     BasicIterativeMethod,
     Batch,
+    BoundaryAttack,
+    BrendelBethge,
     CarliniWagnerL2,
+    DecoupledDirectionNorm,
+    DeepFool,
+    ElasticNet,
     FastGradientMethod,
+    L1Descent,
     MadryEtAl,
     MomentumIterativeMethod,
     ProjectedGradientDescent,
+    SparseL1Descent,
 )
+from evaluation.attacks.starting_points import StartingPoints
 from evaluation.norms import distances
 from evaluation.target import Target
 from tests.evaluation.small_models import TINY, dense, save_classifier
+from zoo.datasets import Split
 
 DUALS = {"linf": 1, "l2": 2, "l1": np.inf}
 # Thresholds as far from the true distances as in a real table: some samples are below, some above, by a factor of ten.
@@ -74,7 +83,11 @@ def problem(directory: Path, classes: int, sharpness: float) -> Problem:
     below = sum(np.sum(truth[norm][chosen] < EPSILONS[norm]) for norm in DUALS)
     assert len(chosen) == 12
     assert 0 < below < 36
-    return Problem(target, Batch(images, labels, rows, 0).take(chosen), {norm: truth[norm][chosen] for norm in DUALS})
+    candidates = rng.random((200, *TINY.image_shape), np.float32)
+    starts = StartingPoints(target, Split(candidates, np.zeros(200, np.int64), np.arange(200))).nearest(images, labels)
+    return Problem(
+        target, Batch(images, labels, rows, 0, starts).take(chosen), {norm: truth[norm][chosen] for norm in DUALS}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +186,48 @@ def test_spsa_comes_close_without_gradients(classes: str, request: pytest.Fixtur
     ratio = excess(attack, request.getfixturevalue(classes))
     assert ratio.max() < 1.2
     assert np.median(ratio) < 1.05
+
+
+@pytest.mark.parametrize("classes", ["two_classes", "five_classes"])
+@pytest.mark.parametrize(
+    ("attack", "worst", "median"),
+    [
+        (DeepFool(norm="l2"), 1.01, 1.01),
+        (DeepFool(norm="linf"), 1.01, 1.01),
+        (DecoupledDirectionNorm(initial_epsilon=0.1), 1.1, 1.03),
+        (DecoupledDirectionNorm(initial_epsilon=0.1, loss="margin"), 1.1, 1.03),
+        (BrendelBethge(norm="l2", steps=200, learning_rate=1e-3), 1.02, 1.01),
+        (BrendelBethge(norm="linf", steps=200, learning_rate=1e-3), 1.05, 1.02),
+        (BrendelBethge(norm="l1", steps=200, learning_rate=1e-3), 1.1, 1.03),
+        (BoundaryAttack(steps=5000), 1.05, 1.02),
+    ],
+    ids=lambda value: f"{value.name} {value.norm}" if hasattr(value, "name") else None,
+)
+def test_minimising_attacks_find_the_nearest_class(
+    attack: Attack, worst: float, median: float, classes: str, request: pytest.FixtureRequest
+) -> None:
+    ratio = excess(attack, request.getfixturevalue(classes))
+    assert ratio.max() < worst
+    assert np.median(ratio) < median
+
+
+def test_elastic_net_is_near_the_l1_optimum(two_classes: Problem) -> None:
+    attack = ElasticNet(step_size=1e-3, regularization=1e-4, initial_constant=1e-2, decision_rule="L1")
+    ratio = excess(attack, two_classes)
+    assert np.median(ratio) < 1.1
+
+
+def test_sparse_steps_put_all_into_the_best_pixel(two_classes: Problem) -> None:
+    attack = SparseL1Descent(epsilon=EPSILONS["l1"], rounds=12)
+    assert excess(attack, two_classes).max() < 1.01
+
+
+def test_dense_l1_steps_pay_for_every_pixel(two_classes: Problem) -> None:
+    """A step along the gradient costs ||g||_1 for a gain of ||g||_2^2; the best pixel costs 1 for max |g|."""
+    attack = L1Descent(epsilon=EPSILONS["l1"], steps=1, relative_step=1.0, rounds=12)
+    ratio = excess(attack, two_classes)
+    weights = two_classes.target.endpoint("logits")(np.eye(16, dtype=np.float32).reshape(16, 4, 4, 1)).numpy()
+    slope = weights[:, 0] - weights[:, 1]
+    slope -= two_classes.target.endpoint("logits")(np.zeros((1, 4, 4, 1), np.float32)).numpy()[0] @ [1, -1]
+    expected = np.abs(slope).sum() * np.abs(slope).max() / np.sum(slope**2)
+    np.testing.assert_allclose(ratio, expected, rtol=0.02)

@@ -22,7 +22,8 @@ from evaluation.attacks import (
 )
 from evaluation.attacks.base import settings, shrink
 from evaluation.norms import distances, largest_distance
-from evaluation.runner import KEPT_IMAGES, endpoints, run_key, run_suite
+from evaluation.attacker import KEPT_IMAGES
+from evaluation.runner import endpoints, run_key, run_suite
 from evaluation.store import Store
 from evaluation.suites import SUITES, Member, Suite
 from evaluation.summary import summarize

@@ -47,6 +47,7 @@ class FakeAttack:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 10
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
 
     norm: str
     strength: float = 1.0

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from evaluation.attacks import Attack, Batch
 from evaluation.attacks.base import settings
-from evaluation.runner import KEPT_IMAGES, check_images, run_key, run_suite
+from evaluation.attacker import KEPT_IMAGES, check_images
+from evaluation.runner import run_key, run_suite
 from evaluation.store import RunKey, Store, StoreError
 from evaluation.suites import Member, Suite
 from evaluation.target import Target
@@ -35,6 +36,7 @@ class Noise:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 8
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
     calls: ClassVar[list[list[int]]] = []
 
     norm: str = "linf"
