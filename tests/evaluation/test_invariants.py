@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import metrics
+from evaluation.attacker import KEPT_IMAGES
 from evaluation.attacks import (
     Attack,
     BasicIterativeMethod,
@@ -22,7 +23,6 @@ from evaluation.attacks import (
 )
 from evaluation.attacks.base import settings, shrink
 from evaluation.norms import distances, largest_distance
-from evaluation.attacker import KEPT_IMAGES
 from evaluation.runner import endpoints, run_key, run_suite
 from evaluation.store import Store
 from evaluation.suites import SUITES, Member, Suite

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation.attacker import KEPT_IMAGES, check_images
 from evaluation.attacks import Attack, Batch
 from evaluation.attacks.base import settings
-from evaluation.attacker import KEPT_IMAGES, check_images
 from evaluation.runner import run_key, run_suite
 from evaluation.store import RunKey, Store, StoreError
 from evaluation.suites import Member, Suite
