@@ -2,7 +2,7 @@
 
   python -m evaluation.latents --model=mnist/dim --output=docs/figures
 
-For each class's autoencoder the latents of all test images are drawn, coloured by class. The silhouette and the purity of the
+For each autoencoder the latents of all test images are drawn, coloured by class. The silhouette and the purity of the
 nearest neighbours tell how far its own class stands apart from the others; they are computed in the latent space itself and
 not in the picture, which keeps neighbourhoods only.
 """

@@ -1,4 +1,4 @@
-"""Writes the figures: curves and heat map of each data set, adversarial images of each model. Equal inputs give equal bytes."""
+"""Writes the figures: curves and heat map of each data set, adversarial images of each model. Same inputs, same bytes."""
 
 import io
 import os
