@@ -11,8 +11,8 @@ images that were classified anew: for PGD at one epsilon a found adversarial's L
 CleverHans 4.0.0's C&W does not run with Keras 3. It is given an optimiser that offers what it asks for, and nothing else of
 it is changed: its image-shaped constant still mixes the samples of a batch, and as that constant grows with the square of
 the batch, it takes 128 images at a time, its default, whatever it is given. So C&W is compared on one such batch, which
-takes a quarter of an hour; more only repeat it. `--patient` adds our own attack with CleverHans' schedule (every sample takes
-every step), which tells how much of the ratio comes from stopping samples.
+takes a quarter of an hour; more only repeat it. `--patient` adds our own attack with CleverHans' schedule (every sample
+takes every step), which tells how much of the ratio comes from stopping samples.
 """
 
 import contextlib
