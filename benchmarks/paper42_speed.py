@@ -5,12 +5,9 @@
   python -m benchmarks.paper42_speed --models=mnist/dim --attacks="Boundary L2"
 
 Both sides attack the same correctly classified test images with the same settings, from the same starting points, through
-the same endpoint, and are timed in turn: a drifting machine slows both. C&W and EAD take 5 constants of at most 1,000 steps on
-both sides. Attacks of a given size take one size, the table's. What stock Foolbox calls a success is classified anew; its
+the same endpoint, and are timed in turn: a drifting machine slows both. C&W and EAD take 5 constants of at most 1,000 steps
+on both sides. Attacks of a given size take one size, the table's. What stock Foolbox calls a success is classified anew; its
 attacks that crash are listed and not counted. Compilation (numba, traces) happens before the clock runs, on four images.
-
-The share of the floating-point limit is that of the model's forward and backward passes that ours made, counted in its graph,
-against a large float32 matrix product.
 """
 
 import dataclasses

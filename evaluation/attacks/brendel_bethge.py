@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from evaluation.attacks.base import Batch, shrink
 from evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
-from evaluation.norms import distances
+from evaluation.norms import distances, largest_distance
 from evaluation.target import Target
 
 # Steps between two looks at the learning rate, at least.
@@ -30,15 +30,15 @@ _LARGEST = 1e6
 class BrendelBethge:
     """Brendel et al. 2019, https://arxiv.org/abs/1907.01003, with the defaults of Foolbox 3.
 
-    Differences: the start is `Batch.starts`; the trust region does not grow with the batch (there its radius is the learning
-    rate times the number of values in the whole batch, here in one image); the problem of a step is solved as said above, in
-    bounded time, and not by compiled BFGS and Nelder-Mead searches.
+    Differences: the start is `Batch.starts`; the trust region does not depend on the batch (there its radius is 0.001 times
+    the number of values in the whole batch: for some tens of images it begins as wide as the box); the problem of a step
+    is solved as said above, in bounded time, and not by compiled BFGS and Nelder-Mead searches.
 
     Attributes:
         norm: "linf", "l2", "l1" or "l0".
         steps: int.
         overshoot: how far beyond the boundary a step aims.
-        learning_rate: radius of the trust region, as a share of the number of values.
+        learning_rate: first radius of the trust region, a share of the greatest L2 distance between two images.
         decay: factor on the learning rate, `decays` times in all.
         decays: int.
         momentum: of the boundary's normal.
@@ -53,7 +53,7 @@ class BrendelBethge:
     norm: str
     steps: int = 1000
     overshoot: float = 1.1
-    learning_rate: float = 1e-3
+    learning_rate: float = 0.5
     decay: float = 0.5
     decays: int = 20
     momentum: float = 0.8
@@ -88,7 +88,7 @@ class BrendelBethge:
 
     def _build(self, target: Target, endpoint: str) -> Callable:
         decisive, gradient_of = target.endpoint("logits"), input_gradient(target.endpoint(endpoint), "margin")
-        size = float(np.prod(target.image_shape))
+        size = largest_distance(target.image_shape, "l2")
         interval = max(1, self.steps // self.decays)
         image = tf.TensorSpec((None, *target.image_shape), tf.float32)
 

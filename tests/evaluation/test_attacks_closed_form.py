@@ -196,10 +196,6 @@ def test_spsa_comes_close_without_gradients(classes: str, request: pytest.Fixtur
         (DeepFool(norm="linf"), 1.01, 1.01),
         (DecoupledDirectionNorm(initial_epsilon=0.1), 1.1, 1.03),
         (DecoupledDirectionNorm(initial_epsilon=0.1, loss="margin"), 1.1, 1.03),
-        (BrendelBethge(norm="l2", steps=200, learning_rate=1e-3), 1.02, 1.01),
-        (BrendelBethge(norm="linf", steps=200, learning_rate=1e-3), 1.05, 1.02),
-        (BrendelBethge(norm="l1", steps=200, learning_rate=1e-3), 1.1, 1.03),
-        (BoundaryAttack(steps=5000), 1.05, 1.02),
     ],
     ids=lambda value: f"{value.name} {value.norm}" if hasattr(value, "name") else None,
 )
@@ -209,6 +205,19 @@ def test_minimising_attacks_find_the_nearest_class(
     ratio = excess(attack, request.getfixturevalue(classes))
     assert ratio.max() < worst
     assert np.median(ratio) < median
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [*(BrendelBethge(norm=norm, steps=200) for norm in ("l2", "linf", "l1")), BoundaryAttack(steps=5000)],
+    ids=lambda attack: f"{attack.name} {attack.norm}",
+)
+def test_walks_along_the_boundary_end_at_its_nearest_point(
+    attack: Attack, two_classes: Problem, five_classes: Problem
+) -> None:
+    assert excess(attack, two_classes).max() < 1.03
+    # Of several faces a walk may end on another one than the nearest.
+    assert np.median(excess(attack, five_classes)) < 1.03
 
 
 def test_elastic_net_is_near_the_l1_optimum(two_classes: Problem) -> None:
