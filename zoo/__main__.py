@@ -12,12 +12,17 @@
 import sys
 
 from absl import app, flags
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from zoo import catalog
 from zoo.card_page import NORM_NAMES, percent, render_card
 
+_CAPTION = (
+    "Accuracy in %: on clean test images, and in the worst case over the attacks of the suite `cleverhans` in each norm. "
+    "`zoo card ID` has the thresholds, the intervals and how many images were attacked."
+)
 _DATASET = flags.DEFINE_string("dataset", None, "List only the models of this data set.")
 
 
@@ -34,15 +39,19 @@ def main(arguments: list[str]) -> None:
 
 
 def _list(_: list[str]) -> None:
-    table = Table()
-    for header in ("id", "clean", *(f"{name} worst case" for name in NORM_NAMES.values()), "parameters", "paper"):
-        # A narrow terminal would cut these two short, and an id that is cut is of no use.
-        table.add_column(header, no_wrap=header in ("id", "parameters"))
+    table = Table(box=box.SIMPLE_HEAD, caption=_CAPTION, caption_justify="left")
+    for header in ("id", "clean", *NORM_NAMES.values(), "parameters", "paper"):
+        # A narrow terminal would cut the numbers short, and an id that is cut is of no use.
+        table.add_column(header, no_wrap=header != "paper", justify="left" if header in ("id", "paper") else "right")
     for card in catalog.list_models(dataset=_DATASET.value):
-        robust = (percent(card.robust_accuracy(norm)) for norm in NORM_NAMES)
+        robust = (_number(card.robust_accuracy(norm)) for norm in NORM_NAMES)
         paper = f"{card.paper['authors'].split(',')[0]} {card.paper['year']}"
-        table.add_row(card.id, percent(card.clean_accuracy), *robust, f"{card.parameters:,}", paper)
+        table.add_row(card.id, _number(card.clean_accuracy), *robust, f"{card.parameters:,}", paper)
     Console().print(table)
+
+
+def _number(share: float | None) -> str:
+    return percent(share).removesuffix(" %")
 
 
 def _card(model_ids: list[str]) -> None:

@@ -29,7 +29,7 @@ def test_list() -> None:
     result = run_zoo("list")
     assert result.returncode == 0
     row = next(line for line in result.stdout.splitlines() if SMALL_ID in line)
-    for value in ("50.0 %", f"{zoo.model_card(SMALL_ID).parameters:,}", "A. Nobody 2021", "—"):
+    for value in ("50.0", f"{zoo.model_card(SMALL_ID).parameters:,}", "A. Nobody 2021", "—"):
         assert value in row
 
 
