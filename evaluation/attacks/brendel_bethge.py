@@ -145,7 +145,6 @@ def _distance(difference: tf.Tensor, norm: str) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(changed, tf.float32), axis=(1, 2)) + 1e-4 * tf.reduce_sum(magnitude, axis=(1, 2, 3))
 
 
-@tf.function(jit_compile=True, autograph=False)
 def _nearest_on_boundary(difference, normal, wanted, low, high, radius, norm: str) -> tf.Tensor:
     """Solves the problem of a step, see above; where the boundary is out of reach, goes towards it as far as allowed."""
     shape = tf.shape(difference)
