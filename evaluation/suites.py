@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 
+from evaluation import paper42
 from evaluation.attacks import (
     SPSA,
     Attack,
@@ -12,7 +13,10 @@ from evaluation.attacks import (
     MadryEtAl,
     MomentumIterativeMethod,
     ProjectedGradientDescent,
+    Refined,
 )
+from evaluation.norms import NORMS
+from zoo.card_page import NORM_NAMES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +85,22 @@ CLEVERHANS = Suite(
     ),
     1000,
 )
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (CLEAN, QUICK, CLEVERHANS)}
+
+
+def _paper42(hardened: bool, l1: bool) -> Suite:
+    attacks = paper42.battery(hardened) + (paper42.native_l1(hardened) if l1 else [])
+    found = [(label, Refined(attack=attack) if hardened else attack) for label, attack in attacks]
+    members = sorted(
+        (Member(attack, f"{label} {NORM_NAMES[attack.norm]}") for label, attack in found),
+        key=lambda member: NORMS.index(member.attack.norm),
+    )
+    text = "42 attacks of Liu et al. (inferred)" + (" and five made for L1" if l1 else "")
+    name = "paper42" + ("_l1" if l1 else "") + ("_hardened" if hardened else "")
+    return Suite(name, f"{text}, {'hardened' if hardened else 'with the settings of Foolbox'}", tuple(members), 200)
+
+
+PAPER42 = tuple(_paper42(hardened, l1) for hardened in (False, True) for l1 in (False, True))
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (CLEAN, QUICK, CLEVERHANS, *PAPER42)}
 
 
 def find(name: str) -> Suite:

@@ -70,7 +70,7 @@ def results_section(summaries: list[Summary], figures: list[Path], base: Path) -
     settings = "; the attacks' settings: `evaluation/suites.py`" if first.attacks else ""
     heading = f"Data: {names}, test split; suite `{first.suite}`, seed {first.seed}{settings}."
     images = [path for path in figures if path.suffix == ".png"]
-    curves = [_image(path, base) for path in images if path.name.startswith("accuracy-")]
+    curves = [_image(path, base) for path in images if path.name.startswith(("accuracy-", "heatmap-"))]
     grids = [_image(path, base) for path in images if path.name.startswith("adversarials-")]
     if grids:
         grids = ["<details>\n<summary>Adversarial images of each model</summary>", *grids, "</details>"]
@@ -80,5 +80,9 @@ def results_section(summaries: list[Summary], figures: list[Path], base: Path) -
 def _image(path: Path, base: Path) -> str:
     link = urllib.parse.quote(Path(os.path.relpath(path, base)).as_posix())
     kind, _, name = path.stem.partition("-")
-    text = {"accuracy": "Accuracy against distance", "adversarials": "Adversarial images"}[kind]
+    text = {
+        "accuracy": "Accuracy against distance",
+        "heatmap": "Accuracy under each attack",
+        "adversarials": "Adversarial images",
+    }[kind]
     return f"![{text}: {name}]({link})"
