@@ -111,7 +111,7 @@ def _tasks(
     target: Target, info: DatasetInfo, split: Split, suite: Suite, store: Store, samples: int, seed: int
 ) -> Iterator[Task]:
     """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are."""
-    for member in suite.members:
+    for member in suite.members_on(target.endpoints):
         count = min(samples, member.samples or samples, len(split))
         for endpoint in endpoints(target.endpoints, member.attack):
             run = store.run_id(run_key(target, info.name, member, endpoint, seed), versions())

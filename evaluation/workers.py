@@ -21,7 +21,7 @@ def run_tasks(attacker: Attacker, tasks: list[Task], workers: int) -> Iterator[t
         workers: int. Processes; 1 is this one. The processors are shared out evenly among them.
 
     Raises:
-        Exception: whatever an attack raised; tasks that have not begun are given up.
+        Exception: whatever an attack raised first, once the tasks that had begun have been yielded; the others are given up.
     """
     if workers == 1 or len(tasks) < 2:
         yield from ((task, attacker(task)) for task in tasks)
@@ -33,10 +33,20 @@ def run_tasks(attacker: Attacker, tasks: list[Task], workers: int) -> Iterator[t
     pool = concurrent.futures.ProcessPoolExecutor(
         workers, context, initializer=_begin, initargs=(threads, os.getpid(), parts)
     )
+    failure: Exception | None = None
     try:
         futures = {pool.submit(_work, task): task for task in tasks}
         for future in concurrent.futures.as_completed(futures):
-            yield futures[future], future.result()
+            if future.cancelled():
+                continue
+            if (error := future.exception()) is None:
+                yield futures[future], future.result()
+                continue
+            failure = failure or error
+            for other in futures:
+                other.cancel()
+        if failure is not None:
+            raise failure
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -174,6 +174,9 @@ def random_directions(batch: Batch, norm: str, stream: int) -> np.ndarray:
         elif norm == "l2":
             normal = generator.standard_normal(row.shape)
             row[...] = normal / np.linalg.norm(normal) * generator.random() ** (1 / row.size)
+        elif norm == "l1":
+            laplace = generator.laplace(size=row.shape)
+            row[...] = laplace / np.abs(laplace).sum() * generator.random() ** (1 / row.size)
         else:
-            raise ValueError(f"Random starts exist in linf and l2. Received: norm={norm!r}")
+            raise ValueError(f"Random starts exist in linf, l2 and l1. Received: norm={norm!r}")
     return directions

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from evaluation.attacks import Refined
 from evaluation.attacks.base import settings
 from evaluation.suites import SUITES, THRESHOLDS
 
@@ -27,3 +28,13 @@ def test_sizes_include_the_tables_threshold() -> None:
     for member in SUITES["paper42_l1"].members:
         epsilon = getattr(member.attack, "epsilon", None)
         assert epsilon in (None, THRESHOLDS[member.attack.norm])
+
+
+def test_only_models_with_a_surrogate_are_refined() -> None:
+    hardened, published = SUITES["paper42_hardened"], SUITES["paper42"]
+    assert hardened.members_on(("logits",)) == hardened.members
+    refined = hardened.members_on(("logits", "attack_logits"))
+    for before, after in zip(hardened.members, refined, strict=True):
+        assert after.attack == Refined(attack=before.attack)
+        assert (after.attack.norm, after.label) == (before.attack.norm, before.label)
+    assert published.members_on(("logits", "attack_logits")) == published.members

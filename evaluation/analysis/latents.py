@@ -1,6 +1,6 @@
 """The latent spaces of a model of one autoencoder a class: t-SNE pictures and two numbers (Figure 3 of Liu et al. 2022).
 
-  python -m evaluation.latents --model=mnist/dim --output=docs/figures
+  python -m evaluation.analysis.latents --model=mnist/dim --output=docs/figures
 
 For each autoencoder the latents of all test images are drawn, coloured by class. The silhouette and the purity of the
 nearest neighbours tell how far its own class stands apart from the others; they are computed in the latent space itself and
