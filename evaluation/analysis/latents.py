@@ -1,8 +1,6 @@
 """The latent spaces of a model of one autoencoder a class: t-SNE pictures and two numbers (Figure 3 of Liu et al. 2022).
 
-  python -m evaluation.analysis.latents --model=mnist/dim --output=docs/figures
-
-For each autoencoder the latents of all test images are drawn, coloured by class. The silhouette and the purity of the
+For each autoencoder the latents of the test images are drawn, coloured by class. The silhouette and the purity of the
 nearest neighbours tell how far its own class stands apart from the others; they are computed in the latent space itself and
 not in the picture, which keeps neighbourhoods only.
 """
@@ -11,39 +9,44 @@ import os
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from matplotlib.figure import Figure
 
-_MODEL = flags.DEFINE_string("model", "mnist/dim", "Id in the catalogue of a model whose features have `latents`.")
-_SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=100)
-_OUTPUT = flags.DEFINE_string("output", "report", "Folder for the picture and the CSV file.")
+from zoo import catalog, datasets
+
 _NEIGHBOURS = 10
 
 
-def main(_: list[str]) -> None:
-    """Writes latents-NAME.png and latents-NAME.csv."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
+    """Writes latents-NAME.png and latents-NAME.csv.
+
+    Args:
+        model_id: id in the catalogue.
+        samples: the first test images.
+        directory: where the files go; created where missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: the model has no latents, see `latents_of`.
+    """
     from rich.progress import track
 
-    from zoo import catalog, datasets
-
-    card = catalog.model_card(_MODEL.value)
-    split = datasets.load(card.dataset, "test").first(_SAMPLES.value)
-    latents = latents_of(catalog.verified_saved_model(_MODEL.value), split.images)
+    card = catalog.model_card(model_id)
+    split = datasets.load(card.dataset, "test").first(samples)
+    latents = latents_of(catalog.verified_saved_model(model_id), split.images)
     names = datasets.info(card.dataset).class_names
     rows, pictures = [], []
     for own in track(range(latents.shape[1]), "t-SNE"):
         rows.append((names[own], *separation(latents[:, own], split.labels == own)))
         pictures.append(project(latents[:, own]))
-    directory = Path(_OUTPUT.value)
     directory.mkdir(parents=True, exist_ok=True)
-    stem = f"latents-{_MODEL.value.replace('/', '-')}"
-    _draw(pictures, rows, split.labels, names, f"{_MODEL.value}, first {len(split):,} test images").savefig(
-        directory / f"{stem}.png", metadata={"Software": None}
-    )
+    stem = directory / f"latents-{model_id.replace('/', '-')}"
+    figure = _draw(pictures, rows, split.labels, names, f"{model_id}, first {len(split):,} test images")
+    figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
     lines = ["autoencoder,silhouette,purity", *(f"{name},{s:.4f},{p:.4f}" for name, s, p in rows)]
-    (directory / f"{stem}.csv").write_text("\n".join(lines) + "\n")
-    for name, silhouette, purity in rows:
-        print(f"{name}: silhouette {silhouette:.2f}, purity {purity:.3f}")
+    stem.with_suffix(".csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [stem.with_suffix(".png"), stem.with_suffix(".csv")]
 
 
 def latents_of(saved_model: os.PathLike[str], images: np.ndarray) -> np.ndarray:
@@ -93,10 +96,9 @@ def project(latents: np.ndarray) -> np.ndarray:
     return TSNE(random_state=0, init="pca", perplexity=30).fit_transform(latents)
 
 
-def _draw(pictures: list[np.ndarray], rows: list[tuple], labels: np.ndarray, names: tuple[str, ...], title: str):
+def _draw(pictures: list[np.ndarray], rows: list[tuple], labels: np.ndarray, names: tuple[str, ...], title: str) -> Figure:
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     columns = 5
     figure = Figure(figsize=(11, 2.4 * -(-len(pictures) // columns) + 0.6), dpi=120, layout="constrained")
@@ -112,7 +114,3 @@ def _draw(pictures: list[np.ndarray], rows: list[tuple], labels: np.ndarray, nam
     figure.legend(handles=handles, loc="outside lower center", ncols=len(names), fontsize=7, frameon=False)
     figure.suptitle(f"{title}: t-SNE of the latents of each class's autoencoder", fontsize=9)
     return figure
-
-
-if __name__ == "__main__":
-    app.run(main)

@@ -100,8 +100,8 @@ def light_store(digits_target: Target, digits: Split, tmp_path_factory: pytest.T
     """Every attack on the first digits, of which all adversarial images are kept."""
     path = tmp_path_factory.mktemp("light") / "results.sqlite"
     with Store(path) as store:
-        suite = suite_of(*map(light, FULL))
-        run_suite(digits_target, MNIST, digits, suite, store, samples=KEPT_IMAGES, seed=0, name="digits", train=lambda: digits)
+        suite, kept = suite_of(*map(light, FULL)), KEPT_IMAGES
+        run_suite(digits_target, MNIST, digits, suite, store, samples=kept, seed=0, name="digits", train=lambda: digits)
     return path
 
 
