@@ -92,8 +92,11 @@ def separation(latents: np.ndarray, own: np.ndarray) -> tuple[float, float]:
 def project(latents: np.ndarray) -> np.ndarray:
     """Returns a t-SNE picture, (n, 2); the same for the same latents."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
-    return TSNE(random_state=0, init="pca", perplexity=30).fit_transform(latents)
+    # Two threads gain a fifth on an idle machine, and wait for each other most of the time on a busy one.
+    with threadpool_limits(1, "openmp"):
+        return TSNE(random_state=0, init="pca", perplexity=30).fit_transform(latents)
 
 
 def _draw(pictures: list[np.ndarray], rows: list[tuple], labels: np.ndarray, names: tuple[str, ...], title: str) -> Figure:

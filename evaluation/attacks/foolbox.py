@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import inspect
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +15,9 @@ from evaluation.target import Target
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoolboxAttack:
-    """An attack of Foolbox by its class name. Foolbox is no dependency of this package: `pip install foolbox numba`.
+    """An attack of Foolbox by its class name. Foolbox is an extra: `pip install "brainzoo[foolbox]"`.
 
-    - Every result is classified anew; failures, which Foolbox's C&W and EAD return as all-black images, are failures.
+    - Every result is classified anew; the black images that Foolbox's C&W and EAD return for failures are failures.
     - Attacks that need a start get `Batch.starts`, and samples without one are left out instead of aborting the batch.
     - Attacks of a fixed size take a grid of sizes that contains the table's epsilon; the least that works counts.
 
@@ -68,7 +69,9 @@ class FoolboxAttack:
         nearest = np.full(len(part), np.inf)
         for size in sizes:
             found = np.clip(attack.run(model, images, criterion, **options, **size).numpy(), 0.0, 1.0)
-            reached = np.where(target.misclassifies(found, part.labels), distances(part.images, found, self.norm), np.inf)
+            # A failed sample is black, and black may be of another class. Some attacks end on the boundary itself.
+            works = found.any(axis=(1, 2, 3)) & (target.predict(found) != part.labels)
+            reached = np.where(works, distances(part.images, found, self.norm), np.inf)
             better = reached < nearest
             results[chosen[better]], nearest[better] = found[better], reached[better]
         return results
@@ -78,6 +81,6 @@ class FoolboxAttack:
         if attack_class is None:
             raise ValueError(f"Expected the name of a class in foolbox.attacks. Received: {self.attack!r}.")
         options = dict(self.options)
-        if issubclass(attack_class, foolbox.attacks.base.FlexibleDistanceMinimizationAttack):
+        if "distance" in inspect.signature(attack_class).parameters:
             options["distance"] = getattr(foolbox.distances, self.norm)
         return attack_class(**options)

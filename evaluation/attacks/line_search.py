@@ -52,15 +52,15 @@ class PathSearch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inversion(PathSearch):
-    """The negative, 1 - x (Hosseini et al. 2017, https://arxiv.org/abs/1703.06857)."""
+    """The negative, 1 - x (Hosseini et al. 2017, https://arxiv.org/abs/1703.06857): a path of a single step."""
 
     name: ClassVar[str] = "inversion"
 
     steps: int = 1
 
-    def path(self, target: Target, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
-        """See `PathSearch.path`."""
-        return lambda chosen, share: (1 - share) * batch.images[chosen] + share * (1 - batch.images[chosen])
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        return 1 - batch.images
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,9 @@ class AdditiveNoise(EpsilonSearch):
             part = batch.take(active)
             noise = self._draw(part, draw * self.repeats + repeat)
             results[active] = np.clip(part.images + self._scale(part.images, noise, epsilon[active]) * noise, 0.0, 1.0)
-            active = active[~target.misclassifies(results[active], part.labels)]
+            # The caller classifies the last draw.
+            if repeat + 1 < self.repeats:
+                active = active[~target.misclassifies(results[active], part.labels)]
             if len(active) == 0:
                 break
         return results
