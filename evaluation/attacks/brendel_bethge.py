@@ -1,13 +1,4 @@
-"""The Brendel-Bethge attack: follows the boundary to the adversarial that is nearest in L0, L1, L2 or Linf.
-
-In each step a small problem is solved for each sample: the point nearest to the image in the norm, among those on the
-linearised boundary, within the box and within a trust region around the current point:
-
-    min_d ||z - d||_p   subject to   b . d = c,   ||d||_2 <= r,   low <= d <= high,       z = image - current.
-
-For multipliers lam of the boundary and mu of the region, every coordinate has a closed form d_i(lam, mu), b . d grows with
-lam and ||d|| falls with mu: two nested one-dimensional searches of fixed length solve it, for all samples at once.
-"""
+"""The Brendel-Bethge attack: follows the boundary to the adversarial that is nearest in L0, L1, L2 or Linf."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,13 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.nearest_on_boundary import nearest_on_boundary
 from evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
 from evaluation.norms import distances, largest_distance
 from evaluation.target import Target
-
-# Steps between two looks at the learning rate, at least.
-_INNER, _OUTER = 18, 10
-_LARGEST = 1e6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +20,7 @@ class BrendelBethge:
 
     Differences: the start is `Batch.starts`; the trust region does not depend on the batch (there its radius is 0.001 times
     the number of values in the whole batch: for some tens of images it begins as wide as the box); the problem of a step
-    is solved as said above, in bounded time, and not by compiled BFGS and Nelder-Mead searches.
+    is solved by searches of bounded length, see `nearest_on_boundary`, and not by BFGS and Nelder-Mead.
 
     Attributes:
         norm: "linf", "l2", "l1" or "l0".
@@ -45,7 +33,7 @@ class BrendelBethge:
     """
 
     name: ClassVar[str] = "brendel_bethge"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     chunk_size: ClassVar[int] = 200
     uses_gradients: ClassVar[bool] = True
     needs_starts: ClassVar[bool] = True
@@ -60,14 +48,13 @@ class BrendelBethge:
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        follow = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
         best = batch.starts.copy()
         found = np.flatnonzero(target.misclassifies(best, batch.labels))
         if len(found) == 0:
             return best
         part = batch.take(found)
         start = self._to_boundary(target, part, best[found])
-        images = follow(part.images, part.labels, start).numpy()
+        images = self._follow(target, endpoint, part, start)
         wrong = target.misclassifies(images, part.labels)
         images[~wrong] = start[~wrong]
         best[found] = images if self.norm == "l0" else shrink(target, part, images)
@@ -86,38 +73,50 @@ class BrendelBethge:
             low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
         return best
 
+    def _follow(self, target: Target, endpoint: str, batch: Batch, start: np.ndarray) -> np.ndarray:
+        """Walks along the boundary from its points `start`, and returns the nearest adversarials on the way."""
+        look = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        size, interval = largest_distance(target.image_shape, "l2"), max(1, self.steps // self.decays)
+        flat, current = batch.images.reshape(len(batch), -1), start.reshape(len(batch), -1)
+        images, labels = tf.constant(batch.images), tf.constant(batch.labels)
+        best, least, normal = start, np.full(len(batch), np.inf, np.float32), np.zeros_like(start)
+        for i in range(self.steps):
+            momentum = np.float32(self.momentum if i else 0.0)
+            lead, normal, best, least = look(images, labels, current.reshape(start.shape), momentum, normal, best, least)
+            lead = lead.numpy()
+            # The margin by which the label loses is to become 0, and somewhat more, so that the point stays adversarial.
+            wanted = np.where(lead < 0, -self.overshoot * lead, -(2 - self.overshoot) * lead)
+            radius = size * self.learning_rate * self.decay ** ((i + 2) // interval)
+            slopes = normal.numpy().reshape(flat.shape)
+            move = nearest_on_boundary(flat - current, slopes, wanted, -current, 1 - current, radius, self.norm)
+            current = np.clip(current + move, 0.0, 1.0)
+        return best.numpy()
+
     def _build(self, target: Target, endpoint: str) -> Callable:
         decisive, gradient_of = target.endpoint("logits"), input_gradient(target.endpoint(endpoint), "margin")
-        size = largest_distance(target.image_shape, "l2")
-        interval = max(1, self.steps // self.decays)
-        image = tf.TensorSpec((None, *target.image_shape), tf.float32)
+        image, number = tf.TensorSpec((None, *target.image_shape), tf.float32), tf.TensorSpec((None,), tf.float32)
 
-        def step(i, images, labels, current, normal, best, least):
+        @tf.function(
+            input_signature=[
+                image,
+                tf.TensorSpec((None,), tf.int64),
+                image,
+                tf.TensorSpec((), tf.float32),
+                image,
+                image,
+                number,
+            ],
+            autograph=False,
+        )
+        def look(images, labels, current, momentum, normal, best, least):
             logits, slope = gradient_of(current, labels)
             adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels)
             distance = _distance(images - current, self.norm)
             better = tf.logical_and(adversarial, distance < least)
             best, least = tf.where(wide(better), current, best), tf.where(better, distance, least)
-            normal = tf.where(i == 0, slope, (1 - self.momentum) * slope + self.momentum * normal)
-            # The margin by which the label loses is to become 0, and somewhat more, so that the point stays adversarial.
-            lead = wrong_by(logits, labels)
-            wanted = tf.where(lead < 0, -self.overshoot * lead, -(2 - self.overshoot) * lead)
-            radius = size * self.learning_rate * self.decay ** tf.cast((i + 2) // interval, tf.float32)
-            move = _nearest_on_boundary(images - current, normal, wanted, -current, 1 - current, radius, self.norm)
-            return tf.clip_by_value(current + move, 0.0, 1.0), normal, best, least
+            return wrong_by(logits, labels), (1 - momentum) * slope + momentum * normal, best, least
 
-        @tf.function(input_signature=[image, tf.TensorSpec((None,), tf.int64), image], autograph=False)
-        def follow(images, labels, start):
-            least = _distance(images - start, self.norm)
-            loop = tf.while_loop(
-                lambda i, *_: i < self.steps,
-                lambda i, *values: (i + 1, *step(i, images, labels, *values)),
-                (tf.constant(0), start, tf.zeros_like(images), start, least),
-                parallel_iterations=1,
-            )
-            return loop[3]
-
-        return follow
+        return look
 
 
 def _between(images: np.ndarray, far: np.ndarray, share: np.ndarray, norm: str) -> np.ndarray:
@@ -143,122 +142,3 @@ def _distance(difference: tf.Tensor, norm: str) -> tf.Tensor:
     # Pixels first; among equal numbers the smaller change.
     changed = tf.reduce_any(magnitude > 1e-6, axis=-1)
     return tf.reduce_sum(tf.cast(changed, tf.float32), axis=(1, 2)) + 1e-4 * tf.reduce_sum(magnitude, axis=(1, 2, 3))
-
-
-def _nearest_on_boundary(difference, normal, wanted, low, high, radius, norm: str) -> tf.Tensor:
-    """Solves the problem of a step, see above; where the boundary is out of reach, goes towards it as far as allowed."""
-    shape = tf.shape(difference)
-    z, b, low, high = (tf.reshape(values, (shape[0], -1)) for values in (difference, normal, low, high))
-    # Unit normals: the multipliers of all samples are of one scale.
-    length = tf.sqrt(tf.reduce_sum(tf.square(b), axis=1, keepdims=True))
-    b, c = b / tf.maximum(length, 1e-12), wanted[:, None] / tf.maximum(length, 1e-12)
-    straight = _on_boundary(lambda lam: tf.clip_by_value(lam * b, low, high), b, c)
-    reachable = _length(straight) <= radius
-    # Out of reach: as far along the normal as the region and the box allow.
-    scale = _largest(lambda t: _length(tf.clip_by_value(t * tf.sign(c) * b, low, high)) <= radius, c, _LARGEST)
-    towards = tf.clip_by_value(scale * tf.sign(c) * b, low, high)
-    best = _SOLVERS[norm](z, b, c, low, high, radius, straight)
-    return tf.reshape(tf.where(reachable, best, towards), shape)
-
-
-def _solve_linf(z, b, c, low, high, radius, straight):
-    def attempt(epsilon):
-        box = tf.maximum(low, z - epsilon), tf.minimum(high, z + epsilon)
-        move = _on_boundary(lambda lam: tf.clip_by_value(lam * b, *box), b, c)
-        return move, tf.logical_and(_length(move) <= radius, _meets(move, b, c))
-
-    # The image itself is within reach of epsilon = |z|, whatever the box: straight to the boundary is, too.
-    lowest = tf.zeros_like(c)
-    highest = tf.reduce_max(tf.abs(z - straight), axis=1, keepdims=True)
-    best = straight
-    for _ in range(_OUTER + 4):
-        middle = (lowest + highest) / 2
-        move, feasible = attempt(middle)
-        best = tf.where(feasible, move, best)
-        lowest, highest = tf.where(feasible, lowest, middle), tf.where(feasible, middle, highest)
-    return best
-
-
-def _regional(coordinate: Callable) -> Callable:
-    """A solver that searches mu, the price of leaving the trust region, over `coordinate(lam, mu)`."""
-
-    def solve(z, b, c, low, high, radius, straight):
-        def attempt(log_mu):
-            mu = tf.pow(10.0, log_mu)
-            move = _on_boundary(lambda lam: tf.clip_by_value(coordinate(z, b, lam, mu, low, high), low, high), b, c)
-            return move, tf.logical_and(_length(move) <= radius, _meets(move, b, c))
-
-        lowest, highest, best = tf.fill(tf.shape(c), -4.0), tf.fill(tf.shape(c), 4.0), straight
-        free, within = attempt(lowest)
-        for _ in range(_OUTER):
-            middle = (lowest + highest) / 2
-            move, feasible = attempt(middle)
-            best = tf.where(feasible, move, best)
-            lowest, highest = tf.where(feasible, lowest, middle), tf.where(feasible, middle, highest)
-        return tf.where(within, free, best)
-
-    return solve
-
-
-def _l2_coordinate(z, b, lam, mu, low, high):
-    """argmin_d (z - d)^2 / 2 + mu d^2 / 2 - lam b d."""
-    return (z + lam * b) / (1 + mu)
-
-
-def _l1_coordinate(z, b, lam, mu, low, high):
-    """argmin_d |z - d| + mu d^2 / 2 - lam b d: z itself, or up to 1 / mu from where the others would go."""
-    free = lam * b / mu
-    return free + tf.clip_by_value(z - free, -1 / mu, 1 / mu)
-
-
-def _l0_coordinate(z, b, lam, mu, low, high):
-    """argmin_d [z != d] + mu d^2 / 2 - lam b d: the image's value, or the best other one where that gains more than 1."""
-
-    def cost(d):
-        return mu * tf.square(d) / 2 - lam * b * d
-
-    inside, free = tf.clip_by_value(z, low, high), tf.clip_by_value(lam * b / mu, low, high)
-    return tf.where(cost(inside) <= 1 + cost(free), inside, free)
-
-
-_SOLVERS = {
-    "linf": _solve_linf,
-    "l2": _regional(_l2_coordinate),
-    "l1": _regional(_l1_coordinate),
-    "l0": _regional(_l0_coordinate),
-}
-
-
-def _length(values: tf.Tensor) -> tf.Tensor:
-    return tf.sqrt(tf.reduce_sum(tf.square(values), axis=1, keepdims=True))
-
-
-def _meets(move: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
-    """Whether a move reaches the linearised boundary, up to 2 %; beyond it is adversarial all the same."""
-    return tf.reduce_sum(b * move, axis=1, keepdims=True) >= c - 0.02 * tf.abs(c) - 1e-6
-
-
-def _on_boundary(move_of: Callable, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
-    """Searches lam with b . move_of(lam) = c, which grows with lam."""
-    low, high = -_LARGEST * tf.ones_like(c), _LARGEST * tf.ones_like(c)
-    for _ in range(_INNER):
-        # Halves the exponent far from zero and the number near it.
-        middle = _signed_middle(low, high)
-        above = tf.reduce_sum(b * move_of(middle), axis=1, keepdims=True) >= c
-        low, high = tf.where(above, low, middle), tf.where(above, middle, high)
-    return move_of(high)
-
-
-def _signed_middle(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-    """The middle of two numbers on the scale asinh(1000 x), which is linear near zero and logarithmic beyond."""
-    return tf.sinh((tf.asinh(1000 * low) + tf.asinh(1000 * high)) / 2) / 1000
-
-
-def _largest(holds: Callable, like: tf.Tensor, most: float) -> tf.Tensor:
-    """The largest t in [0, most] for which `holds`, by bisection on a logarithmic scale."""
-    low, high = tf.zeros_like(like), most * tf.ones_like(like)
-    for _ in range(_INNER):
-        middle = _signed_middle(low, high)
-        within = holds(middle)
-        low, high = tf.where(within, middle, low), tf.where(within, high, middle)
-    return low
