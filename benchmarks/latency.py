@@ -22,7 +22,7 @@ from zoo import catalog
 
 _MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Models of the catalogue.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Timed calls; the median counts.")
-_README = flags.DEFINE_string("readme", None, "Markdown page whose section `latency` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `latency` is made anew.")
 _BATCHES = (1, 256)
 
 
@@ -46,7 +46,7 @@ def main(_: list[str]) -> None:
             cells += [f"{1e3 * seconds / batch:.3f}", f"{100 * share:.0f} %"]
         rows.append([model_id, *(f"{seconds:.2f}" for seconds in loads), *cells])
     remark = f"Medians of {_REPEATS.value} calls (loading: 5); the limit is {limit / 1e9:.0f} GFLOP/s."
-    publish("latency", header, rows, remark, _README.value)
+    publish("latency", header, rows, remark, _PAGE.value)
 
 
 def _load(path: os.PathLike[str]) -> object:

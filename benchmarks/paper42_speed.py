@@ -7,7 +7,8 @@
 Both sides attack the same correctly classified test images with the same settings, from the same starting points, through
 the same endpoint, and are timed in turn: a drifting machine slows both. Short ones are timed five times, and the median of
 each side counts. C&W and EAD take 5 constants of at most 1,000 steps on both sides. Attacks of a given size take one size,
-the table's. What stock Foolbox calls a success is classified anew; its attacks that crash are listed and not counted.
+the table's. What stock Foolbox calls a success is classified anew, and its black images are failures; its attacks that crash
+are listed and not counted.
 Compilation (numba, traces) happens before the clock runs, on a few images.
 
 The share of the floating-point limit is that of our model passes, counted in the timed run, a gradient as two passes,
@@ -34,7 +35,7 @@ from benchmarks.report import publish
 _MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Models of the catalogue.")
 _IMAGES = flags.DEFINE_integer("images", 50, "Images, one batch.")
 _ATTACKS = flags.DEFINE_list("attacks", [], "Labels of the attacks to time; all where none is named.")
-_README = flags.DEFINE_string("readme", None, "Markdown page whose section `battery speed, N images` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `battery speed, N images` is made anew.")
 # Two sizes, so that what is traced for a batch size is traced for any.
 _WARM_UP = (3, 4)
 _SHORT, _REPEATS = 5.0, 5
@@ -175,7 +176,11 @@ class _Side:
         criterion = foolbox.criteria.Misclassification(tf.constant(batch.labels))
         attack = attack_class(**options)
         _, found, _ = attack(model, tf.constant(batch.images), criterion, **arguments)
-        return found.numpy()
+        found = found.numpy()
+        # C&W and EAD give black images where they failed.
+        failed = ~found.any(axis=(1, 2, 3))
+        found[failed] = batch.images[failed]
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +252,7 @@ def main(_: list[str]) -> None:
             connection.send(None)
         memory = {kind: connection.recv() for kind, connection in sides.items()}
         remarks.append(f"{model_id}: peak memory {memory['ours']:.0f} MiB, Foolbox {memory['stock']:.0f} MiB.")
-    publish(f"battery speed, {_IMAGES.value} images", list(_HEADER), rows, " ".join(remarks), _README.value)
+    publish(f"battery speed, {_IMAGES.value} images", list(_HEADER), rows, " ".join(remarks), _PAGE.value)
 
 
 def _start(kind: str, model_id: str) -> Any:

@@ -26,6 +26,8 @@ from evaluation.attacks import (
     SparseL1Descent,
 )
 
+# Foolbox's rule for the end of a descent, at 1,000 steps: small steps need a long look.
+_PATIENT: dict = {"window": 100, "improvement": 1e-4}
 _EPSILONS = {"linf": 0.3, "l2": 1.5, "l1": 8.0}
 
 
@@ -72,7 +74,8 @@ def noise(norm: str) -> list[tuple[str, Attack]]:
 def battery(hardened: bool) -> list[tuple[str, Attack]]:
     """Returns the 42 attacks with their names, cheap and strong ones first in each norm."""
     minimising = {"steps": 300, "loss": "margin"} if hardened else {}
-    carlini = {"learning_rate": 5e-2} if hardened else {"learning_rate": 1e-2, "initial_constant": 1e-3, "steps": 10_000}
+    published = {"learning_rate": 1e-2, "initial_constant": 1e-3, "steps": 10_000, **_PATIENT}
+    carlini = {"learning_rate": 5e-2} if hardened else published
     return [
         *gradient_steps("linf", hardened),
         ("DeepFool", DeepFool(norm="linf")),
@@ -99,6 +102,7 @@ def native_l1(hardened: bool) -> list[tuple[str, Attack]]:
     """Returns the attacks made for L1."""
     epsilon = _EPSILONS["l1"]
     elastic = {"decision_rule": "L1", "initial_constant": 1e-1} if hardened else {"steps": 10_000}
+    elastic |= _PATIENT
     more = {"loss": "margin"} if hardened else {}
     return [
         ("FGM", L1Descent(epsilon=epsilon, steps=1, relative_step=1.0, rounds=12)),

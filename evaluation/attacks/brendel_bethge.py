@@ -20,16 +20,19 @@ class BrendelBethge:
 
     Differences: the start is `Batch.starts`; the trust region does not depend on the batch (there its radius is 0.001 times
     the number of values in the whole batch: for some tens of images it begins as wide as the box); the problem of a step
-    is solved by searches of bounded length, see `nearest_on_boundary`, and not by BFGS and Nelder-Mead.
+    is solved by searches of bounded length, see `nearest_on_boundary`, and not by BFGS and Nelder-Mead; and every sample is
+    on a schedule of its own: its region shrinks as soon as it brings nothing any more, so that few take all steps.
 
     Attributes:
         norm: "linf", "l2", "l1" or "l0".
-        steps: int.
+        steps: int. Most steps.
         overshoot: how far beyond the boundary a step aims.
         learning_rate: first radius of the trust region, a share of the greatest L2 distance between two images.
-        decay: factor on the learning rate, `decays` times in all.
+        decay: factor on the radius, `decays` times in all, after `steps / decays` steps or a window without progress.
         decays: int.
         momentum: of the boundary's normal.
+        window: steps in which the distance must fall.
+        improvement: relative decrease that a window must bring.
     """
 
     name: ClassVar[str] = "brendel_bethge"
@@ -45,6 +48,8 @@ class BrendelBethge:
     decay: float = 0.5
     decays: int = 20
     momentum: float = 0.8
+    window: int = 15
+    improvement: float = 1e-3
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
@@ -76,21 +81,26 @@ class BrendelBethge:
     def _follow(self, target: Target, endpoint: str, batch: Batch, start: np.ndarray) -> np.ndarray:
         """Walks along the boundary from its points `start`, and returns the nearest adversarials on the way."""
         look = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
-        size, interval = largest_distance(target.image_shape, "l2"), max(1, self.steps // self.decays)
-        flat, current = batch.images.reshape(len(batch), -1), start.reshape(len(batch), -1)
-        images, labels = tf.constant(batch.images), tf.constant(batch.labels)
-        best, least, normal = start, np.full(len(batch), np.inf, np.float32), np.zeros_like(start)
+        best, schedule = start.copy(), _Schedule(self, len(batch))
+        active, state = np.arange(len(batch)), [start, np.zeros_like(start), start]
+        least = np.full(len(batch), np.inf, np.float32)
         for i in range(self.steps):
+            images, (current, normal, nearest) = batch.images[active], state
             momentum = np.float32(self.momentum if i else 0.0)
-            lead, normal, best, least = look(images, labels, current.reshape(start.shape), momentum, normal, best, least)
-            lead = lead.numpy()
+            outcome = look(images, batch.labels[active], current, momentum, normal, nearest, least[active])
+            lead, normal, nearest, least[active] = (value.numpy() for value in outcome)
             # The margin by which the label loses is to become 0, and somewhat more, so that the point stays adversarial.
             wanted = np.where(lead < 0, -self.overshoot * lead, -(2 - self.overshoot) * lead)
-            radius = size * self.learning_rate * self.decay ** ((i + 2) // interval)
-            slopes = normal.numpy().reshape(flat.shape)
-            move = nearest_on_boundary(flat - current, slopes, wanted, -current, 1 - current, radius, self.norm)
-            current = np.clip(current + move, 0.0, 1.0)
-        return best.numpy()
+            radius = largest_distance(target.image_shape, "l2") * schedule.rate(active)
+            z, slopes, flat = (values.reshape(len(active), -1) for values in (images - current, normal, current))
+            move = nearest_on_boundary(z, slopes, wanted, -flat, 1 - flat, radius.astype(np.float32), self.norm)
+            current = np.clip(current + move.reshape(current.shape), 0.0, 1.0)
+            kept = schedule.goes_on(active, least[active])
+            best[active] = nearest
+            active, state = active[kept], [values[kept] for values in (current, normal, nearest)]
+            if len(active) == 0:
+                break
+        return best
 
     def _build(self, target: Target, endpoint: str) -> Callable:
         decisive, gradient_of = target.endpoint("logits"), input_gradient(target.endpoint(endpoint), "margin")
@@ -142,3 +152,27 @@ def _distance(difference: tf.Tensor, norm: str) -> tf.Tensor:
     # Pixels first; among equal numbers the smaller change.
     changed = tf.reduce_any(magnitude > 1e-6, axis=-1)
     return tf.reduce_sum(tf.cast(changed, tf.float32), axis=(1, 2)) + 1e-4 * tf.reduce_sum(magnitude, axis=(1, 2, 3))
+
+
+class _Schedule:
+    """Each sample's learning rate: it falls when its time is over, or when a window brought no progress."""
+
+    def __init__(self, attack: BrendelBethge, count: int) -> None:
+        self._attack, self._interval = attack, max(attack.window, attack.steps // attack.decays)
+        self._decays, self._age, self._since = np.zeros((3, count), int)
+        self._mark = np.full(count, np.inf)
+
+    def rate(self, active: np.ndarray) -> np.ndarray:
+        """Returns the learning rates, (n,)."""
+        return self._attack.learning_rate * self._attack.decay ** self._decays[active]
+
+    def goes_on(self, active: np.ndarray, least: np.ndarray) -> np.ndarray:
+        """Takes in the least distances after a step, and returns whose region is still worth a step, bool, (n,)."""
+        progress = least < (1 - self._attack.improvement) * self._mark[active]
+        self._mark[active[progress]] = least[progress]
+        self._age[active] += 1
+        self._since[active] = np.where(progress, 0, self._since[active] + 1)
+        over = active[(self._since[active] >= self._attack.window) | (self._age[active] >= self._interval)]
+        self._decays[over] += 1
+        self._age[over] = self._since[over] = 0
+        return self._decays[active] <= self._attack.decays

@@ -26,7 +26,7 @@ _compiled = numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, erro
 
 
 def nearest_on_boundary(
-    z: np.ndarray, normals: np.ndarray, wanted: np.ndarray, low: np.ndarray, high: np.ndarray, radius: float, norm: str
+    z: np.ndarray, normals: np.ndarray, wanted: np.ndarray, low: np.ndarray, high: np.ndarray, radius: np.ndarray, norm: str
 ) -> np.ndarray:
     """Returns the moves d of all samples.
 
@@ -36,7 +36,7 @@ def nearest_on_boundary(
         wanted: float32, (n,). How much the margin, which the normals are slopes of, shall grow.
         low: float32, (n, size). Least move within the box, at most 0.
         high: float32, (n, size). Greatest one, at least 0.
-        radius: of the trust region.
+        radius: float32, (n,). Of the trust regions.
         norm: "linf", "l2", "l1" or "l0".
 
     Returns:
@@ -50,7 +50,7 @@ def nearest_on_boundary(
 def _solve_all(z, normals, wanted, low, high, radius, kind):
     moves = np.empty_like(z)
     for i in range(len(z)):
-        _solve(z[i], normals[i], wanted[i], low[i], high[i], radius, kind, moves[i])
+        _solve(z[i], normals[i], wanted[i], low[i], high[i], radius[i], kind, moves[i])
     return moves
 
 
