@@ -47,7 +47,7 @@ _ROUNDS = flags.DEFINE_integer("rounds", 3, "Repetitions of PGD; C&W is run once
 _SEARCH_STEPS = flags.DEFINE_integer("search_steps", 5, "Constants that C&W tries (CleverHans' default is 5).")
 _STEPS = flags.DEFINE_integer("steps", 1000, "Most steps of C&W for one constant (CleverHans' default is 1000).")
 _PATIENT = flags.DEFINE_bool("patient", False, "Time our C&W without early ends, too.")
-_README = flags.DEFINE_string("readme", None, "Markdown page whose section `attack throughput` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `attack throughput` is made anew.")
 # CleverHans' default learning rate.
 _RATE = 5e-3
 _EPSILON = 0.3
@@ -68,7 +68,7 @@ def main(_: list[str]) -> None:
             rows += _rows(model_id, "C&W L2", target, batch.take(np.arange(_CW_IMAGES.value)), _carlini_wagner(), "l2", 1)
     search = f"{_SEARCH_STEPS.value} constants of at most {_STEPS.value} steps"
     remark = f"PGD-40: medians of {_ROUNDS.value} pairs; C&W: one pair, {search}."
-    publish("attack throughput", header, rows, remark, _README.value)
+    publish("attack throughput", header, rows, remark, _PAGE.value)
 
 
 def _correct_batch(model_id: str, count: int) -> tuple[Target, Batch]:

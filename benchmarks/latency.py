@@ -8,75 +8,49 @@ operations, as TensorFlow's profiler counts them, against a large float32 matrix
 """
 
 import os
-import time
-from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-from tensorflow.python.profiler import model_analyzer, option_builder
 
 import zoo
+from benchmarks.arithmetic import forward_flops, matmul_flops, median_seconds
 from benchmarks.report import publish
 from zoo import catalog
 
 _MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Models of the catalogue.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Timed calls; the median counts.")
-_README = flags.DEFINE_string("readme", None, "Markdown page whose section `latency` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `latency` is made anew.")
 _BATCHES = (1, 256)
 
 
 def main(_: list[str]) -> None:
     """Measures and prints one table."""
     logging.set_verbosity(logging.ERROR)
-    limit = _matmul_flops()
+    limit = matmul_flops()
     columns = [f"{text} {batch}" for batch in _BATCHES for text in ("ms / image, batch", "share of the limit, batch")]
     header, rows = ["model", "zoo.load_model, s", "saved_model.load, s", *columns], []
     for model_id in _MODELS.value:
         path = catalog.verified_saved_model(model_id)
-        loads = [_median_seconds(lambda i=model_id: zoo.load_model(i), 5), _median_seconds(lambda p=path: _load(p), 5)]
+        loads = [median_seconds(lambda i=model_id: zoo.load_model(i), 5), median_seconds(lambda p=path: _load(p), 5)]
         loaded = _load(path)
         serve = loaded.signatures["serving_default"]
         cells = []
         for batch in _BATCHES:
             shape = (batch, *serve.structured_input_signature[1]["image"].shape[1:])
             image = tf.constant(np.random.default_rng(0).random(shape, np.float32))
-            seconds = _median_seconds(lambda x=image, f=serve: f(image=x)["label"].numpy(), _REPEATS.value)
-            share = _flops(serve, image) / seconds / limit
+            seconds = median_seconds(lambda x=image, f=serve: f(image=x)["label"].numpy(), _REPEATS.value)
+            share = forward_flops(serve, image) / seconds / limit
             cells += [f"{1e3 * seconds / batch:.3f}", f"{100 * share:.0f} %"]
         rows.append([model_id, *(f"{seconds:.2f}" for seconds in loads), *cells])
     remark = f"Medians of {_REPEATS.value} calls (loading: 5); the limit is {limit / 1e9:.0f} GFLOP/s."
-    publish("latency", header, rows, remark, _README.value)
+    publish("latency", header, rows, remark, _PAGE.value)
 
 
 def _load(path: os.PathLike[str]) -> object:
     return tf.saved_model.load(str(path))
-
-
-def _median_seconds(function: Callable[[], object], repeats: int) -> float:
-    function()
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds))
-
-
-def _matmul_flops(size: int = 2048) -> float:
-    matrix = tf.random.normal((size, size))
-    return 2 * size**3 / _median_seconds(lambda: tf.matmul(matrix, matrix).numpy(), 10)
-
-
-def _flops(serve: Callable, image: tf.Tensor) -> int:
-    """Floating-point operations of one call, counted by TensorFlow's profiler on the graph for this batch."""
-    graph = convert_variables_to_constants_v2(tf.function(lambda: serve(image=image)).get_concrete_function()).graph
-    options = option_builder.ProfileOptionBuilder.float_operation()
-    options["output"] = "none"
-    return model_analyzer.profile(graph, options=options).total_float_ops
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.report.readme import replace_section
+from evaluation.report.page import replace_section
 
 
-def publish(name: str, header: list[str], rows: list[list[str]], remark: str, readme: str | None) -> None:
+def publish(name: str, header: list[str], rows: list[list[str]], remark: str, page: str | None) -> None:
     """Prints the table and, where a page is named, replaces its section `name` by it.
 
     Args:
@@ -19,7 +19,7 @@ def publish(name: str, header: list[str], rows: list[list[str]], remark: str, re
         header: column titles.
         rows: cells.
         remark: one sentence on what was measured and how often.
-        readme: path of a Markdown page, or None.
+        page: path of a Markdown page, or None.
     """
     version = importlib.metadata.version("tensorflow")
     remark = f"{remark} {os.cpu_count()} CPU cores ({platform.machine()}), TensorFlow {version}."
@@ -27,6 +27,6 @@ def publish(name: str, header: list[str], rows: list[list[str]], remark: str, re
     for row in rows:
         table.add_row(*row)
     Console(width=150).print(table)
-    if readme:
+    if page:
         lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-        replace_section(Path(readme), name, "\n".join([*lines, "", remark]) + "\n")
+        replace_section(Path(page), name, "\n".join([*lines, "", remark]) + "\n")

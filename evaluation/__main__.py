@@ -28,11 +28,18 @@ _SAMPLES = flags.DEFINE_integer(
     "samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks.", lower_bound=0, upper_bound=2**31 - 1)
+_WORKERS = flags.DEFINE_integer(
+    "workers", 1, "Processes that share the work; each needs about 1 GB. The results do not depend on it.", lower_bound=1
+)
 _STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results; it is created where missing.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for tables (Markdown, CSV, JSON) and figures (PNG, SVG).")
-_README = flags.DEFINE_string(
-    "readme", None, "Markdown file whose results section is made anew, with figures in docs/figures."
+_PAGE = flags.DEFINE_string(
+    "page",
+    None,
+    "Markdown file whose sections are made anew: what stands between the lines <!-- results:begin --> and "
+    "<!-- results:end -->; likewise `comparison` (with the paper's figures) and `nearest` (which attack breaks how many).",
 )
+_FIGURES = flags.DEFINE_string("figures", "docs/figures", "Folder for the figures of --page.")
 _UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Attack nothing; report what the store has.")
 _LIST = flags.DEFINE_bool("list", False, "List the suites with their attacks and stop.")
@@ -74,7 +81,13 @@ def _evaluate() -> None:
         summaries = []
         for subject in chosen:
             summary = subjects.evaluate(
-                subject, suite, store, samples=samples, seed=_SEED.value, report_only=_REPORT_ONLY.value
+                subject,
+                suite,
+                store,
+                samples=samples,
+                seed=_SEED.value,
+                workers=_WORKERS.value,
+                report_only=_REPORT_ONLY.value,
             )
             summaries.append(summary)
             if _UPDATE_CARD.value:
@@ -83,11 +96,10 @@ def _evaluate() -> None:
         if _OUTPUT.value:
             for path in write_report(summaries, store, Path(_OUTPUT.value)):
                 print(path)
-        if _README.value:
-            from evaluation.report.readme import update_readme
+        if _PAGE.value:
+            from evaluation.report.page import update_page
 
-            readme = Path(_README.value)
-            update_readme(summaries, store, readme, readme.parent / "docs" / "figures")
+            update_page(summaries, store, Path(_PAGE.value), Path(_FIGURES.value))
 
 
 def _list_suites() -> None:

@@ -1,22 +1,20 @@
 """Runs what is missing in the store, chunk by chunk."""
 
 import importlib.metadata
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from evaluation.attacks import Attack, Batch
+from evaluation.attacker import Attacker, Task
+from evaluation.attacks import Attack
 from evaluation.attacks.base import settings
-from evaluation.norms import distances
 from evaluation.store import RunKey, Store
 from evaluation.suites import Member, Suite
 from evaluation.target import Target, TargetError
+from evaluation.workers import run_tasks
 from zoo.datasets import DatasetInfo, Split
 
-# Adversarial images of this many first samples are kept, for pictures.
-KEPT_IMAGES = 10
 _PACKAGES = ("brainzoo", "cleverhans", "keras", "numpy", "tensorflow")
 
 
@@ -60,7 +58,17 @@ def evaluate_clean(target: Target, info: DatasetInfo, split: Split, store: Store
 
 
 def run_suite(
-    target: Target, info: DatasetInfo, split: Split, suite: Suite, store: Store, *, samples: int, seed: int, name: str
+    target: Target,
+    info: DatasetInfo,
+    split: Split,
+    suite: Suite,
+    store: Store,
+    *,
+    samples: int,
+    seed: int,
+    name: str,
+    train: Callable[[], Split] | None = None,
+    workers: int = 1,
 ) -> None:
     """Attacks the first `samples` images with every member of the suite, as far as the store lacks results.
 
@@ -73,74 +81,43 @@ def run_suite(
         samples: how many of the first images; a member may have a lower limit of its own.
         seed: seed of the attacks.
         name: the model's name, for the progress bar and the store.
+        train: gives the training split, see `Attacker`.
+        workers: processes that share the chunks; each result is the same with any number of them.
     """
     store.add_model(target.digest, name)
     evaluate_clean(target, info, split, store)
     _, labels, predictions = store.clean(target.digest, info.name)
-    correct = labels == predictions
-    columns = (
-        TextColumn("{task.description:44}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        for member in suite.members:
-            count = min(samples, member.samples or samples, len(split))
-            for endpoint in endpoints(target.endpoints, member.attack):
-                run = store.run_id(run_key(target, info.name, member, endpoint, seed), versions())
-                done = store.distances(run)
-                task = progress.add_task(f"{name}: {member.label} ({endpoint})", total=count)
-                for chosen in _chunks(count, member.attack.chunk_size):
-                    missing = np.array([i for i in chosen if int(split.ids[i]) not in done], int)
-                    if len(missing):
-                        _run_chunk(target, split, correct, member.attack, endpoint, store, run, missing, seed)
-                    progress.advance(task, len(chosen))
+    tasks = list(_tasks(target, info, split, suite, store, samples, seed))
+    attacker = Attacker(target, split, labels == predictions, seed, train)
+    with Progress(*_COLUMNS) as progress:
+        total = progress.add_task(name, total=sum(len(task.chosen) for task in tasks))
+        for task, outcome in run_tasks(attacker, tasks, workers):
+            ids = split.ids[task.chosen]
+            store.add_results(task.run, ids, outcome.reached, outcome.predictions, outcome.seconds, outcome.kept)
+            progress.update(total, advance=len(task.chosen), description=f"{name}: {task.label}")
 
 
-def _chunks(count: int, size: int) -> Iterator[range]:
-    """Fixed chunks: where they begin does not depend on what is done or on how many samples are asked for."""
-    return (range(first, min(first + size, count)) for first in range(0, count, size))
+_COLUMNS = (
+    TextColumn("{task.description:50}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TextColumn("left"),
+    TimeRemainingColumn(),
+)
 
 
-def _run_chunk(
-    target: Target,
-    split: Split,
-    correct: np.ndarray,
-    attack: Attack,
-    endpoint: str,
-    store: Store,
-    run: int,
-    chosen: np.ndarray,
-    seed: int,
-) -> None:
-    started = time.monotonic()
-    # A misclassified clean image has distance 0 and needs no attack.
-    reached, predictions = np.zeros(len(chosen)), np.full(len(chosen), -1)
-    attacked = np.flatnonzero(correct[chosen])
-    positions = chosen[attacked]
-    images = np.empty((0, *target.image_shape), np.float32)
-    if len(positions):
-        batch = Batch(split.images[positions], split.labels[positions], split.ids[positions], seed)
-        images = check_images(attack.run(target, endpoint, batch), batch, attack)
-        predictions[attacked] = target.predict(images)
-        wrong = predictions[attacked] != batch.labels
-        reached[attacked] = np.where(wrong, distances(batch.images, images, attack.norm), np.inf)
-    kept = [(split.ids[p], image) for p, image in zip(positions, images, strict=True) if p < KEPT_IMAGES]
-    store.add_results(run, split.ids[chosen], reached, predictions, time.monotonic() - started, kept)
-
-
-def check_images(images: np.ndarray, batch: Batch, attack: Attack) -> np.ndarray:
-    """Returns what an attack gave, after making sure that it is images.
-
-    Raises:
-        ValueError: wrong shape, NaN, or values outside [0, 1]: the attack is broken, and nothing is stored.
-    """
-    if images.shape != batch.images.shape or not np.all((images >= 0.0) & (images <= 1.0)):
-        raise ValueError(
-            f"Expected {attack.name} to give images of shape {batch.images.shape} in [0, 1]. "
-            f"Received: shape {images.shape}, from {np.min(images)} to {np.max(images)}."
-        )
-    return images
+def _tasks(
+    target: Target, info: DatasetInfo, split: Split, suite: Suite, store: Store, samples: int, seed: int
+) -> Iterator[Task]:
+    """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are."""
+    for member in suite.members_on(target.endpoints):
+        count = min(samples, member.samples or samples, len(split))
+        for endpoint in endpoints(target.endpoints, member.attack):
+            run = store.run_id(run_key(target, info.name, member, endpoint, seed), versions())
+            done = store.distances(run)
+            for first in range(0, count, member.attack.chunk_size):
+                chunk = range(first, min(first + member.attack.chunk_size, count))
+                missing = np.array([i for i in chunk if int(split.ids[i]) not in done], int)
+                if len(missing):
+                    yield Task(f"{member.label} ({endpoint})", member.attack, endpoint, run, missing)

@@ -56,7 +56,16 @@ def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:
     return [Subject("/".join(Path(path).parts[-2:]), Path(path), dataset) for path in paths]
 
 
-def evaluate(subject: Subject, suite: Suite, store: Store, *, samples: int, seed: int, report_only: bool = False) -> Summary:
+def evaluate(
+    subject: Subject,
+    suite: Suite,
+    store: Store,
+    *,
+    samples: int,
+    seed: int,
+    workers: int = 1,
+    report_only: bool = False,
+) -> Summary:
     """Runs what the store lacks and returns the numbers.
 
     Args:
@@ -65,6 +74,7 @@ def evaluate(subject: Subject, suite: Suite, store: Store, *, samples: int, seed
         store: the results.
         samples: how many of the first test images are attacked.
         seed: seed of the attacks.
+        workers: processes that share the work.
         report_only: attack nothing.
 
     Raises:
@@ -72,7 +82,10 @@ def evaluate(subject: Subject, suite: Suite, store: Store, *, samples: int, seed
         ValueError: `report_only`, and the store knows nothing of the model.
     """
     info = datasets.info(subject.dataset)
-    digest = saved_model_digest(subject.path) if report_only else _attack(subject, info, suite, store, samples, seed)
+    if report_only:
+        digest = saved_model_digest(subject.path)
+    else:
+        digest = _attack(subject, info, suite, store, samples, seed, workers)
     kept = store.check(digest, info.name, "endpoints")
     if kept is None:
         raise ValueError(
@@ -81,11 +94,24 @@ def evaluate(subject: Subject, suite: Suite, store: Store, *, samples: int, seed
     return summarize(store, digest, info, suite, seed=seed, target_endpoints=tuple(kept), samples=samples)
 
 
-def _attack(subject: Subject, info: datasets.DatasetInfo, suite: Suite, store: Store, samples: int, seed: int) -> str:
+def _attack(
+    subject: Subject, info: datasets.DatasetInfo, suite: Suite, store: Store, samples: int, seed: int, workers: int
+) -> str:
     split = datasets.load(subject.dataset, "test")
     target = Target(subject.path, info, split.first(_PROBE).images)
     store.set_check(target.digest, info.name, "endpoints", list(target.endpoints))
-    run_suite(target, info, split, suite, store, samples=samples, seed=seed, name=subject.name)
+    run_suite(
+        target,
+        info,
+        split,
+        suite,
+        store,
+        samples=samples,
+        seed=seed,
+        name=subject.name,
+        train=lambda: datasets.load(subject.dataset, "train"),
+        workers=workers,
+    )
     if suite.members:
         first = split.first(diagnostics.PROBES)
         diagnostics.measure(target, Batch(first.images, first.labels, first.ids, seed), store, info.name)

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 
+from evaluation import paper42
 from evaluation.attacks import (
     SPSA,
     Attack,
@@ -12,7 +13,10 @@ from evaluation.attacks import (
     MadryEtAl,
     MomentumIterativeMethod,
     ProjectedGradientDescent,
+    Refined,
 )
+from evaluation.norms import NORMS
+from zoo.card_page import NORM_NAMES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +43,24 @@ class Suite:
         description: one line for people.
         members: the attacks, cheap and strong first.
         samples: how many test images it attacks unless told otherwise.
+        refined: whether the adversarials of models with a surrogate endpoint are refined, see `Refined`.
     """
 
     name: str
     description: str
     members: tuple[Member, ...]
     samples: int
+    refined: bool = False
+
+    def members_on(self, endpoints: tuple[str, ...]) -> tuple[Member, ...]:
+        """Returns the attacks as a model with these endpoints meets them.
+
+        What has no useful gradient, and so a surrogate, is a threshold as a rule. Other models share the results of an
+        attack with the suites that do not refine.
+        """
+        if not self.refined or endpoints == ("logits",):
+            return self.members
+        return tuple(dataclasses.replace(member, attack=Refined(attack=member.attack)) for member in self.members)
 
 
 # The thresholds of Schott et al. and Liu et al. on MNIST; elsewhere they are a convention of ours.
@@ -81,7 +97,22 @@ CLEVERHANS = Suite(
     ),
     1000,
 )
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (CLEAN, QUICK, CLEVERHANS)}
+
+
+def _paper42(hardened: bool, l1: bool) -> Suite:
+    attacks = paper42.battery(hardened) + (paper42.native_l1(hardened) if l1 else [])
+    members = sorted(
+        (Member(attack, f"{label} {NORM_NAMES[attack.norm]}") for label, attack in attacks),
+        key=lambda member: NORMS.index(member.attack.norm),
+    )
+    name = "paper42" + ("_l1" if l1 else "") + ("_hardened" if hardened else "")
+    text = "42 attacks of Liu et al. (inferred)" + (" and five made for L1" if l1 else "")
+    settings = "hardened, refined on binarised models" if hardened else "with the settings of Foolbox"
+    return Suite(name, f"{text}, {settings}", tuple(members), 200, refined=hardened)
+
+
+PAPER42 = tuple(_paper42(hardened, l1) for hardened in (False, True) for l1 in (False, True))
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (CLEAN, QUICK, CLEVERHANS, *PAPER42)}
 
 
 def find(name: str) -> Suite:

@@ -163,7 +163,7 @@ def summarize(
     """
     ids, labels, predictions = store.clean(digest, info.name)
     attacks = []
-    for member in suite.members:
+    for member in suite.members_on(target_endpoints):
         score = _score(store, digest, info, member, seed, endpoints(target_endpoints, member.attack), samples)
         if score is not None:
             attacks.append(score)

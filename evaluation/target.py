@@ -16,7 +16,7 @@ SIGNATURE = "serving_default"
 DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
 _PREDICTION_BATCH = 1000
 # Share of the greatest logit by which a class must win: in a batch of another size float32 rounds differently.
-_CLEARLY = 1e-5
+CLEARLY = 1e-5
 
 
 class TargetError(ValueError):
@@ -28,6 +28,7 @@ class Target:
 
     Attributes:
         path: the directory.
+        dataset: the data set.
         digest: SHA-256 over its files, the identity of the model in the store.
         image_shape: (height, width, channels).
         num_classes: width of the logits.
@@ -45,6 +46,7 @@ class Target:
 
     def __init__(self, path: str | os.PathLike[str], dataset: DatasetInfo, probe: np.ndarray) -> None:
         self.path = Path(path)
+        self.dataset = dataset
         self.digest = saved_model_digest(self.path)
         self._loaded = self._load()
         self._signature = self._find_signature()
@@ -85,7 +87,7 @@ class Target:
         logits = self.serving_logits(images)
         true = np.arange(logits.shape[1]) == labels[:, None]
         lead = np.max(logits, axis=1, where=~true, initial=-np.inf) - np.max(logits, axis=1, where=true, initial=-np.inf)
-        return lead > _CLEARLY * np.max(np.abs(logits), axis=1, initial=0.0)
+        return lead > CLEARLY * np.max(np.abs(logits), axis=1, initial=0.0)
 
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
         """Returns the function that `build` makes, built once for each key, so that chunks share one trace."""

@@ -1,6 +1,8 @@
 """Attacks behind one small protocol; see `base.Attack`."""
 
 from evaluation.attacks.base import Attack, Batch, EpsilonSearch
+from evaluation.attacks.boundary import BoundaryAttack
+from evaluation.attacks.brendel_bethge import BrendelBethge
 from evaluation.attacks.carlini_wagner import CarliniWagnerL2
 from evaluation.attacks.cleverhans import (
     BasicIterativeMethod,
@@ -10,18 +12,51 @@ from evaluation.attacks.cleverhans import (
     MomentumIterativeMethod,
     ProjectedGradientDescent,
 )
+from evaluation.attacks.decoupled_direction_norm import DecoupledDirectionNorm
+from evaluation.attacks.deepfool import DeepFool
+from evaluation.attacks.elastic_net import ElasticNet
+from evaluation.attacks.foolbox import FoolboxAttack
+from evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
+from evaluation.attacks.line_search import (
+    BinaryContrastReduction,
+    BlendedUniformNoise,
+    GaussianBlur,
+    Inversion,
+    L2ContrastReduction,
+    LinearContrastReduction,
+)
+from evaluation.attacks.noise import AdditiveNoise
+from evaluation.attacks.pointwise import Pointwise
+from evaluation.attacks.refinement import Refined
 from evaluation.attacks.spsa import SPSA
 
 __all__ = [
     "SPSA",
+    "AdditiveNoise",
     "Attack",
     "BasicIterativeMethod",
     "Batch",
+    "BinaryContrastReduction",
+    "BlendedUniformNoise",
+    "BoundaryAttack",
+    "BrendelBethge",
     "CarliniWagnerL2",
+    "DecoupledDirectionNorm",
+    "DeepFool",
+    "ElasticNet",
     "EpsilonSearch",
     "FastGradientMethod",
+    "FoolboxAttack",
+    "GaussianBlur",
     "GradientAttack",
+    "Inversion",
+    "L1Descent",
+    "L2ContrastReduction",
+    "LinearContrastReduction",
     "MadryEtAl",
     "MomentumIterativeMethod",
+    "Pointwise",
     "ProjectedGradientDescent",
+    "Refined",
+    "SparseL1Descent",
 ]

@@ -18,19 +18,23 @@ class Batch:
         labels: int64, (n,). True labels: attacks never use the model's own prediction.
         ids: int64, (n,). Sample ids, from which each sample's random numbers are drawn.
         seed: int.
+        starts: float32, the shape of `images`: for each sample an image of another class, from which the attacks begin that
+            walk along the boundary; None where nobody asked for them. See `starting_points`.
     """
 
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
     seed: int
+    starts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, chosen: np.ndarray) -> "Batch":
         """Returns the samples at these positions or under this mask."""
-        return Batch(self.images[chosen], self.labels[chosen], self.ids[chosen], self.seed)
+        starts = None if self.starts is None else self.starts[chosen]
+        return Batch(self.images[chosen], self.labels[chosen], self.ids[chosen], self.seed, starts)
 
 
 class Attack(Protocol):
@@ -44,6 +48,7 @@ class Attack(Protocol):
     version: ClassVar[int]
     chunk_size: ClassVar[int]
     uses_gradients: ClassVar[bool]
+    needs_starts: ClassVar[bool]
     norm: str
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
@@ -61,6 +66,8 @@ class Attack(Protocol):
 
 def settings(attack: Attack) -> dict[str, Any]:
     """Returns what identifies the attack in the store, as plain JSON values."""
+    if hasattr(attack, "as_settings"):
+        return attack.as_settings()
     return {"attack": attack.name, "version": attack.version, **dataclasses.asdict(attack)}
 
 
@@ -82,6 +89,7 @@ class EpsilonSearch:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 500
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
 
     norm: str
     epsilon: float
@@ -147,6 +155,11 @@ def shrink(target: Target, batch: Batch, adversarials: np.ndarray, steps: int = 
     return best
 
 
+def sample_generator(batch: Batch, row: int, stream: int) -> np.random.Generator:
+    """Returns the random numbers of one sample, keyed by seed, stream and sample id, whatever else is in the batch."""
+    return np.random.Generator(np.random.Philox(key=(batch.seed << 32) + stream, counter=int(batch.ids[row]) << 64))
+
+
 def random_directions(batch: Batch, norm: str, stream: int) -> np.ndarray:
     """Returns points drawn uniformly from the unit ball of the norm, one a sample, float32.
 
@@ -154,13 +167,16 @@ def random_directions(batch: Batch, norm: str, stream: int) -> np.ndarray:
     samples share the batch.
     """
     directions = np.empty_like(batch.images)
-    for row, sample in zip(directions, batch.ids, strict=True):
-        generator = np.random.Generator(np.random.Philox(key=(batch.seed << 32) + stream, counter=int(sample) << 64))
+    for i, row in enumerate(directions):
+        generator = sample_generator(batch, i, stream)
         if norm == "linf":
             row[...] = generator.uniform(-1.0, 1.0, row.shape)
         elif norm == "l2":
             normal = generator.standard_normal(row.shape)
             row[...] = normal / np.linalg.norm(normal) * generator.random() ** (1 / row.size)
+        elif norm == "l1":
+            laplace = generator.laplace(size=row.shape)
+            row[...] = laplace / np.abs(laplace).sum() * generator.random() ** (1 / row.size)
         else:
-            raise ValueError(f"Random starts exist in linf and l2. Received: norm={norm!r}")
+            raise ValueError(f"Random starts exist in linf, l2 and l1. Received: norm={norm!r}")
     return directions

@@ -4,9 +4,11 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 from evaluation.report.figures import write_figures
-from evaluation.report.readme import results_section
+from evaluation.report.nearest import FIELDS, nearest_rows
+from evaluation.report.page import results_section
 from evaluation.report.tables import CSV_FIELDS, csv_rows, json_document
 from evaluation.store import Store
 from evaluation.summary import Summary
@@ -14,7 +16,7 @@ from zoo.card import write_text
 
 
 def write_report(summaries: list[Summary], store: Store, directory: Path) -> list[Path]:
-    """Writes results.md, results.csv, results.json and the figures, each of them atomically.
+    """Writes results.md, results.csv, results.json, nearest.csv and the figures, each of them atomically.
 
     Args:
         summaries: the models.
@@ -30,7 +32,8 @@ def write_report(summaries: list[Summary], store: Store, directory: Path) -> lis
     figures = write_figures(summaries, store, directory)
     texts = {
         directory / "results.md": f"# Results\n\n{results_section(summaries, figures, directory)}",
-        directory / "results.csv": _csv(summaries),
+        directory / "results.csv": _csv(CSV_FIELDS, csv_rows(summaries)),
+        directory / "nearest.csv": _csv(FIELDS, nearest_rows(summaries)),
         directory / "results.json": json.dumps(json_document(summaries), indent=2, ensure_ascii=False, allow_nan=False)
         + "\n",
     }
@@ -39,9 +42,9 @@ def write_report(summaries: list[Summary], store: Store, directory: Path) -> lis
     return [*texts, *figures]
 
 
-def _csv(summaries: list[Summary]) -> str:
+def _csv(fields: tuple[str, ...], rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_FIELDS, lineterminator="\n")
+    writer = csv.DictWriter(text, fields, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(csv_rows(summaries))
+    writer.writerows(rows)
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Writes the figures: curves of each data set, adversarial images of each model. Equal inputs give equal bytes."""
+"""Writes the figures: curves and heat map of each data set, adversarial images of each model. Same inputs, same bytes."""
 
 import io
 import os
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from evaluation.report.curves import accuracy_curves, line_styles
 from evaluation.report.grid import adversarial_grid
+from evaluation.report.heatmap import accuracy_heatmap
 from evaluation.report.layout import by_dataset
 from evaluation.store import Store
 from evaluation.summary import Summary
@@ -32,7 +33,7 @@ _STYLE = {
 def write_figures(
     summaries: list[Summary], store: Store, directory: Path, formats: tuple[str, ...] = ("png", "svg")
 ) -> list[Path]:
-    """Writes the curves of each data set and the adversarial grid (PNG) of each model that was attacked.
+    """Writes curves and heat map (PNG) of each data set and the adversarial grid (PNG) of each model that was attacked.
 
     Args:
         summaries: the models.
@@ -41,7 +42,7 @@ def write_figures(
         formats: of the curves.
 
     Returns:
-        The files, curves first.
+        The files, curves and heat maps first.
 
     Raises:
         ValueError: the summaries are of different suites or seeds.
@@ -55,6 +56,7 @@ def write_figures(
             dataset = group[0].dataset.name
             figure = accuracy_curves(group, styles)
             curves += [_save(figure, directory / f"accuracy-{dataset}.{suffix}") for suffix in formats]
+            curves.append(_save(accuracy_heatmap(group), directory / f"heatmap-{dataset}.png"))
             split = datasets.load(dataset, "test")
             for summary in group:
                 figure = adversarial_grid(summary, store, split)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from evaluation.attacks import Batch
+from evaluation.attacks.starting_points import StartingPoints
 from evaluation.target import Target
 from zoo.datasets import DatasetInfo, Split
 
@@ -82,4 +83,5 @@ def tiny_split(logits: Callable[[np.ndarray], np.ndarray], count: int = TINY.off
 def correct_batch(target: Target, split: Split, count: int, seed: int = 0) -> Batch:
     """Returns the first correctly classified images of a split, as attacks get them."""
     chosen = np.flatnonzero(target.predict(split.images) == split.labels)[:count]
-    return Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed)
+    images, labels = split.images[chosen], split.labels[chosen]
+    return Batch(images, labels, split.ids[chosen], seed, StartingPoints(target, split).nearest(images, labels))

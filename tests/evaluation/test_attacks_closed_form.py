@@ -15,15 +15,24 @@ from evaluation.attacks import (
     Attack,
     BasicIterativeMethod,
     Batch,
+    BoundaryAttack,
+    BrendelBethge,
     CarliniWagnerL2,
+    DecoupledDirectionNorm,
+    DeepFool,
+    ElasticNet,
     FastGradientMethod,
+    L1Descent,
     MadryEtAl,
     MomentumIterativeMethod,
     ProjectedGradientDescent,
+    SparseL1Descent,
 )
+from evaluation.attacks.starting_points import StartingPoints
 from evaluation.norms import distances
 from evaluation.target import Target
 from tests.evaluation.small_models import TINY, dense, save_classifier
+from zoo.datasets import Split
 
 DUALS = {"linf": 1, "l2": 2, "l1": np.inf}
 # Thresholds as far from the true distances as in a real table: some samples are below, some above, by a factor of ten.
@@ -34,11 +43,16 @@ BELOW = 2e-4
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A linear classifier and samples whose distances are known."""
+    """A linear classifier and samples whose distances are known, to each class and to the nearest."""
 
     target: Target
     batch: Batch
-    truth: dict[str, np.ndarray]
+    to_class: dict[str, np.ndarray]
+
+    @property
+    def truth(self) -> dict[str, np.ndarray]:
+        """The distance of each sample."""
+        return {norm: values.min(axis=1) for norm, values in self.to_class.items()}
 
 
 def problem(directory: Path, classes: int, sharpness: float) -> Problem:
@@ -58,13 +72,13 @@ def problem(directory: Path, classes: int, sharpness: float) -> Problem:
     logits = flat @ weights + bias
     labels = logits.argmax(axis=1)
     rows = np.arange(len(images))
-    truth = {}
+    to_class = {}
     for norm, dual in DUALS.items():
         slopes = np.linalg.norm(weights[:, labels][:, :, None] - weights[:, None, :], dual, axis=0)
         slopes[rows, labels] = 1.0
-        to_class = (logits[rows, labels][:, None] - logits) / slopes
-        to_class[rows, labels] = np.inf
-        truth[norm] = to_class.min(axis=1)
+        to_class[norm] = (logits[rows, labels][:, None] - logits) / slopes
+        to_class[norm][rows, labels] = np.inf
+    truth = {norm: values.min(axis=1) for norm, values in to_class.items()}
     # Distances from a tenth to ten times the threshold. The closed form ignores the box, into which all must fit: an L1
     # attack may put all of the distance into one pixel.
     fits = np.all([(truth[n] > EPSILONS[n] / 10) & (truth[n] < EPSILONS[n] * 10) for n in DUALS], axis=0) & (
@@ -74,7 +88,11 @@ def problem(directory: Path, classes: int, sharpness: float) -> Problem:
     below = sum(np.sum(truth[norm][chosen] < EPSILONS[norm]) for norm in DUALS)
     assert len(chosen) == 12
     assert 0 < below < 36
-    return Problem(target, Batch(images, labels, rows, 0).take(chosen), {norm: truth[norm][chosen] for norm in DUALS})
+    candidates = rng.random((200, *TINY.image_shape), np.float32)
+    starts = StartingPoints(target, Split(candidates, np.zeros(200, np.int64), np.arange(200))).nearest(images, labels)
+    return Problem(
+        target, Batch(images, labels, rows, 0, starts).take(chosen), {norm: to_class[norm][chosen] for norm in DUALS}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +191,62 @@ def test_spsa_comes_close_without_gradients(classes: str, request: pytest.Fixtur
     ratio = excess(attack, request.getfixturevalue(classes))
     assert ratio.max() < 1.2
     assert np.median(ratio) < 1.05
+
+
+@pytest.mark.parametrize("classes", ["two_classes", "five_classes"])
+@pytest.mark.parametrize(
+    ("attack", "worst", "median"),
+    [
+        (DeepFool(norm="l2"), 1.01, 1.01),
+        (DeepFool(norm="linf"), 1.01, 1.01),
+        (DecoupledDirectionNorm(initial_epsilon=0.1), 1.1, 1.03),
+        (DecoupledDirectionNorm(initial_epsilon=0.1, loss="margin"), 1.1, 1.03),
+    ],
+    ids=lambda value: f"{value.name} {value.norm}" if hasattr(value, "name") else None,
+)
+def test_minimising_attacks_find_the_nearest_class(
+    attack: Attack, worst: float, median: float, classes: str, request: pytest.FixtureRequest
+) -> None:
+    ratio = excess(attack, request.getfixturevalue(classes))
+    assert ratio.max() < worst
+    assert np.median(ratio) < median
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [*(BrendelBethge(norm=norm, steps=200) for norm in ("l2", "linf", "l1")), BoundaryAttack(steps=5000)],
+    ids=lambda attack: f"{attack.name} {attack.norm}",
+)
+def test_walks_along_the_boundary_end_at_its_nearest_point(
+    attack: Attack, two_classes: Problem, five_classes: Problem
+) -> None:
+    assert excess(attack, two_classes).max() < 1.03
+    # Of several faces a walk may end on another one than the nearest, but there it ends at the nearest point.
+    images = attack.run(five_classes.target, "logits", five_classes.batch)
+    predicted = five_classes.target.predict(images)
+    of_face = five_classes.to_class[attack.norm][np.arange(len(predicted)), predicted]
+    reached = distances(five_classes.batch.images, images, attack.norm)
+    assert np.median(reached / of_face) < 1.03
+    assert np.mean(excess(attack, five_classes) < 1.03) >= 0.5
+
+
+def test_elastic_net_is_near_the_l1_optimum(two_classes: Problem) -> None:
+    attack = ElasticNet(step_size=1e-3, regularization=1e-4, initial_constant=1e-2, decision_rule="L1")
+    ratio = excess(attack, two_classes)
+    assert np.median(ratio) < 1.1
+
+
+def test_sparse_steps_put_all_into_the_best_pixel(two_classes: Problem) -> None:
+    attack = SparseL1Descent(epsilon=EPSILONS["l1"], rounds=12)
+    assert excess(attack, two_classes).max() < 1.01
+
+
+def test_dense_l1_steps_pay_for_every_pixel(two_classes: Problem) -> None:
+    """A step along the gradient costs ||g||_1 for a gain of ||g||_2^2; the best pixel costs 1 for max |g|."""
+    attack = L1Descent(epsilon=EPSILONS["l1"], steps=1, relative_step=1.0, rounds=12)
+    ratio = excess(attack, two_classes)
+    weights = two_classes.target.endpoint("logits")(np.eye(16, dtype=np.float32).reshape(16, 4, 4, 1)).numpy()
+    slope = weights[:, 0] - weights[:, 1]
+    slope -= two_classes.target.endpoint("logits")(np.zeros((1, 4, 4, 1), np.float32)).numpy()[0] @ [1, -1]
+    expected = np.abs(slope).sum() * np.abs(slope).max() / np.sum(slope**2)
+    np.testing.assert_allclose(ratio, expected, rtol=0.02)

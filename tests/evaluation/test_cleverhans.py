@@ -176,7 +176,7 @@ def test_madry_draws_its_start_from_a_fixed_ball(tiny_target: Target, tiny_batch
     assert drawn == [pytest.approx(0.3)]
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_random_starts_are_uniform_in_the_ball(norm: str, tiny_batch: Batch) -> None:
     ids = np.arange(2000)
     batch = Batch(np.zeros((len(ids), 4, 4, 1), np.float32), np.zeros(len(ids), np.int64), ids, seed=5)

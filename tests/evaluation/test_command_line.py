@@ -82,7 +82,8 @@ def exit_message(main: Main, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("suite", "meant"), [("quik", "quick"), ("cleverhan", "cleverhans"), ("CLEAN", "clean"), ("paper", "quick, cleverhans")]
+    ("suite", "meant"),
+    [("quik", "quick"), ("cleverhan", "cleverhans"), ("CLEAN", "clean"), ("paper", "paper42"), ("xyz", "quick, cleverhans")],
 )
 def test_unknown_suite_names_close_ones(main: Main, suite: str, meant: str, digits_path: Path) -> None:
     message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", f"--suite={suite}")

@@ -22,7 +22,7 @@ from evaluation.report import figures, layout, write_report
 from evaluation.report.curves import accuracy_curves, line_styles, survival
 from evaluation.report.grid import adversarial_grid, adversarials, chosen_attacks
 from evaluation.report.layout import column_names, distance, id_ranges
-from evaluation.report.readme import update_readme
+from evaluation.report.page import update_page
 from evaluation.report.tables import csv_rows, json_document, markdown_table, terminal_table
 from evaluation.store import RunKey, Store
 from evaluation.suites import THRESHOLDS, Member, Suite
@@ -47,6 +47,7 @@ class FakeAttack:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 10
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
 
     norm: str
     strength: float = 1.0
@@ -289,7 +290,7 @@ def test_report_writes_everything_twice_the_same(store: Store, tmp_path: Path) -
     first, second = (write_report(summaries, store, tmp_path / name) for name in ("first", "second"))
     assert sorted(path.name for path in first) == [
         *("accuracy-tiny.png", "accuracy-tiny.svg", "adversarials-tiny-a.png", "adversarials-tiny-b.png"),
-        *("results.csv", "results.json", "results.md"),
+        *("heatmap-tiny.png", "nearest.csv", "results.csv", "results.json", "results.md"),
     ]
     assert {path.name for path in (tmp_path / "first").iterdir()} == {path.name for path in first}
     for one, other in zip(first, second, strict=True):
@@ -303,11 +304,12 @@ def test_report_writes_everything_twice_the_same(store: Store, tmp_path: Path) -
     page = (tmp_path / "first" / "results.md").read_text(encoding="utf-8")
     assert markdown_table(summaries).strip() in page
     assert "(accuracy-tiny.png)" in page
+    assert "(heatmap-tiny.png)" in page
 
 
 def test_report_of_clean_accuracy_alone_has_no_figures(store: Store, tmp_path: Path) -> None:
     paths = write_report([add_model(store, "tiny/a", CLEAN)], store, tmp_path)
-    assert [path.name for path in paths] == ["results.md", "results.csv", "results.json"]
+    assert [path.name for path in paths] == ["results.md", "results.csv", "nearest.csv", "results.json"]
 
 
 def test_report_of_no_model_is_refused(store: Store, tmp_path: Path) -> None:
@@ -376,17 +378,17 @@ def test_readme_gets_the_results_between_its_markers(store: Store, tmp_path: Pat
     summaries = [add_model(store, "tiny/a"), add_model(store, "tiny/b")]
     readme = tmp_path / "README.md"
     readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.", encoding="utf-8")
-    update_readme(summaries, store, readme, tmp_path / "docs" / "figures")
+    update_page(summaries, store, readme, tmp_path / "docs" / "figures")
     text = readme.read_text(encoding="utf-8")
     assert text.startswith(f"# Title\n\n{BEGIN}\n")
     assert text.endswith(f"{END}\n\nThe end.")
     assert "old" not in text
     assert markdown_table(summaries).strip() in text
     assert "suite `fake`, seed 0; the attacks' settings: `evaluation/suites.py`" in text
-    for name in ("accuracy-tiny", "adversarials-tiny-a", "adversarials-tiny-b"):
+    for name in ("accuracy-tiny", "heatmap-tiny", "adversarials-tiny-a", "adversarials-tiny-b"):
         assert f"(docs/figures/{name}.png)" in text
         assert (tmp_path / "docs" / "figures" / f"{name}.png").is_file()
-    update_readme(summaries, store, readme, tmp_path / "docs" / "figures")
+    update_page(summaries, store, readme, tmp_path / "docs" / "figures")
     assert readme.read_text(encoding="utf-8") == text
 
 
@@ -395,6 +397,6 @@ def test_readme_without_markers_is_left_alone(store: Store, tmp_path: Path, text
     readme = tmp_path / "README.md"
     readme.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="once each and in this order"):
-        update_readme([add_model(store, "tiny/a")], store, readme, tmp_path)
+        update_page([add_model(store, "tiny/a")], store, readme, tmp_path)
     assert readme.read_text(encoding="utf-8") == text
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation.attacker import KEPT_IMAGES, check_images
 from evaluation.attacks import Attack, Batch
 from evaluation.attacks.base import settings
-from evaluation.runner import KEPT_IMAGES, check_images, run_key, run_suite
+from evaluation.runner import run_key, run_suite
 from evaluation.store import RunKey, Store, StoreError
 from evaluation.suites import Member, Suite
 from evaluation.target import Target
@@ -35,6 +36,7 @@ class Noise:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 8
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
     calls: ClassVar[list[list[int]]] = []
 
     norm: str = "linf"
@@ -325,3 +327,12 @@ def test_too_few_images_are_refused(tiny: Split) -> None:
     batch = Batch(tiny.images[:3], tiny.labels[:3], tiny.ids[:3], 0)
     with pytest.raises(ValueError, match=r"Received: shape \(2, 4, 4, 1\)"):
         check_images(tiny.images[:2], batch, Noise())
+
+
+def test_reading_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "results.sqlite"
+    Store(path).close()
+    before = path.read_bytes()
+    with Store(path) as store:
+        assert store.models() == {}
+    assert path.read_bytes() == before

@@ -29,6 +29,7 @@ class Named:
     version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 10
     uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
 
     norm: str
     number: int = 0

@@ -1,32 +1,52 @@
-"""The results section of a Markdown page: generated, never typed."""
+"""The sections of a Markdown page that hold numbers: generated, never typed."""
 
 import os
 import urllib.parse
 from pathlib import Path
 
+from evaluation.report.comparison import comparison_table
 from evaluation.report.figures import write_figures
+from evaluation.report.nearest import nearest_table
 from evaluation.report.tables import markdown_table
 from evaluation.store import Store
 from evaluation.summary import Summary
 from zoo.card import write_text
 
 
-def update_readme(summaries: list[Summary], store: Store, readme: Path, figures: Path) -> None:
-    """Replaces what stands between the two markers by the tables and the figures of these models.
+def update_page(summaries: list[Summary], store: Store, page: Path, figures: Path) -> None:
+    """Makes those sections of a page anew that stand in it: `results`, `comparison` and `nearest`.
+
+    A section is what stands between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`. On a page about several suites
+    its name ends with the suite's, as in `results paper42`.
 
     Args:
         summaries: the models.
         store: the results, for the adversarial images.
-        readme: a Markdown file with the lines `<!-- results:begin -->` and `<!-- results:end -->`, once each.
-        figures: folder that the figures (PNG) are written to; links to them are relative to the Markdown file.
+        page: a Markdown file.
+        figures: folder that the figures (PNG) are written to; links to them are relative to the page.
 
     Raises:
-        ValueError: the markers are not there, or not in this order; or the summaries are of different suites or seeds.
+        ValueError: there is no such section or no model; or the summaries are of different suites or seeds.
     """
-    # The markers are looked for before any figure is written.
-    replace_section(readme, "results", None)
-    section = results_section(summaries, write_figures(summaries, store, figures, formats=("png",)), readme.parent)
-    replace_section(readme, "results", section)
+    if not summaries:
+        raise ValueError("Expected the results of at least one model. Received: none.")
+    suite, text = summaries[0].suite, page.read_text(encoding="utf-8")
+    names = {kind: [name for name in (kind, f"{kind} {suite}") if _has_section(text, name)] for kind in _SECTIONS}
+    if not any(names.values()):
+        # Says which lines are missing.
+        replace_section(page, "results", None)
+    # All markers are checked before any figure is written.
+    for name in (name for found in names.values() for name in found):
+        replace_section(page, name, None)
+    for kind, make in _SECTIONS.items():
+        if names[kind]:
+            section = make(summaries, store, page, figures)
+            for name in names[kind]:
+                replace_section(page, name, section)
+
+
+def _has_section(text: str, name: str) -> bool:
+    return any(f"<!-- {name}:{edge} -->" in text.split("\n") for edge in ("begin", "end"))
 
 
 def replace_section(page: Path, name: str, section: str | None) -> None:
@@ -52,6 +72,17 @@ def replace_section(page: Path, name: str, section: str | None) -> None:
         write_text(page, "\n".join(kept))
 
 
+def _results(summaries: list[Summary], store: Store, page: Path, figures: Path) -> str:
+    return results_section(summaries, write_figures(summaries, store, figures, formats=("png",)), page.parent)
+
+
+_SECTIONS = {
+    "results": _results,
+    "comparison": lambda summaries, *_: comparison_table(summaries),
+    "nearest": lambda summaries, *_: nearest_table(summaries),
+}
+
+
 def results_section(summaries: list[Summary], figures: list[Path], base: Path) -> str:
     """Returns tables, captions and figures as Markdown.
 
@@ -70,7 +101,7 @@ def results_section(summaries: list[Summary], figures: list[Path], base: Path) -
     settings = "; the attacks' settings: `evaluation/suites.py`" if first.attacks else ""
     heading = f"Data: {names}, test split; suite `{first.suite}`, seed {first.seed}{settings}."
     images = [path for path in figures if path.suffix == ".png"]
-    curves = [_image(path, base) for path in images if path.name.startswith("accuracy-")]
+    curves = [_image(path, base) for path in images if path.name.startswith(("accuracy-", "heatmap-"))]
     grids = [_image(path, base) for path in images if path.name.startswith("adversarials-")]
     if grids:
         grids = ["<details>\n<summary>Adversarial images of each model</summary>", *grids, "</details>"]
@@ -80,5 +111,9 @@ def results_section(summaries: list[Summary], figures: list[Path], base: Path) -
 def _image(path: Path, base: Path) -> str:
     link = urllib.parse.quote(Path(os.path.relpath(path, base)).as_posix())
     kind, _, name = path.stem.partition("-")
-    text = {"accuracy": "Accuracy against distance", "adversarials": "Adversarial images"}[kind]
+    text = {
+        "accuracy": "Accuracy against distance",
+        "heatmap": "Accuracy under each attack",
+        "adversarials": "Adversarial images",
+    }[kind]
     return f"![{text}: {name}]({link})"

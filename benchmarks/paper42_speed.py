@@ -1,0 +1,312 @@
+"""The battery of 42 attacks against stock Foolbox, attack by attack in one run, each side in a process of its own.
+
+  python -m benchmarks.paper42_speed                                    all attacks on 50 images, DIM and CNN
+  python -m benchmarks.paper42_speed --images=500 --attacks="C&W L2,EAD L1"
+  python -m benchmarks.paper42_speed --models=mnist/dim --attacks="Boundary L2"
+
+Both sides attack the same correctly classified test images with the same settings, from the same starting points, through
+the same endpoint, and are timed in turn: a drifting machine slows both. Short ones are timed five times, and the median of
+each side counts. C&W and EAD take 5 constants of at most 1,000 steps on both sides. Attacks of a given size take one size,
+the table's. What stock Foolbox calls a success is classified anew, and its black images are failures; its attacks that crash
+are listed and not counted.
+Compilation (numba, traces) happens before the clock runs, on a few images.
+
+The share of the floating-point limit is that of our model passes, counted in the timed run, a gradient as two passes,
+against a large float32 matrix product. What an attack does between the passes, such as the solver of Brendel-Bethge, counts
+as none.
+"""
+
+import dataclasses
+import inspect
+import multiprocessing
+import os
+import resource
+import time
+import traceback
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from absl import app, flags
+
+from benchmarks.report import publish
+
+_MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Models of the catalogue.")
+_IMAGES = flags.DEFINE_integer("images", 50, "Images, one batch.")
+_ATTACKS = flags.DEFINE_list("attacks", [], "Labels of the attacks to time; all where none is named.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `battery speed, N images` is made anew.")
+# Two sizes, so that what is traced for a batch size is traced for any.
+_WARM_UP = (3, 4)
+_SHORT, _REPEATS = 5.0, 5
+_HEADER = ("model", "attack", "ours, s", "Foolbox, s", "ratio", "our median", "Foolbox's", "success, %", "limit, %")
+
+
+def stock_attacks() -> dict[str, tuple[str, dict[str, Any], float | None]]:
+    """Returns Foolbox's class, its options and its size for each label of ours."""
+    found: dict[str, tuple[str, dict[str, Any], float | None]] = {}
+    for name, prefix, epsilon, steps, relative in (("L∞", "Linf", 0.3, 40, 0.01 / 0.3), ("L2", "L2", 1.5, 50, 0.025)):
+        pgd = {"steps": steps, "rel_stepsize": relative}
+        found[f"PGD {name}"] = (f"{prefix}ProjectedGradientDescentAttack", pgd, epsilon)
+        found[f"BIM {name}"] = (f"{prefix}BasicIterativeAttack", {"steps": 10, "rel_stepsize": 0.2}, epsilon)
+        found[f"FGM {name}"] = (f"{prefix}FastGradientAttack", {}, epsilon)
+        found[f"DeepFool {name}"] = (f"{prefix}DeepFoolAttack", {}, None)
+    for name, prefix in (("L∞", "Linfinity"), ("L2", "L2"), ("L1", "L1"), ("L0", "L0")):
+        found[f"Brendel-Bethge {name}"] = (f"{prefix}BrendelBethgeAttack", {}, None)
+    for name in ("L∞", "L2", "L1"):
+        found[f"Inversion {name}"] = ("InversionAttack", {}, None)
+        found[f"Binary contrast {name}"] = ("BinarySearchContrastReductionAttack", {}, None)
+        found[f"Linear contrast {name}"] = ("LinearSearchContrastReductionAttack", {}, None)
+        found[f"Blur {name}"] = ("GaussianBlurAttack", {"channel_axis": 3}, None)
+        found[f"Blended noise {name}"] = ("LinearSearchBlendedUniformNoiseAttack", {}, None)
+    for repeated in (False, True):
+        for aware in (False, True):
+            for noise in ("gaussian", "uniform"):
+                label = " ".join(["repeated"] * repeated + ["clipping-aware"] * aware + [noise, "noise L2"])
+                name = f"L2{'ClippingAware' * aware}{'Repeated' * repeated}Additive{noise.capitalize()}NoiseAttack"
+                found[label[0].upper() + label[1:]] = (name, {}, 1.5)
+        label = "Repeated uniform noise L∞" if repeated else "Uniform noise L∞"
+        found[label] = (f"Linf{'Repeated' * repeated}AdditiveUniformNoiseAttack", {}, 0.3)
+    found["DDN L2"] = ("DDNAttack", {}, None)
+    found["L2 contrast L2"] = ("L2ContrastReductionAttack", {}, 1.5)
+    found["Boundary L2"] = ("BoundaryAttack", {}, None)
+    found["Pointwise x 10 L0"] = ("PointwiseAttack", {"l2_binary_search": False}, None)
+    short = {"binary_search_steps": 5, "steps": 1000}
+    found["C&W L2"] = ("L2CarliniWagnerAttack", {**short, "stepsize": 1e-2, "initial_const": 1e-3}, None)
+    found["EAD L1"] = ("EADAttack", short, None)
+    return found
+
+
+def our_attack(label: str) -> Any:
+    """Returns our attack with stock Foolbox's settings."""
+    from evaluation.attacks import CarliniWagnerL2, ElasticNet
+    from evaluation.suites import SUITES
+
+    (attack,) = (member.attack for member in SUITES["paper42_l1"].members if member.label == label)
+    short = isinstance(attack, CarliniWagnerL2 | ElasticNet)
+    return dataclasses.replace(attack, search_steps=5, steps=1000) if short else attack
+
+
+class _Side:
+    """One side, in a process of its own.
+
+    Attributes:
+        batch: what it attacks.
+        floats: floating-point operations of its model passes since it was last set to 0; Foolbox's are not counted.
+    """
+
+    def __init__(self, model_id: str, images: int) -> None:
+        import tensorflow as tf
+
+        from benchmarks.arithmetic import forward_flops
+        from evaluation.attacks import Batch
+        from evaluation.attacks.starting_points import StartingPoints
+        from evaluation.target import Target
+        from zoo import catalog, datasets
+
+        path, split = catalog.verified_saved_model(model_id), datasets.load("mnist", "test")
+        self.target = Target(path, datasets.info("mnist"), split.images[:16])
+        first = split.first(2 * images + 20)
+        chosen = np.flatnonzero(self.target.predict(first.images) == first.labels)[:images]
+        starts = StartingPoints(self.target, datasets.load("mnist", "train"))
+        images, labels = split.images[chosen], split.labels[chosen]
+        self.batch = Batch(images, labels, split.ids[chosen], 0, starts.nearest(images, labels))
+        loaded = tf.saved_model.load(str(path))
+        self._flops = forward_flops(loaded.signatures["serving_default"], tf.constant(images[:1]))
+        self._passes = tf.Variable(0, dtype=tf.int64)
+
+    def count_passes(self) -> None:
+        """Counts every pass from now on."""
+        import tensorflow as tf
+
+        endpoint, serving_logits, passes = self.target.endpoint, self.target.serving_logits, self._passes
+
+        @tf.custom_gradient
+        def count_gradient(logits: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            def gradient(upstream: tf.Tensor) -> tf.Tensor:
+                passes.assign_add(tf.shape(upstream, tf.int64)[0])
+                return upstream
+
+            return tf.identity(logits), gradient
+
+        def counted(images: tf.Tensor) -> tf.Tensor:
+            passes.assign_add(tf.shape(images, tf.int64)[0])
+            return count_gradient(logits_of(images))
+
+        def serving(images: np.ndarray) -> np.ndarray:
+            passes.assign_add(len(images))
+            return serving_logits(images)
+
+        logits_of = endpoint("logits")
+        self.target.endpoint, self.target.serving_logits = lambda name: counted, serving
+
+    @property
+    def floats(self) -> int:
+        """Floating-point operations of all passes so far."""
+        return int(self._passes.numpy()) * self._flops
+
+    def ours(self, label: str, batch: Any, warm_up: bool) -> np.ndarray:
+        """Our attack and the classification of what it gives; one of a given size takes this size alone, as Foolbox's."""
+        from evaluation.attacks import EpsilonSearch
+
+        attack = our_attack(label)
+        if isinstance(attack, EpsilonSearch):
+            epsilon = np.full(len(batch), attack.epsilon, np.float32)
+            found = attack.perturb(self.target, "logits", batch, epsilon, 0)
+        else:
+            found = attack.run(self.target, "logits", batch)
+        self.target.predict(found)
+        return found
+
+    def stock(self, label: str, batch: Any, warm_up: bool) -> np.ndarray:
+        """Foolbox's attack, which classifies what it gives; only numba has to warm up, for which a few steps do."""
+        import foolbox
+        import tensorflow as tf
+
+        name, options, epsilon = stock_attacks()[label]
+        attack_class = getattr(foolbox.attacks, name)
+        if "distance" in inspect.signature(attack_class).parameters:
+            options = {**options, "distance": foolbox.distances.l2}
+        if warm_up and any(word in name for word in ("BrendelBethge", "Boundary", "Carlini", "EAD")):
+            options = {**options, "steps": 12}
+        model = foolbox.TensorFlowModel(self.target.endpoint("logits"), bounds=(0, 1), device="/CPU:0")
+        arguments: dict[str, Any] = {"epsilons": epsilon}
+        if any(word in name for word in ("BrendelBethge", "Boundary", "Pointwise")):
+            arguments["starting_points"] = tf.constant(batch.starts)
+        criterion = foolbox.criteria.Misclassification(tf.constant(batch.labels))
+        attack = attack_class(**options)
+        _, found, _ = attack(model, tf.constant(batch.images), criterion, **arguments)
+        found = found.numpy()
+        # C&W and EAD give black images where they failed.
+        failed = ~found.any(axis=(1, 2, 3))
+        found[failed] = batch.images[failed]
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Timed:
+    """What one side answers: seconds and operations of one call, the median distance and the success; or an error."""
+
+    seconds: float = 0.0
+    floats: int = 0
+    median: float = 0.0
+    success: float = 0.0
+    error: str = ""
+
+
+def _serve(connection: Any, kind: str, model_id: str, images: int) -> None:
+    import warnings
+
+    import tensorflow as tf
+
+    warnings.simplefilter("ignore")
+    tf.get_logger().setLevel("ERROR")
+    side = _Side(model_id, images)
+    if kind == "ours":
+        side.count_passes()
+    work, warm = getattr(side, kind), set()
+    connection.send(None)
+    while (label := connection.recv()) is not None:
+        try:
+            if label not in warm:
+                for count in _WARM_UP:
+                    work(label, side.batch.take(np.arange(count)), True)
+                warm.add(label)
+            connection.send(_timed(side, work, label))
+        except Exception:
+            connection.send(_Timed(error=traceback.format_exc(limit=-1).strip().splitlines()[-1][:60]))
+    connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def _timed(side: _Side, work: Any, label: str) -> _Timed:
+    from evaluation.metrics import median_distance
+    from evaluation.norms import distances
+
+    before, started = side.floats, time.perf_counter()
+    found = np.clip(work(label, side.batch, False), 0, 1)
+    seconds, floats = time.perf_counter() - started, side.floats - before
+    wrong = side.target.predict(found) != side.batch.labels
+    norm = {"L∞": "linf", "L2": "l2", "L1": "l1", "L0": "l0"}[label.split()[-1]]
+    reached = np.where(wrong, distances(side.batch.images, found, norm), np.inf)
+    return _Timed(seconds, floats, median_distance(reached), float(wrong.mean()))
+
+
+def main(_: list[str]) -> None:
+    """Times attack by attack and prints one table."""
+    from benchmarks.arithmetic import matmul_flops
+
+    limit = matmul_flops()
+    rows, remarks = [], [f"{_IMAGES.value} images; the limit is {limit / 1e9:.0f} GFLOP/s."]
+    for model_id in _MODELS.value:
+        sides = {kind: _start(kind, model_id) for kind in ("ours", "stock")}
+        totals, floats = dict.fromkeys(sides, 0.0), 0
+        for label in _ATTACKS.value or list(stock_attacks()):
+            ours, stock = _pair(sides, label)
+            rows.append(_row(model_id, label, ours, stock, limit))
+            print(*rows[-1], sep=" | ", flush=True)
+            if not ours.error + stock.error:
+                totals = {"ours": totals["ours"] + ours.seconds, "stock": totals["stock"] + stock.seconds}
+                floats += ours.floats
+        rows.append(_total_row(model_id, totals, floats, limit))
+        for connection in sides.values():
+            connection.send(None)
+        memory = {kind: connection.recv() for kind, connection in sides.items()}
+        remarks.append(f"{model_id}: peak memory {memory['ours']:.0f} MiB, Foolbox {memory['stock']:.0f} MiB.")
+    publish(f"battery speed, {_IMAGES.value} images", list(_HEADER), rows, " ".join(remarks), _PAGE.value)
+
+
+def _start(kind: str, model_id: str) -> Any:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    context.Process(target=_serve, args=(there, kind, model_id, _IMAGES.value), daemon=True).start()
+    # So that a side that dies ends the run.
+    there.close()
+    here.recv()
+    return here
+
+
+def _pair(sides: dict[str, Any], label: str) -> tuple[_Timed, _Timed]:
+    """Both sides in turn, several times where that is short; each side's median time."""
+    found: dict[str, list[_Timed]] = {kind: [] for kind in sides}
+    for _ in range(_REPEATS):
+        for kind, connection in sides.items():
+            connection.send(label)
+            found[kind].append(connection.recv())
+        last = [results[-1] for results in found.values()]
+        if any(timed.error for timed in last) or max(timed.seconds for timed in last) > _SHORT:
+            break
+    ours, stock = (
+        dataclasses.replace(results[0], seconds=float(np.median([timed.seconds for timed in results])))
+        for results in found.values()
+    )
+    return ours, stock
+
+
+def _row(model_id: str, label: str, ours: _Timed, stock: _Timed, limit: float) -> list[str]:
+    if error := ours.error or stock.error:
+        side = "ours" if ours.error else "Foolbox"
+        own = f"{ours.median:.4g}" if not ours.error else ""
+        return [model_id, label, f"{ours.seconds:.2f}", f"{side}: {error}", "", own, "", "", ""]
+    return [
+        model_id,
+        label,
+        f"{ours.seconds:.2f}",
+        f"{stock.seconds:.2f}",
+        f"{stock.seconds / ours.seconds:.2f}",
+        f"{ours.median:.4g}",
+        f"{stock.median:.4g}",
+        f"{100 * ours.success:.0f} / {100 * stock.success:.0f}",
+        f"{100 * ours.floats / ours.seconds / limit:.0f}",
+    ]
+
+
+def _total_row(model_id: str, totals: dict[str, float], floats: int, limit: float) -> list[str]:
+    ours, stock = totals["ours"], totals["stock"]
+    if not ours:
+        return [model_id, "**all**", "none ran", "", "", "", "", "", ""]
+    share = f"{100 * floats / ours / limit:.0f}"
+    return [model_id, "**all**", f"{ours:.0f}", f"{stock:.0f}", f"{stock / ours:.2f}", "", "", "", share]
+
+
+if __name__ == "__main__":
+    app.run(main)

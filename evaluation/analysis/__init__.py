@@ -1,0 +1,1 @@
+"""What models compute, measured and drawn: commands that write figures and CSV files."""

@@ -1,0 +1,40 @@
+"""Looks into catalogued models: figures and CSV files.
+
+  python -m evaluation.analysis latents --model=mnist/dim --output=docs/figures
+                                     t-SNE of each autoencoder's latents, with silhouette and purity
+
+Needs the extra `analysis`: pip install "brainzoo[analysis]".
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+
+_MODEL = flags.DEFINE_string("model", "mnist/dim", "Id in the catalogue; `zoo list` shows the ids.")
+_SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=100)
+_OUTPUT = flags.DEFINE_string("output", "report", "Folder for the files.")
+_ANALYSES = ("latents",)
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the analysis that the first argument names."""
+    if len(arguments) != 2 or arguments[1] not in _ANALYSES:
+        received = " ".join(arguments[1:]) or "none"
+        raise app.UsageError(f"Expected one analysis of {', '.join(_ANALYSES)}. Received: {received}.")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # The data library reports every file that it opens.
+    logging.set_verbosity(logging.WARNING)
+    from evaluation.analysis import latents
+    from zoo.catalog import IntegrityError
+
+    try:
+        for path in latents.analyse(_MODEL.value, _SAMPLES.value, Path(_OUTPUT.value)):
+            print(path)
+    except (ValueError, IntegrityError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,119 @@
+"""The latent spaces of a model of one autoencoder a class: t-SNE pictures and two numbers (Figure 3 of Liu et al. 2022).
+
+For each autoencoder the latents of the test images are drawn, coloured by class. The silhouette and the purity of the
+nearest neighbours tell how far its own class stands apart from the others; they are computed in the latent space itself and
+not in the picture, which keeps neighbourhoods only.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from zoo import catalog, datasets
+
+_NEIGHBOURS = 10
+
+
+def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
+    """Writes latents-NAME.png and latents-NAME.csv.
+
+    Args:
+        model_id: id in the catalogue.
+        samples: the first test images.
+        directory: where the files go; created where missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: the model has no latents, see `latents_of`.
+    """
+    from rich.progress import track
+
+    card = catalog.model_card(model_id)
+    split = datasets.load(card.dataset, "test").first(samples)
+    latents = latents_of(catalog.verified_saved_model(model_id), split.images)
+    names = datasets.info(card.dataset).class_names
+    rows, pictures = [], []
+    for own in track(range(latents.shape[1]), "t-SNE"):
+        rows.append((names[own], *separation(latents[:, own], split.labels == own)))
+        pictures.append(project(latents[:, own]))
+    directory.mkdir(parents=True, exist_ok=True)
+    stem = directory / f"latents-{model_id.replace('/', '-')}"
+    figure = _draw(pictures, rows, split.labels, names, f"{model_id}, first {len(split):,} test images")
+    figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
+    lines = ["autoencoder,silhouette,purity", *(f"{name},{s:.4f},{p:.4f}" for name, s, p in rows)]
+    stem.with_suffix(".csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [stem.with_suffix(".png"), stem.with_suffix(".csv")]
+
+
+def latents_of(saved_model: os.PathLike[str], images: np.ndarray) -> np.ndarray:
+    """Returns the latents of every autoencoder, (n, classes, size).
+
+    Raises:
+        ValueError: the model has no `features` with `latents` of this shape.
+    """
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(saved_model))
+    parts = [images[i : i + 500] for i in range(0, len(images), 500)]
+    features = [loaded.features(tf.constant(part)) for part in parts] if hasattr(loaded, "features") else [{}]
+    latents = [part.get("latents") for part in features]
+    if latents[0] is None or len(latents[0].shape) != 3:
+        received = None if latents[0] is None else tuple(latents[0].shape)
+        raise ValueError(
+            f"Expected features with `latents` of shape (batch, classes, size) in {saved_model}. Received: {received}."
+        )
+    return np.concatenate([part.numpy() for part in latents])
+
+
+def separation(latents: np.ndarray, own: np.ndarray) -> tuple[float, float]:
+    """Returns how far a class stands apart.
+
+    Args:
+        latents: (n, size).
+        own: which of them are of the autoencoder's class, bool, (n,).
+
+    Returns:
+        The mean silhouette of the own class against all others together, in [-1, 1], and the share of the own class's
+        ten nearest neighbours that are of it, in [0, 1].
+    """
+    from sklearn.metrics import silhouette_samples
+    from sklearn.neighbors import NearestNeighbors
+
+    silhouette = float(silhouette_samples(latents, own)[own].mean())
+    # The nearest neighbour of a point is the point.
+    near = NearestNeighbors(n_neighbors=_NEIGHBOURS + 1).fit(latents).kneighbors(latents[own], return_distance=False)[:, 1:]
+    return silhouette, float(own[near].mean())
+
+
+def project(latents: np.ndarray) -> np.ndarray:
+    """Returns a t-SNE picture, (n, 2); the same for the same latents."""
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    # Two threads gain a fifth on an idle machine, and wait for each other most of the time on a busy one.
+    with threadpool_limits(1, "openmp"):
+        return TSNE(random_state=0, init="pca", perplexity=30).fit_transform(latents)
+
+
+def _draw(pictures: list[np.ndarray], rows: list[tuple], labels: np.ndarray, names: tuple[str, ...], title: str) -> Figure:
+    from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    columns = 5
+    figure = Figure(figsize=(11, 2.4 * -(-len(pictures) // columns) + 0.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    colours = colormaps["tab10"](labels % 10)
+    for i, (points, (name, silhouette, purity)) in enumerate(zip(pictures, rows, strict=True)):
+        axes = figure.add_subplot(-(-len(pictures) // columns), columns, i + 1)
+        axes.scatter(points[:, 0], points[:, 1], s=2, c=colours, linewidths=0)
+        axes.set_title(f"model of {name}: silhouette {silhouette:.2f}, purity {purity:.2f}", fontsize=7)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    handles = [axes.scatter([], [], s=20, color=colormaps["tab10"](i % 10), label=name) for i, name in enumerate(names)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(names), fontsize=7, frameon=False)
+    figure.suptitle(f"{title}: t-SNE of the latents of each class's autoencoder", fontsize=9)
+    return figure

@@ -1,0 +1,126 @@
+"""One chunk of work: an attack on some images of one model, and what it reached."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.attacks import Attack, Batch
+from evaluation.attacks.starting_points import CANDIDATES, StartingPoints
+from evaluation.norms import distances
+from evaluation.target import Target
+from zoo.datasets import DatasetInfo, Split
+
+# Adversarial images of this many first samples are kept, for pictures.
+KEPT_IMAGES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One chunk of one attack.
+
+    Attributes:
+        label: of the attack and its endpoint, for the progress bar.
+        attack: the attack.
+        endpoint: the endpoint to differentiate.
+        run: number of the run in the store.
+        chosen: positions in the split.
+    """
+
+    label: str
+    attack: Attack
+    endpoint: str
+    run: int
+    chosen: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What an attack reached on a chunk.
+
+    Attributes:
+        reached: distances, float64, (n,).
+        predictions: labels of the adversarials, int64, (n,); -1 where nothing was attacked.
+        seconds: time taken.
+        kept: adversarial images of the first samples, by sample id.
+    """
+
+    reached: np.ndarray
+    predictions: np.ndarray
+    seconds: float
+    kept: list[tuple[int, np.ndarray]]
+
+
+class Attacker:
+    """Runs tasks on one model; the same in this process and in a worker.
+
+    Args:
+        target: the model.
+        split: the images.
+        correct: which of them the model classifies correctly, bool, (n,).
+        seed: seed of the attacks.
+        train: gives images from which the attacks start that need an adversarial; called when the first of them comes.
+    """
+
+    def __init__(
+        self, target: Target, split: Split, correct: np.ndarray, seed: int, train: Callable[[], Split] | None
+    ) -> None:
+        self._target, self._split, self._correct, self._seed = target, split, correct, seed
+        self._train = train
+        self._starts: StartingPoints | None = None
+
+    def parts(self, with_starts: bool) -> tuple:
+        """Returns what `from_parts` builds the same attacker of in another process."""
+        train = self._train().first(CANDIDATES) if with_starts and self._train else None
+        return self._target.path, self._target.dataset, self._split, self._correct, self._seed, train
+
+    @classmethod
+    def from_parts(
+        cls, path: Path, dataset: DatasetInfo, split: Split, correct: np.ndarray, seed: int, train: Split | None
+    ) -> "Attacker":
+        """Loads the model anew."""
+        target = Target(path, dataset, split.images[:1])
+        return cls(target, split, correct, seed, train and (lambda: train))
+
+    def __call__(self, task: Task) -> Outcome:
+        """Attacks a chunk and classifies the result anew."""
+        started = time.monotonic()
+        # A misclassified clean image has distance 0 and needs no attack.
+        reached, predictions = np.zeros(len(task.chosen)), np.full(len(task.chosen), -1)
+        attacked = np.flatnonzero(self._correct[task.chosen])
+        images = np.empty((0, *self._target.image_shape), np.float32)
+        if len(attacked):
+            batch = self._batch(task.chosen[attacked], task.attack)
+            images = check_images(task.attack.run(self._target, task.endpoint, batch), batch, task.attack)
+            predictions[attacked] = self._target.predict(images)
+            wrong = predictions[attacked] != batch.labels
+            reached[attacked] = np.where(wrong, distances(batch.images, images, task.attack.norm), np.inf)
+        positions = task.chosen[attacked]
+        kept = [(int(self._split.ids[p]), image) for p, image in zip(positions, images, strict=True) if p < KEPT_IMAGES]
+        return Outcome(reached, predictions, time.monotonic() - started, kept)
+
+    def _batch(self, positions: np.ndarray, attack: Attack) -> Batch:
+        images, labels = self._split.images[positions], self._split.labels[positions]
+        starts = None
+        if attack.needs_starts:
+            if self._train is None:
+                raise ValueError(f"Expected training images for {attack.name} to start from. Received: none.")
+            self._starts = self._starts or StartingPoints(self._target, self._train())
+            starts = self._starts.nearest(images, labels)
+        return Batch(images, labels, self._split.ids[positions], self._seed, starts)
+
+
+def check_images(images: np.ndarray, batch: Batch, attack: Attack) -> np.ndarray:
+    """Returns what an attack gave, after making sure that it is images.
+
+    Raises:
+        ValueError: wrong shape, NaN, or values outside [0, 1]: the attack is broken, and nothing is stored.
+    """
+    if images.shape != batch.images.shape or not np.all((images >= 0.0) & (images <= 1.0)):
+        raise ValueError(
+            f"Expected {attack.name} to give images of shape {batch.images.shape} in [0, 1]. "
+            f"Received: shape {images.shape}, from {np.min(images)} to {np.max(images)}."
+        )
+    return images

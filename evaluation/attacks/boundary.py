@@ -1,0 +1,153 @@
+"""The Boundary attack: a random walk along the boundary that needs decisions only."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.tensors import clearly_wrong, l2_norm, wide
+from evaluation.target import Target
+
+# How often the sphere is probed and the step sizes are looked at.
+_BLOCK = 10
+_SPHERICAL_MEMORY, _STEP_MEMORY = 100, 30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BoundaryAttack:
+    """Steps on the sphere around the image, then towards it (Brendel et al. 2018, https://arxiv.org/abs/1712.04248).
+
+    Foolbox 3's variant with its defaults, with two differences: the start is `Batch.starts`, and samples leave the batch
+    when they have converged. The random directions of a step are the same for all samples, as there; they are drawn from
+    the seed and the step, so that a sample's walk does not depend on its batch.
+
+    Attributes:
+        steps: int. Most steps.
+        spherical_step: first size of the step on the sphere, a share of the distance.
+        source_step: first size of the step towards the image, a share of the distance.
+        convergence: a sample ends when its `source_step` is smaller.
+        adaptation: factor on the step sizes.
+    """
+
+    name: ClassVar[str] = "boundary"
+    version: ClassVar[int] = 1
+    chunk_size: ClassVar[int] = 200
+    uses_gradients: ClassVar[bool] = False
+    needs_starts: ClassVar[bool] = True
+
+    norm: str = "l2"
+    steps: int = 25_000
+    spherical_step: float = 1e-2
+    source_step: float = 1e-2
+    convergence: float = 1e-7
+    adaptation: float = 1.5
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        advance = target.compiled(("boundary", _BLOCK), lambda: _build(target))
+        best = batch.starts.copy()
+        active = np.flatnonzero(target.misclassifies(best, batch.labels))
+        best[active] = shrink(target, batch.take(active), best[active])
+        sizes = np.tile(np.float32([self.spherical_step, self.source_step]), (len(batch), 1))
+        spherical, direct = _SuccessRate(len(batch), _SPHERICAL_MEMORY), _SuccessRate(len(batch), _STEP_MEMORY)
+        for first in range(0, self.steps, _BLOCK):
+            seed = tf.constant([batch.seed, first], tf.int32)
+            found, on_sphere, stepped = advance(
+                batch.images[active], best[active], batch.labels[active], sizes[active], seed
+            )
+            best[active] = found.numpy()
+            spherical.append(active, on_sphere.numpy())
+            direct.append(active, stepped.numpy())
+            # Too often or too seldom adversarial on the sphere: both steps are too small or too large.
+            larger, smaller = spherical.outside(active, 0.2, 0.5)
+            sizes[larger] *= self.adaptation
+            sizes[smaller] /= self.adaptation
+            larger, smaller = direct.outside(active, 0.1, 0.25)
+            sizes[larger, 1] *= self.adaptation
+            sizes[smaller, 1] /= self.adaptation
+            active = active[sizes[active, 1] >= self.convergence]
+            if len(active) == 0:
+                break
+        return best
+
+
+def _build(target: Target) -> Callable:
+    logits_of, image = target.endpoint("logits"), tf.TensorSpec((None, *target.image_shape), tf.float32)
+
+    def wrong(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return clearly_wrong(logits_of(images), labels)
+
+    @tf.function(
+        input_signature=[
+            image,
+            image,
+            tf.TensorSpec((None,), tf.int64),
+            tf.TensorSpec((None, 2), tf.float32),
+            tf.TensorSpec((2,), tf.int32),
+        ],
+        autograph=False,
+    )
+    def advance(images, best, labels, sizes, seed):
+        noise = tf.random.stateless_normal((_BLOCK, *target.image_shape), seed)
+        spherical, source = (wide(sizes[:, i]) for i in (0, 1))
+
+        def step(i, best):
+            sphere, candidates = _propose(images, best, noise[i], spherical, source)
+            return sphere, candidates
+
+        def walk(i, best):
+            _, candidates = step(i, best)
+            return i + 1, _closer(images, best, candidates, wrong(candidates, labels))
+
+        _, best = tf.while_loop(lambda i, _: i < _BLOCK - 1, walk, (tf.constant(0), best), parallel_iterations=1)
+        sphere, candidates = step(_BLOCK - 1, best)
+        both = wrong(tf.concat([sphere, candidates], axis=0), tf.concat([labels, labels], axis=0))
+        on_sphere, stepped = tf.split(both, 2)
+        return _closer(images, best, candidates, stepped), on_sphere, stepped
+
+    return advance
+
+
+def _propose(images, best, noise, spherical, source):
+    """A point on the sphere around the image, and the same moved towards the image."""
+    towards = images - best
+    length = wide(l2_norm(towards))
+    unit = towards / tf.maximum(length, 1e-12)
+    tangent = noise - tf.reduce_sum(noise * unit, axis=(1, 2, 3), keepdims=True) * unit
+    tangent *= spherical * length / tf.maximum(wide(l2_norm(tangent)), 1e-12)
+    # Pythagoras takes the step back onto the sphere.
+    sphere = tf.clip_by_value(images + (tangent - towards) / tf.sqrt(tf.square(spherical) + 1), 0.0, 1.0)
+    inwards = images - sphere
+    reached = wide(l2_norm(inwards))
+    share = tf.maximum(source * length + reached - length, 0.0) / tf.maximum(reached, 1e-12)
+    return sphere, tf.clip_by_value(sphere + share * inwards, 0.0, 1.0)
+
+
+def _closer(images, best, candidates, wrong):
+    better = tf.logical_and(wrong, l2_norm(candidates - images) < l2_norm(best - images))
+    return tf.where(wide(better), candidates, best)
+
+
+class _SuccessRate:
+    """Each sample's share of successes over its last tries, known once there were enough of them."""
+
+    def __init__(self, count: int, memory: int) -> None:
+        self._tries = np.zeros((count, memory), bool)
+        self._seen = np.zeros(count, int)
+        self._next = 0
+
+    def append(self, active: np.ndarray, successes: np.ndarray) -> None:
+        self._tries[active, self._next] = successes
+        self._seen[active] += 1
+        self._next = (self._next + 1) % self._tries.shape[1]
+
+    def outside(self, active: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns which samples lie above and which below, and forgets their tries."""
+        full = active[self._seen[active] >= self._tries.shape[1]]
+        rate = self._tries[full].mean(axis=1)
+        above, below = full[rate > high], full[rate < low]
+        self._seen[above] = self._seen[below] = 0
+        return above, below

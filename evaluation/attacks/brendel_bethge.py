@@ -1,0 +1,178 @@
+"""The Brendel-Bethge attack: follows the boundary to the adversarial that is nearest in L0, L1, L2 or Linf."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.nearest_on_boundary import nearest_on_boundary
+from evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
+from evaluation.norms import distances, largest_distance
+from evaluation.target import Target
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BrendelBethge:
+    """Brendel et al. 2019, https://arxiv.org/abs/1907.01003, with the defaults of Foolbox 3.
+
+    Differences: the start is `Batch.starts`; the trust region does not depend on the batch (there its radius is 0.001 times
+    the number of values in the whole batch: for some tens of images it begins as wide as the box); the problem of a step
+    is solved by searches of bounded length, see `nearest_on_boundary`, and not by BFGS and Nelder-Mead; and every sample is
+    on a schedule of its own: its region shrinks as soon as it brings nothing any more, so that few take all steps.
+
+    Attributes:
+        norm: "linf", "l2", "l1" or "l0".
+        steps: int. Most steps.
+        overshoot: how far beyond the boundary a step aims.
+        learning_rate: first radius of the trust region, a share of the greatest L2 distance between two images.
+        decay: factor on the radius, `decays` times in all, after `steps / decays` steps or a window without progress.
+        decays: int.
+        momentum: of the boundary's normal.
+        window: steps in which the distance must fall.
+        improvement: relative decrease that a window must bring.
+    """
+
+    name: ClassVar[str] = "brendel_bethge"
+    version: ClassVar[int] = 2
+    chunk_size: ClassVar[int] = 200
+    uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = True
+
+    norm: str
+    steps: int = 1000
+    overshoot: float = 1.1
+    learning_rate: float = 0.5
+    decay: float = 0.5
+    decays: int = 20
+    momentum: float = 0.8
+    window: int = 15
+    improvement: float = 1e-3
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        best = batch.starts.copy()
+        found = np.flatnonzero(target.misclassifies(best, batch.labels))
+        if len(found) == 0:
+            return best
+        part = batch.take(found)
+        start = self._to_boundary(target, part, best[found])
+        images = self._follow(target, endpoint, part, start)
+        wrong = target.misclassifies(images, part.labels)
+        images[~wrong] = start[~wrong]
+        best[found] = images if self.norm == "l0" else shrink(target, part, images)
+        nearer = distances(part.images, best[found], self.norm) < distances(part.images, images, self.norm)
+        best[found[~nearer]] = images[~nearer]
+        return best
+
+    def _to_boundary(self, target: Target, batch: Batch, far: np.ndarray) -> np.ndarray:
+        """Ten bisections between image and start, along the path that is natural in the norm."""
+        low, high, best = np.zeros(len(batch)), np.ones(len(batch)), far
+        for _ in range(10):
+            middle = (low + high) / 2
+            points = _between(batch.images, far, middle[:, None, None, None].astype(np.float32), self.norm)
+            wrong = target.misclassifies(points, batch.labels)
+            best = np.where(wrong[:, None, None, None], points, best)
+            low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
+        return best
+
+    def _follow(self, target: Target, endpoint: str, batch: Batch, start: np.ndarray) -> np.ndarray:
+        """Walks along the boundary from its points `start`, and returns the nearest adversarials on the way."""
+        look = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        best, schedule = start.copy(), _Schedule(self, len(batch))
+        active, state = np.arange(len(batch)), [start, np.zeros_like(start), start]
+        least = np.full(len(batch), np.inf, np.float32)
+        for i in range(self.steps):
+            images, (current, normal, nearest) = batch.images[active], state
+            momentum = np.float32(self.momentum if i else 0.0)
+            outcome = look(images, batch.labels[active], current, momentum, normal, nearest, least[active])
+            lead, normal, nearest, least[active] = (value.numpy() for value in outcome)
+            # The margin by which the label loses is to become 0, and somewhat more, so that the point stays adversarial.
+            wanted = np.where(lead < 0, -self.overshoot * lead, -(2 - self.overshoot) * lead)
+            radius = largest_distance(target.image_shape, "l2") * schedule.rate(active)
+            z, slopes, flat = (values.reshape(len(active), -1) for values in (images - current, normal, current))
+            move = nearest_on_boundary(z, slopes, wanted, -flat, 1 - flat, radius.astype(np.float32), self.norm)
+            current = np.clip(current + move.reshape(current.shape), 0.0, 1.0)
+            kept = schedule.goes_on(active, least[active])
+            best[active] = nearest
+            active, state = active[kept], [values[kept] for values in (current, normal, nearest)]
+            if len(active) == 0:
+                break
+        return best
+
+    def _build(self, target: Target, endpoint: str) -> Callable:
+        decisive, gradient_of = target.endpoint("logits"), input_gradient(target.endpoint(endpoint), "margin")
+        image, number = tf.TensorSpec((None, *target.image_shape), tf.float32), tf.TensorSpec((None,), tf.float32)
+
+        @tf.function(
+            input_signature=[
+                image,
+                tf.TensorSpec((None,), tf.int64),
+                image,
+                tf.TensorSpec((), tf.float32),
+                image,
+                image,
+                number,
+            ],
+            autograph=False,
+        )
+        def look(images, labels, current, momentum, normal, best, least):
+            logits, slope = gradient_of(current, labels)
+            adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels)
+            distance = _distance(images - current, self.norm)
+            better = tf.logical_and(adversarial, distance < least)
+            best, least = tf.where(wide(better), current, best), tf.where(better, distance, least)
+            return wrong_by(logits, labels), (1 - momentum) * slope + momentum * normal, best, least
+
+        return look
+
+
+def _between(images: np.ndarray, far: np.ndarray, share: np.ndarray, norm: str) -> np.ndarray:
+    """A point between the image (share 0) and another (share 1)."""
+    difference = far - images
+    if norm == "l2":
+        return images + share * difference
+    if norm == "linf":
+        return images + np.clip(difference, -share, share)
+    if norm == "l1":
+        return images + np.sign(difference) * np.maximum(np.abs(difference) - (1 - share), 0)
+    return np.where(np.abs(difference) < share, far, images)
+
+
+def _distance(difference: tf.Tensor, norm: str) -> tf.Tensor:
+    magnitude = tf.abs(difference)
+    if norm == "linf":
+        return tf.reduce_max(magnitude, axis=(1, 2, 3))
+    if norm == "l2":
+        return tf.reduce_sum(tf.square(magnitude), axis=(1, 2, 3))
+    if norm == "l1":
+        return tf.reduce_sum(magnitude, axis=(1, 2, 3))
+    # Pixels first; among equal numbers the smaller change.
+    changed = tf.reduce_any(magnitude > 1e-6, axis=-1)
+    return tf.reduce_sum(tf.cast(changed, tf.float32), axis=(1, 2)) + 1e-4 * tf.reduce_sum(magnitude, axis=(1, 2, 3))
+
+
+class _Schedule:
+    """Each sample's learning rate: it falls when its time is over, or when a window brought no progress."""
+
+    def __init__(self, attack: BrendelBethge, count: int) -> None:
+        self._attack, self._interval = attack, max(attack.window, attack.steps // attack.decays)
+        self._decays, self._age, self._since = np.zeros((3, count), int)
+        self._mark = np.full(count, np.inf)
+
+    def rate(self, active: np.ndarray) -> np.ndarray:
+        """Returns the learning rates, (n,)."""
+        return self._attack.learning_rate * self._attack.decay ** self._decays[active]
+
+    def goes_on(self, active: np.ndarray, least: np.ndarray) -> np.ndarray:
+        """Takes in the least distances after a step, and returns whose region is still worth a step, bool, (n,)."""
+        progress = least < (1 - self._attack.improvement) * self._mark[active]
+        self._mark[active[progress]] = least[progress]
+        self._age[active] += 1
+        self._since[active] = np.where(progress, 0, self._since[active] + 1)
+        over = active[(self._since[active] >= self._attack.window) | (self._age[active] >= self._interval)]
+        self._decays[over] += 1
+        self._age[over] = self._since[over] = 0
+        return self._decays[active] <= self._attack.decays

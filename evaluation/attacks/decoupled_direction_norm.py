@@ -1,0 +1,79 @@
+"""DDN: gradient steps on a sphere whose radius shrinks while the image is adversarial and grows while it is not."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.tensors import clearly_wrong, input_gradient, l2_norm, wide
+from evaluation.target import Target
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoupledDirectionNorm:
+    """Rony et al. 2019, https://arxiv.org/abs/1811.09600, with the defaults of Foolbox 3.
+
+    Attributes:
+        steps: int.
+        initial_epsilon: first radius.
+        gamma: relative change of the radius in a step.
+        loss: "cross_entropy", or "margin" (best wrong logit minus the true one), which does not go flat.
+    """
+
+    name: ClassVar[str] = "ddn"
+    version: ClassVar[int] = 1
+    chunk_size: ClassVar[int] = 500
+    uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
+
+    norm: str = "l2"
+    steps: int = 100
+    initial_epsilon: float = 1.0
+    gamma: float = 0.05
+    loss: str = "cross_entropy"
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        minimise = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        images, found = (value.numpy() for value in minimise(batch.images, batch.labels))
+        images[found] = shrink(target, batch.take(found), images[found])
+        return images
+
+    def _build(self, target: Target, endpoint: str) -> Callable:
+        attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
+        gradient_of = input_gradient(attacked, self.loss)
+
+        def step(i, images, labels, farthest, delta, epsilon, best, least):
+            current = images + delta
+            logits, gradient = gradient_of(current, labels)
+            adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels)
+            length = l2_norm(delta)
+            better = tf.logical_and(adversarial, length <= least)
+            best, least = tf.where(wide(better), delta, best), tf.where(better, length, least)
+            # From 1 to 0.01 along a cosine.
+            rate = 0.01 + 0.99 * (1 + tf.cos(np.pi * tf.cast(i, tf.float32) / self.steps)) / 2
+            delta += rate * gradient / wide(tf.maximum(l2_norm(gradient), 1e-12))
+            epsilon = tf.minimum(epsilon * tf.where(adversarial, 1 - self.gamma, 1 + self.gamma), farthest)
+            delta *= wide(epsilon / tf.maximum(l2_norm(delta), 1e-12))
+            return tf.clip_by_value(images + delta, 0.0, 1.0) - images, epsilon, best, least
+
+        @tf.function(
+            input_signature=[tf.TensorSpec((None, *target.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)],
+            autograph=False,
+        )
+        def minimise(images, labels):
+            farthest = l2_norm(tf.maximum(images, 1 - images))
+            zeros, endless = tf.zeros_like(images), tf.fill(tf.shape(labels), np.float32(np.inf))
+            state = (zeros, self.initial_epsilon * tf.ones_like(farthest), zeros, endless)
+            loop = tf.while_loop(
+                lambda i, *_: i < self.steps,
+                lambda i, *values: (i + 1, *step(i, images, labels, farthest, *values)),
+                (tf.constant(0), *state),
+                parallel_iterations=1,
+            )
+            return tf.clip_by_value(images + loop[3], 0.0, 1.0), tf.math.is_finite(loop[4])
+
+        return minimise

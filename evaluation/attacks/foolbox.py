@@ -1,0 +1,86 @@
+"""Any attack of Foolbox 3 behind our protocol, with the traps of the library closed."""
+
+import dataclasses
+import importlib.util
+import inspect
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.attacks.base import Batch
+from evaluation.norms import distances
+from evaluation.target import Target
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoolboxAttack:
+    """An attack of Foolbox by its class name. Foolbox is an extra: `pip install "brainzoo[foolbox]"`.
+
+    - Every result is classified anew; the black images that Foolbox's C&W and EAD return for failures are failures.
+    - Attacks that need a start get `Batch.starts`, and samples without one are left out instead of aborting the batch.
+    - Attacks of a fixed size take a grid of sizes that contains the table's epsilon; the least that works counts.
+
+    Foolbox draws its random numbers for the whole batch: seeded here, they are the same for the same chunk only.
+
+    Attributes:
+        attack: class name in `foolbox.attacks`, such as "L2DeepFoolAttack".
+        norm: of the distances.
+        options: arguments of the class, (name, value) pairs.
+        epsilons: sizes to try, for attacks of a fixed size; empty for the others.
+    """
+
+    name: ClassVar[str] = "foolbox"
+    version: ClassVar[int] = 1
+    chunk_size: ClassVar[int] = 100
+    uses_gradients: ClassVar[bool] = True
+
+    attack: str
+    norm: str
+    options: tuple[tuple[str, Any], ...] = ()
+    epsilons: tuple[float, ...] = ()
+
+    @property
+    def needs_starts(self) -> bool:
+        """Whether the attack walks along the boundary from an adversarial."""
+        return any(word in self.attack for word in ("BrendelBethge", "Boundary", "HopSkipJump", "Pointwise"))
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        if importlib.util.find_spec("foolbox") is None:
+            raise ValueError("Expected Foolbox for this attack. Received: no such package. `pip install foolbox numba`.")
+        import foolbox
+
+        model = foolbox.TensorFlowModel(target.endpoint(endpoint), bounds=(0, 1), device="/CPU:0")
+        attack = self._build(foolbox)
+        chosen = np.arange(len(batch))
+        options: dict[str, Any] = {}
+        if self.needs_starts:
+            chosen = np.flatnonzero(target.misclassifies(batch.starts, batch.labels))
+            options["starting_points"] = tf.constant(batch.starts[chosen])
+        results = batch.images.copy()
+        if len(chosen) == 0:
+            return results
+        tf.random.set_seed(batch.seed)
+        part = batch.take(chosen)
+        criterion = foolbox.criteria.Misclassification(tf.constant(part.labels))
+        images = tf.constant(part.images)
+        sizes = [{"epsilon": size} for size in sorted(self.epsilons)] or [{}]
+        nearest = np.full(len(part), np.inf)
+        for size in sizes:
+            found = np.clip(attack.run(model, images, criterion, **options, **size).numpy(), 0.0, 1.0)
+            # A failed sample is black, and black may be of another class. Some attacks end on the boundary itself.
+            works = found.any(axis=(1, 2, 3)) & (target.predict(found) != part.labels)
+            reached = np.where(works, distances(part.images, found, self.norm), np.inf)
+            better = reached < nearest
+            results[chosen[better]], nearest[better] = found[better], reached[better]
+        return results
+
+    def _build(self, foolbox: Any) -> Any:
+        attack_class = getattr(foolbox.attacks, self.attack, None)
+        if attack_class is None:
+            raise ValueError(f"Expected the name of a class in foolbox.attacks. Received: {self.attack!r}.")
+        options = dict(self.options)
+        if "distance" in inspect.signature(attack_class).parameters:
+            options["distance"] = getattr(foolbox.distances, self.norm)
+        return attack_class(**options)

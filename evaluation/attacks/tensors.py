@@ -1,0 +1,52 @@
+"""What the compiled steps of several attacks share."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from evaluation.target import CLEARLY
+
+
+def wide(values: tf.Tensor) -> tf.Tensor:
+    """Returns one value a sample, (n,), so that it multiplies images, (n, 1, 1, 1)."""
+    return values[:, None, None, None]
+
+
+def l2_norm(values: tf.Tensor) -> tf.Tensor:
+    """Returns each sample's L2 norm, (n,)."""
+    return tf.sqrt(tf.reduce_sum(tf.square(values), axis=(1, 2, 3)))
+
+
+def wrong_by(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Returns the best other logit minus the true one, (n,): positive where the label loses."""
+    # A signature may not tell how many logits it has.
+    true = tf.one_hot(labels, tf.shape(logits)[-1], on_value=True, off_value=False, dtype=tf.bool)
+    others = tf.reduce_max(tf.where(true, logits.dtype.min, logits), axis=-1)
+    return others - tf.reduce_max(tf.where(true, logits, logits.dtype.min), axis=-1)
+
+
+def clearly_wrong(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Returns what `Target.misclassifies` decides, in a compiled function, bool, (n,)."""
+    return wrong_by(logits, labels) > CLEARLY * tf.reduce_max(tf.abs(logits), axis=-1)
+
+
+def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str) -> Callable:
+    """Returns a function of images and labels that gives the logits and the loss' gradient in the images.
+
+    Args:
+        logits_of: an endpoint.
+        loss: "cross_entropy", or "margin": the best other logit minus the true one.
+    """
+
+    def gradient_of(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = logits_of(images)
+            if loss == "margin":
+                values = wrong_by(logits, labels)
+            else:
+                values = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        # Thresholding and rounding have no gradient at all for TensorFlow: zeros, not an error.
+        return logits, tape.gradient(values, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    return gradient_of

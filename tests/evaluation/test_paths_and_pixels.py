@@ -1,0 +1,197 @@
+"""Attacks without gradients: paths of images, noise and single pixels."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.attacks import (
+    AdditiveNoise,
+    Batch,
+    BinaryContrastReduction,
+    BlendedUniformNoise,
+    GaussianBlur,
+    Inversion,
+    L2ContrastReduction,
+    LinearContrastReduction,
+    Pointwise,
+    Refined,
+)
+from evaluation.attacks.base import settings
+from evaluation.attacks.starting_points import StartingPoints
+from evaluation.norms import distances
+from evaluation.target import Target
+from tests.evaluation.small_models import TINY, dense, save_classifier
+from zoo.datasets import Split
+
+
+@pytest.fixture(scope="module")
+def brightness(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """Dark images are of class 0, bright ones of class 1: what a path does to the mean decides."""
+    weights = np.zeros((16, 3))
+    weights[:, 1] = 1.0
+    network = dense((weights, [6.0, 0.0, -100.0]))
+    path = save_classifier(tmp_path_factory.mktemp("brightness") / "1", network, TINY.image_shape, network.variables)
+    return Target(path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+
+
+def uniform_images(*levels: float) -> np.ndarray:
+    return np.stack([np.full(TINY.image_shape, level, np.float32) for level in levels])
+
+
+def dark_batch(*levels: float) -> Batch:
+    images = uniform_images(*levels)
+    return Batch(images, np.zeros(len(levels), np.int64), np.arange(len(levels)), 0, uniform_images(*[1.0] * len(levels)))
+
+
+def test_contrast_reduction_stops_where_the_class_changes(brightness: Target) -> None:
+    # The boundary is at a mean of 6 / 16 = 0.375; a quarter of a thousand steps of (0.5 - 0) is there.
+    batch = dark_batch(0.0, 0.25)
+    linear = LinearContrastReduction(norm="linf").run(brightness, "logits", batch)
+    np.testing.assert_allclose(linear.mean(axis=(1, 2, 3)), [0.3755, 0.37525], atol=2e-4)
+    binary = BinaryContrastReduction(norm="linf").run(brightness, "logits", batch)
+    np.testing.assert_allclose(binary.mean(axis=(1, 2, 3)), [0.375, 0.375], atol=1e-4)
+    sized = L2ContrastReduction(epsilon=1.5, rounds=12, tolerance=1e-3).run(brightness, "logits", batch)
+    np.testing.assert_allclose(sized.mean(axis=(1, 2, 3)), [0.375, 0.375], atol=2e-3)
+
+
+def test_the_steps_of_a_path_do_not_depend_on_the_batch(brightness: Target) -> None:
+    attack, batch = LinearContrastReduction(norm="l2"), dark_batch(0.0, 0.1, 0.2, 0.3)
+    together = attack.run(brightness, "logits", batch)
+    alone = np.concatenate([attack.run(brightness, "logits", batch.take(np.array([i]))) for i in range(4)])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_inversion_and_its_failure(brightness: Target) -> None:
+    batch = dark_batch(0.1, 0.3)
+    images = Inversion(norm="l1").run(brightness, "logits", batch)
+    np.testing.assert_allclose(images, 1 - batch.images)
+    bright = Batch(uniform_images(0.45), np.ones(1, np.int64), np.arange(1), 0)
+    assert brightness.predict(Inversion(norm="l1").run(brightness, "logits", bright)) == [1]
+
+
+def test_blended_noise_ends_on_the_line_to_its_noise(brightness: Target) -> None:
+    images = BlendedUniformNoise(norm="l2").run(brightness, "logits", dark_batch(0.0))
+    assert brightness.predict(images) == [1]
+    # Of a black image the blend is the noise times a share; its mean is just above the boundary.
+    assert 0.375 < images.mean() < 0.377
+
+
+def test_blur_keeps_the_mean_and_so_fails_here(brightness: Target) -> None:
+    batch = dark_batch(0.1)
+    assert brightness.predict(GaussianBlur(norm="l2", steps=50).run(brightness, "logits", batch)) == [0]
+
+
+@pytest.mark.parametrize("clipping_aware", [False, True])
+@pytest.mark.parametrize("distribution", ["gaussian", "uniform"])
+def test_noise_has_the_size_asked_for(
+    distribution: str, clipping_aware: bool, tiny_target: Target, tiny_batch: Batch
+) -> None:
+    attack = AdditiveNoise(norm="l2", epsilon=1.2, distribution=distribution, clipping_aware=clipping_aware)
+    epsilon = np.full(len(tiny_batch), attack.epsilon, np.float32)
+    sizes = distances(tiny_batch.images, attack.perturb(tiny_target, "logits", tiny_batch, epsilon, 0), "l2")
+    if clipping_aware:
+        np.testing.assert_allclose(sizes, 1.2, rtol=1e-4)
+    else:
+        assert np.all(sizes < 1.2 + 1e-5)
+        assert sizes.min() < 1.19
+
+
+def test_uniform_noise_stays_in_the_linf_ball(tiny_target: Target, tiny_batch: Batch) -> None:
+    attack = AdditiveNoise(norm="linf", epsilon=0.1, distribution="uniform")
+    images = attack.perturb(tiny_target, "logits", tiny_batch, np.full(len(tiny_batch), 0.1, np.float32), 0)
+    np.testing.assert_allclose(distances(tiny_batch.images, images, "linf"), 0.1, rtol=1e-5)
+
+
+def test_repeats_find_what_one_draw_does_not(tiny_target: Target, tiny_batch: Batch) -> None:
+    def broken(repeats: int) -> int:
+        attack = AdditiveNoise(norm="l2", epsilon=0.5, distribution="gaussian", repeats=repeats, rounds=1)
+        return int(np.sum(tiny_target.predict(attack.run(tiny_target, "logits", tiny_batch)) != tiny_batch.labels))
+
+    assert broken(1) < broken(50)
+
+
+def test_pointwise_needs_every_pixel_that_it_changes(tiny_target: Target, tiny_batch: Batch) -> None:
+    candidates = np.random.default_rng(3).random((200, *TINY.image_shape), np.float32)
+    train = Split(candidates, np.zeros(200, np.int64), np.arange(200))
+    starts = StartingPoints(tiny_target, train).nearest(tiny_batch.images, tiny_batch.labels)
+    batch = dataclasses.replace(tiny_batch, starts=starts)
+    images = Pointwise(restarts=3).run(tiny_target, "logits", batch)
+    assert np.all(tiny_target.predict(images) != batch.labels)
+    assert distances(batch.images, images, "l0").sum() < distances(batch.images, starts, "l0").sum()
+    for image, found, label in zip(batch.images, images, batch.labels, strict=True):
+        for row, column in np.argwhere(np.any(image != found, axis=-1)):
+            back = found.copy()
+            back[row, column] = image[row, column]
+            assert tiny_target.predict(back[None]) == [label]
+
+
+def test_pointwise_on_a_linear_model_is_minimal_in_number(brightness: Target) -> None:
+    """A black image needs 7 white pixels of 16 for a mean above 0.375; no start can do with fewer."""
+    images = Pointwise().run(brightness, "logits", dark_batch(0.0))
+    assert distances(uniform_images(0.0), images, "l0") == [7.0]
+
+
+def test_starting_points_are_the_nearest_of_another_class(tiny_target: Target, tiny_batch: Batch) -> None:
+    candidates = np.random.default_rng(0).random((100, *TINY.image_shape), np.float32)
+    found = StartingPoints(tiny_target, Split(candidates, np.zeros(100, np.int64), np.arange(100))).nearest(
+        tiny_batch.images, tiny_batch.labels
+    )
+    predictions = tiny_target.predict(candidates)
+    for image, label, start in zip(tiny_batch.images, tiny_batch.labels, found, strict=True):
+        other = candidates[predictions != label]
+        square = ((other - image) ** 2).sum(axis=(1, 2, 3))
+        np.testing.assert_array_equal(start, other[square.argmin()])
+
+
+def test_without_any_candidate_the_image_itself_is_returned(brightness: Target) -> None:
+    dark = Split(uniform_images(0.0, 0.1), np.zeros(2, np.int64), np.arange(2))
+    batch = dark_batch(0.2)
+    np.testing.assert_array_equal(StartingPoints(brightness, dark).nearest(batch.images, batch.labels), batch.images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """Gives one image whatever is asked."""
+
+    level: float
+    norm: str = "linf"
+    name = "fixed"
+    version = 1
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        return np.full_like(batch.images, self.level)
+
+
+@pytest.fixture(scope="module")
+def thresholded(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """Counts pixels at or above 0.5: class 1 from four of them."""
+    import tensorflow as tf
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        count = tf.reduce_sum(tf.cast(images >= 0.5, tf.float32), axis=(1, 2, 3))
+        return tf.stack([tf.fill(tf.shape(count), 3.5), count, tf.zeros_like(count)], axis=-1)
+
+    path = save_classifier(Path(tmp_path_factory.mktemp("thresholded")) / "1", logits, TINY.image_shape)
+    return Target(path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+
+
+def test_refinement_moves_pixels_just_past_the_threshold(thresholded: Target) -> None:
+    batch = dark_batch(0.1)
+    images = Refined(attack=Fixed(0.9)).run(thresholded, "logits", batch)
+    np.testing.assert_array_equal(images, 0.5)
+    assert thresholded.predict(images) == [1]
+
+
+def test_refinement_leaves_alone_what_it_would_break(brightness: Target) -> None:
+    # All pixels below the threshold would go back to the image, which is correctly classified.
+    images = Refined(attack=Fixed(0.45)).run(brightness, "logits", dark_batch(0.1))
+    np.testing.assert_array_equal(images, np.float32(0.45))
+
+
+def test_settings_of_a_refined_attack_are_those_of_the_attack_and_more() -> None:
+    plain = AdditiveNoise(norm="linf", epsilon=0.3, distribution="uniform")
+    refined = Refined(attack=plain)
+    assert settings(refined).items() > settings(plain).items()
+    assert (refined.norm, refined.name, refined.chunk_size) == (plain.norm, plain.name, plain.chunk_size)
