@@ -110,8 +110,9 @@ class Store:
                 raise StoreError(
                     f"Expected a store of format {_FORMAT} in {self.path}. Received: format {found}. Name another file."
                 )
-            # One transaction: killed in the middle, it leaves a file that is still empty.
-            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
+            if not tables:
+                # One transaction: killed in the middle, it leaves a file that is still empty.
+                self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
         except BaseException:
             self._connection.close()
             raise

@@ -327,3 +327,12 @@ def test_too_few_images_are_refused(tiny: Split) -> None:
     batch = Batch(tiny.images[:3], tiny.labels[:3], tiny.ids[:3], 0)
     with pytest.raises(ValueError, match=r"Received: shape \(2, 4, 4, 1\)"):
         check_images(tiny.images[:2], batch, Noise())
+
+
+def test_reading_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "results.sqlite"
+    Store(path).close()
+    before = path.read_bytes()
+    with Store(path) as store:
+        assert store.models() == {}
+    assert path.read_bytes() == before
