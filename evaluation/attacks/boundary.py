@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from evaluation.attacks.base import Batch, shrink
 from evaluation.attacks.tensors import clearly_wrong, l2_norm, wide
+from evaluation.norms import distances
 from evaluation.target import Target
 
 # How often the sphere is probed and the step sizes are looked at.
@@ -22,7 +23,8 @@ class BoundaryAttack:
 
     Foolbox 3's variant with its defaults, with two differences: the start is `Batch.starts`, and samples leave the batch
     when they have converged. The random directions of a step are the same for all samples, as there; they are drawn from
-    the seed and the step, so that a sample's walk does not depend on its batch.
+    the seed and the step, so that a sample's walk does not depend on its batch. Few samples reach Foolbox's convergence;
+    here a sample ends, too, when a long window brought next to nothing.
 
     Attributes:
         steps: int. Most steps.
@@ -30,10 +32,12 @@ class BoundaryAttack:
         source_step: first size of the step towards the image, a share of the distance.
         convergence: a sample ends when its `source_step` is smaller.
         adaptation: factor on the step sizes.
+        window: steps in which the distance must fall.
+        improvement: relative decrease that a window must bring.
     """
 
     name: ClassVar[str] = "boundary"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     chunk_size: ClassVar[int] = 200
     uses_gradients: ClassVar[bool] = False
     needs_starts: ClassVar[bool] = True
@@ -44,6 +48,8 @@ class BoundaryAttack:
     source_step: float = 1e-2
     convergence: float = 1e-7
     adaptation: float = 1.5
+    window: int = 2000
+    improvement: float = 5e-3
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
@@ -51,6 +57,7 @@ class BoundaryAttack:
         best = batch.starts.copy()
         active = np.flatnonzero(target.misclassifies(best, batch.labels))
         best[active] = shrink(target, batch.take(active), best[active])
+        mark = np.full(len(batch), np.inf)
         sizes = np.tile(np.float32([self.spherical_step, self.source_step]), (len(batch), 1))
         spherical, direct = _SuccessRate(len(batch), _SPHERICAL_MEMORY), _SuccessRate(len(batch), _STEP_MEMORY)
         for first in range(0, self.steps, _BLOCK):
@@ -69,6 +76,11 @@ class BoundaryAttack:
             sizes[larger, 1] *= self.adaptation
             sizes[smaller, 1] /= self.adaptation
             active = active[sizes[active, 1] >= self.convergence]
+            if (first + _BLOCK) % self.window == 0:
+                reached = distances(batch.images[active], best[active], self.norm)
+                goes_on = reached < (1 - self.improvement) * mark[active]
+                mark[active] = reached
+                active = active[goes_on]
             if len(active) == 0:
                 break
         return best

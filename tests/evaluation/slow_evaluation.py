@@ -1,6 +1,7 @@
 """An evaluation in many small chunks, slow enough to be killed in the middle: `python -m` it, as a test does."""
 
 import dataclasses
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,8 @@ from evaluation.target import Target
 from tests.evaluation.small_models import TINY, tiny_split
 
 SAMPLES, CHUNK = 40, 4
-_delay = 0.0
+# Seconds spent in each chunk besides; in the environment, which workers inherit.
+DELAY = "SLOW_EVALUATION_DELAY"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,20 +29,18 @@ class Slow(ProjectedGradientDescent):
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        time.sleep(_delay)
+        time.sleep(float(os.environ.get(DELAY, "0")))
         return super().run(target, endpoint, batch)
 
 
-def evaluate(model: str | Path, store: str | Path, delay: float = 0.0) -> None:
-    """Attacks all tiny images; `delay` seconds are spent in each chunk besides."""
-    global _delay
-    _delay = delay
+def evaluate(model: str | Path, store: str | Path, workers: int = 1) -> None:
+    """Attacks all tiny images."""
     target = Target(model, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
     split = tiny_split(target.serving_logits, SAMPLES)
     suite = Suite("slow", "for tests", (Member(Slow(norm="l2", epsilon=0.16, rounds=4), "PGD"),), len(split))
     with Store(store) as opened:
-        run_suite(target, TINY, split, suite, opened, samples=len(split), seed=3, name="tiny")
+        run_suite(target, TINY, split, suite, opened, samples=len(split), seed=3, name="tiny", workers=workers)
 
 
 if __name__ == "__main__":
-    evaluate(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    evaluate(sys.argv[1], sys.argv[2], int(sys.argv[3]))

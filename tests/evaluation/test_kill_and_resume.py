@@ -1,6 +1,7 @@
 """A run that is killed at any moment goes on from there, and in the end no one can tell."""
 
 import contextlib
+import os
 import random
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 from evaluation import store
 from evaluation.store import Store, StoreError
 from tests.evaluation.rows import read_rows, read_tables
-from tests.evaluation.slow_evaluation import CHUNK, SAMPLES, evaluate
+from tests.evaluation.slow_evaluation import CHUNK, DELAY, SAMPLES, evaluate
 
 REPOSITORY = Path(__file__).parents[2]
 WRITE = """
@@ -31,9 +32,15 @@ with Store(sys.argv[1]) as store:
 """
 
 
-def start(*arguments: object) -> subprocess.Popen:
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(*arguments: object, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | environment,
+    )
 
 
 def stored_chunks(path: Path) -> int:
@@ -44,10 +51,11 @@ def stored_chunks(path: Path) -> int:
         return connection.execute("SELECT COUNT(*) FROM chunks").fetchone()[0]
 
 
-def test_killed_evaluation_resumes_to_the_same_rows(tiny_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_evaluation_resumes_to_the_same_rows(workers: int, tiny_path: Path, tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed.sqlite", tmp_path / "whole.sqlite"
     chunks = SAMPLES // CHUNK
-    process = start("-m", "tests.evaluation.slow_evaluation", tiny_path, killed, 0.2)
+    process = start("-m", "tests.evaluation.slow_evaluation", tiny_path, killed, workers, **{DELAY: "0.3"})
     try:
         deadline = time.monotonic() + 120
         while stored_chunks(killed) < chunks // 2:
@@ -56,7 +64,8 @@ def test_killed_evaluation_resumes_to_the_same_rows(tiny_path: Path, tmp_path: P
             time.sleep(0.02)
     finally:
         process.kill()
-        process.communicate()
+        # Ends when nobody holds the pipe any more: a worker that outlived its parent would be found here.
+        process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL
     done = stored_chunks(killed)
     assert chunks // 2 <= done < chunks

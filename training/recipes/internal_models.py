@@ -19,10 +19,10 @@ from zoo.loading import load_model
 from zoo.models import DenoisedInternalModels
 
 PAPER = {
-    "title": "A brain-inspired autoencoder against adversarial attacks (Denoised Internal Models)",
+    "title": "Denoised Internal Models: a Brain-Inspired Autoencoder against Adversarial Attacks",
     "authors": "Liu et al.",
     "year": 2021,
-    "url": "",
+    "url": "https://arxiv.org/abs/2111.10844",
 }
 _LOGIT_SCALES = np.geomspace(1.0, 100.0, 41)
 
