@@ -203,7 +203,7 @@ class Store:
         return row[0]
 
     def seconds(self, run: int) -> float:
-        """Returns the time that a run took, in all sessions together."""
+        """Returns the time that a run took, in all runs of the program together."""
         return self._connection.execute("SELECT COALESCE(SUM(seconds), 0) FROM chunks WHERE run = ?", (run,)).fetchone()[0]
 
     def set_check(self, digest: str, dataset: str, name: str, value: Any) -> None:

@@ -60,7 +60,7 @@ class Suite:
         """
         if not self.refined or endpoints == ("logits",):
             return self.members
-        return tuple(dataclasses.replace(member, attack=Refined(attack=member.attack)) for member in self.members)
+        return tuple(dataclasses.replace(member, attack=Refined(inner=member.attack)) for member in self.members)
 
 
 # The thresholds of Schott et al. and Liu et al. on MNIST; elsewhere they are a convention of ours.

@@ -1,7 +1,7 @@
-"""The attack protocol: one method for a minimising attack, one for a fixed-epsilon attack that a search completes."""
+"""What every attack has in common, and the search that completes the attacks of a fixed epsilon."""
 
 import dataclasses
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,18 +37,26 @@ class Batch:
         return Batch(self.images[chosen], self.labels[chosen], self.ids[chosen], self.seed, starts)
 
 
-class Attack(Protocol):
+class Attack:
     """What a suite lists: an immutable description with a norm, and `run`.
 
     An attack is a frozen dataclass; its fields are its settings, and together with `name` and `version` they are its
     identity in the store. Raise `version` whenever a change of code changes results.
+
+    Attributes:
+        name: what it is called in the store.
+        version: int.
+        chunk_size: images that are attacked and stored at once.
+        uses_gradients: whether surrogate endpoints are attacked beside the model's own logits.
+        needs_starts: whether it begins at `Batch.starts`.
+        norm: "linf", "l2", "l1" or "l0".
     """
 
     name: ClassVar[str]
-    version: ClassVar[int]
-    chunk_size: ClassVar[int]
-    uses_gradients: ClassVar[bool]
-    needs_starts: ClassVar[bool]
+    version: ClassVar[int] = 1
+    chunk_size: ClassVar[int] = 500
+    uses_gradients: ClassVar[bool] = True
+    needs_starts: ClassVar[bool] = False
     norm: str
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
@@ -62,17 +70,18 @@ class Attack(Protocol):
         Returns:
             float32, the shape of `batch.images`, in [0, 1]. The caller classifies them anew on the serving path.
         """
+        raise NotImplementedError(f"{type(self).__name__} must implement `run`.")
 
 
 def settings(attack: Attack) -> dict[str, Any]:
     """Returns what identifies the attack in the store, as plain JSON values."""
-    if hasattr(attack, "as_settings"):
-        return attack.as_settings()
-    return {"attack": attack.name, "version": attack.version, **dataclasses.asdict(attack)}
+    fields = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack)}
+    plain = {name: settings(value) if isinstance(value, Attack) else value for name, value in fields.items()}
+    return {"attack": attack.name, "version": attack.version, "norm": attack.norm, **plain}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EpsilonSearch:
+class EpsilonSearch(Attack):
     """Base of the fixed-epsilon attacks: a search for each sample's smallest epsilon.
 
     The first round uses the table's epsilon, so that the accuracy there is that of the plain attack at least. Where it
@@ -85,11 +94,6 @@ class EpsilonSearch:
         rounds: most epsilons tried for one sample; 1 tries `epsilon` alone.
         tolerance: relative width of the bracket at which a sample's search ends.
     """
-
-    version: ClassVar[int] = 1
-    chunk_size: ClassVar[int] = 500
-    uses_gradients: ClassVar[bool] = True
-    needs_starts: ClassVar[bool] = False
 
     norm: str
     epsilon: float

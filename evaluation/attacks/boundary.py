@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.base import Attack, Batch, shrink
 from evaluation.attacks.tensors import clearly_wrong, l2_norm, wide
 from evaluation.norms import distances
 from evaluation.target import Target
@@ -18,7 +18,7 @@ _SPHERICAL_MEMORY, _STEP_MEMORY = 100, 30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BoundaryAttack:
+class BoundaryAttack(Attack):
     """Steps on the sphere around the image, then towards it (Brendel et al. 2018, https://arxiv.org/abs/1712.04248).
 
     Foolbox 3's variant with its defaults, with two differences: the start is `Batch.starts`, and samples leave the batch
@@ -103,12 +103,12 @@ def _build(target: Target) -> Callable:
         autograph=False,
     )
     def advance(images, best, labels, sizes, seed):
+        """Takes a block of steps; of the last one tells which points on the sphere and which final ones were adversarial."""
         noise = tf.random.stateless_normal((_BLOCK, *target.image_shape), seed)
         spherical, source = (wide(sizes[:, i]) for i in (0, 1))
 
         def step(i, best):
-            sphere, candidates = _propose(images, best, noise[i], spherical, source)
-            return sphere, candidates
+            return _propose(images, best, noise[i], spherical, source)
 
         def walk(i, best):
             _, candidates = step(i, best)

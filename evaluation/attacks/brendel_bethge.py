@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.base import Attack, Batch, shrink
 from evaluation.attacks.nearest_on_boundary import nearest_on_boundary
 from evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
 from evaluation.norms import distances, largest_distance
@@ -15,7 +15,7 @@ from evaluation.target import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BrendelBethge:
+class BrendelBethge(Attack):
     """Brendel et al. 2019, https://arxiv.org/abs/1907.01003, with the defaults of Foolbox 3.
 
     Differences: the start is `Batch.starts`; the trust region does not depend on the batch (there its radius is 0.001 times
@@ -38,7 +38,6 @@ class BrendelBethge:
     name: ClassVar[str] = "brendel_bethge"
     version: ClassVar[int] = 2
     chunk_size: ClassVar[int] = 200
-    uses_gradients: ClassVar[bool] = True
     needs_starts: ClassVar[bool] = True
 
     norm: str

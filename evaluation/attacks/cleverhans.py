@@ -14,6 +14,7 @@ import tensorflow as tf
 from cleverhans.tf2.utils import clip_eta, optimize_linear
 
 from evaluation.attacks.base import Batch, EpsilonSearch, random_directions
+from evaluation.attacks.tensors import input_gradient, wide
 from evaluation.target import Target
 
 # CleverHans names its norms like NumPy.
@@ -81,7 +82,8 @@ class GradientAttack(EpsilonSearch):
         return results
 
     def _build(self, target: Target, endpoint: str) -> Callable:
-        attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
+        decisive = target.endpoint("logits")
+        gradient_of = input_gradient(target.endpoint(endpoint), self.loss, self.logit_scale)
         image = tf.TensorSpec((None, *target.image_shape), tf.float32)
         signature = [
             image,
@@ -93,17 +95,12 @@ class GradientAttack(EpsilonSearch):
         ]
 
         def step(images, current, momentum, labels, radius, done):
-            with tf.GradientTape() as tape:
-                tape.watch(current)
-                logits = attacked(current)
-                loss = self._loss(logits, labels)
-            # Thresholding and rounding have no gradient at all for TensorFlow: zeros, not an error.
-            gradient = tape.gradient(loss, current, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            logits, gradient = gradient_of(current, labels)
             # A surrogate endpoint has decisions of its own; the model's count.
             decision = logits if endpoint == "logits" else decisive(current)
             done = tf.logical_or(done, tf.argmax(decision, axis=-1) != labels)
             moved, momentum = self._update(images, current, momentum, gradient, radius)
-            return tf.where(done[:, None, None, None], current, moved), momentum, done
+            return tf.where(wide(done), current, moved), momentum, done
 
         @tf.function(input_signature=signature, autograph=False)
         def advance(images, current, momentum, labels, radius, steps):
@@ -133,14 +130,6 @@ class GradientAttack(EpsilonSearch):
             # One L1 step of the full radius stays in the ball by construction; `clip_eta` has no L1 projection.
             return moved, momentum
         return tf.clip_by_value(images + clip_eta(moved - images, order, radius), 0.0, 1.0), momentum
-
-    def _loss(self, logits, labels):
-        if self.loss == "margin":
-            # A signature may not tell how many logits it has.
-            true = tf.one_hot(labels, tf.shape(logits)[-1], dtype=logits.dtype)
-            others = tf.where(true > 0, logits.dtype.min, logits)
-            return tf.reduce_max(others, axis=-1) - tf.reduce_sum(true * logits, axis=-1)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.logit_scale * logits)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.base import Attack, Batch, shrink
 from evaluation.target import Target
 
 _NO_CONSTANT = 1e10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ConstantSearchAttack:
+class ConstantSearchAttack(Attack):
     """Base of Carlini-Wagner and EAD: a descent for each of several constants, every sample on a schedule of its own.
 
     A sample's constant c is searched by its own bisection; the descent for one c ends when the loss has not improved over a
@@ -30,10 +30,7 @@ class ConstantSearchAttack:
         improvement: relative decrease of the lowest loss that a window must bring for the descent to go on.
     """
 
-    version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 200
-    uses_gradients: ClassVar[bool] = True
-    needs_starts: ClassVar[bool] = False
 
     norm: str
     search_steps: int = 9

@@ -7,13 +7,13 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.base import Attack, Batch, shrink
 from evaluation.attacks.tensors import clearly_wrong, input_gradient, l2_norm, wide
 from evaluation.target import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DecoupledDirectionNorm:
+class DecoupledDirectionNorm(Attack):
     """Rony et al. 2019, https://arxiv.org/abs/1811.09600, with the defaults of Foolbox 3.
 
     Attributes:
@@ -24,10 +24,6 @@ class DecoupledDirectionNorm:
     """
 
     name: ClassVar[str] = "ddn"
-    version: ClassVar[int] = 1
-    chunk_size: ClassVar[int] = 500
-    uses_gradients: ClassVar[bool] = True
-    needs_starts: ClassVar[bool] = False
 
     norm: str = "l2"
     steps: int = 100
@@ -47,6 +43,7 @@ class DecoupledDirectionNorm:
         gradient_of = input_gradient(attacked, self.loss)
 
         def step(i, images, labels, farthest, delta, epsilon, best, least):
+            """Along the gradient, then onto the sphere of the new radius."""
             current = images + delta
             logits, gradient = gradient_of(current, labels)
             adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels)

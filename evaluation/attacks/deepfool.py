@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Batch, shrink
+from evaluation.attacks.base import Attack, Batch, shrink
 from evaluation.attacks.tensors import clearly_wrong, wide
 from evaluation.target import Target
 
@@ -16,7 +16,7 @@ _BLOCK = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DeepFool:
+class DeepFool(Attack):
     """Moosavi-Dezfooli et al. 2016, https://arxiv.org/abs/1511.04599, with the defaults of Foolbox 3.
 
     The logits' gradients of all classes come from one forward pass, and samples leave the batch when they are adversarial.
@@ -28,10 +28,6 @@ class DeepFool:
     """
 
     name: ClassVar[str] = "deepfool"
-    version: ClassVar[int] = 1
-    chunk_size: ClassVar[int] = 500
-    uses_gradients: ClassVar[bool] = True
-    needs_starts: ClassVar[bool] = False
 
     norm: str
     steps: int = 50
@@ -58,6 +54,7 @@ class DeepFool:
         image = tf.TensorSpec((None, *target.image_shape), tf.float32)
 
         def step(images, current, total, labels, done):
+            """To the nearest face of the linearised region, for the samples that are not adversarial yet."""
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch(current)
                 logits = attacked(current)

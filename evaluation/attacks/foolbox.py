@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Batch
+from evaluation.attacks.base import Attack, Batch
 from evaluation.norms import distances
 from evaluation.target import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FoolboxAttack:
+class FoolboxAttack(Attack):
     """An attack of Foolbox by its class name. Foolbox is an extra: `pip install "brainzoo[foolbox]"`.
 
     - Every result is classified anew; the black images that Foolbox's C&W and EAD return for failures are failures.
@@ -24,18 +24,16 @@ class FoolboxAttack:
     Foolbox draws its random numbers for the whole batch: seeded here, they are the same for the same chunk only.
 
     Attributes:
-        attack: class name in `foolbox.attacks`, such as "L2DeepFoolAttack".
+        algorithm: class name in `foolbox.attacks`, such as "L2DeepFoolAttack".
         norm: of the distances.
         options: arguments of the class, (name, value) pairs.
         epsilons: sizes to try, for attacks of a fixed size; empty for the others.
     """
 
     name: ClassVar[str] = "foolbox"
-    version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 100
-    uses_gradients: ClassVar[bool] = True
 
-    attack: str
+    algorithm: str
     norm: str
     options: tuple[tuple[str, Any], ...] = ()
     epsilons: tuple[float, ...] = ()
@@ -43,7 +41,7 @@ class FoolboxAttack:
     @property
     def needs_starts(self) -> bool:
         """Whether the attack walks along the boundary from an adversarial."""
-        return any(word in self.attack for word in ("BrendelBethge", "Boundary", "HopSkipJump", "Pointwise"))
+        return any(word in self.algorithm for word in ("BrendelBethge", "Boundary", "HopSkipJump", "Pointwise"))
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
@@ -77,9 +75,9 @@ class FoolboxAttack:
         return results
 
     def _build(self, foolbox: Any) -> Any:
-        attack_class = getattr(foolbox.attacks, self.attack, None)
+        attack_class = getattr(foolbox.attacks, self.algorithm, None)
         if attack_class is None:
-            raise ValueError(f"Expected the name of a class in foolbox.attacks. Received: {self.attack!r}.")
+            raise ValueError(f"Expected the name of a class in foolbox.attacks. Received: {self.algorithm!r}.")
         options = dict(self.options)
         if "distance" in inspect.signature(attack_class).parameters:
             options["distance"] = getattr(foolbox.distances, self.norm)

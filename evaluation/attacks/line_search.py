@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from evaluation.attacks.base import Batch, EpsilonSearch, sample_generator, shrink
+from evaluation.attacks.base import Attack, Batch, EpsilonSearch, sample_generator, shrink
 from evaluation.target import Target
 
 _FORWARD_BATCH = 500
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PathSearch:
+class PathSearch(Attack):
     """Base: the first adversarial on a path of images that begins at the image.
 
     Attributes:
@@ -22,10 +22,7 @@ class PathSearch:
         steps: int. Points on the path.
     """
 
-    version: ClassVar[int] = 1
-    chunk_size: ClassVar[int] = 500
     uses_gradients: ClassVar[bool] = False
-    needs_starts: ClassVar[bool] = False
 
     norm: str
     steps: int = 1000
@@ -51,12 +48,13 @@ class PathSearch:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Inversion(PathSearch):
-    """The negative, 1 - x (Hosseini et al. 2017, https://arxiv.org/abs/1703.06857): a path of a single step."""
+class Inversion(Attack):
+    """The negative, 1 - x (Hosseini et al. 2017, https://arxiv.org/abs/1703.06857)."""
 
     name: ClassVar[str] = "inversion"
+    uses_gradients: ClassVar[bool] = False
 
-    steps: int = 1
+    norm: str
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
@@ -75,11 +73,18 @@ class LinearContrastReduction(PathSearch):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BinaryContrastReduction(PathSearch):
-    """Towards a uniform gray by bisection: finer than equal steps, and blind to an island of adversarials on the way."""
+class BinaryContrastReduction(Attack):
+    """Towards a uniform gray by bisection: finer than equal steps, and blind to an island of adversarials on the way.
+
+    Attributes:
+        norm: of the distances.
+        steps: int. Bisections.
+    """
 
     name: ClassVar[str] = "binary_search_contrast_reduction"
+    uses_gradients: ClassVar[bool] = False
 
+    norm: str
     steps: int = 15
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from evaluation.attacks.base import Batch, sample_generator
+from evaluation.attacks.base import Attack, Batch, sample_generator
 from evaluation.target import Target
 
 # Densities of salt-and-pepper noise that are tried for a start.
@@ -13,7 +13,7 @@ _DENSITIES = np.linspace(0.02, 1.0, 50)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pointwise:
+class Pointwise(Attack):
     """Schott et al. 2019, https://arxiv.org/abs/1805.09190, with restarts, the nearest result of which counts.
 
     The published attack asks the model once for every changed pixel. Here a sample tries to take back a block of pixels,
@@ -25,7 +25,6 @@ class Pointwise:
     """
 
     name: ClassVar[str] = "pointwise"
-    version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 100
     uses_gradients: ClassVar[bool] = False
     needs_starts: ClassVar[bool] = True

@@ -1,49 +1,59 @@
 """Refines adversarials of models that threshold their input: a changed pixel needs to move only just past the threshold."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, Batch, settings
+from evaluation.attacks.base import Attack, Batch
 from evaluation.norms import distances
 from evaluation.target import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Refined:
+class Refined(Attack):
     """Another attack, whose results are then refined where that helps; harmless for models without a threshold.
 
     A pixel on the same side of the threshold as in the image gets the image's value, another the nearest value on its side
     (Schott et al. 2019, https://arxiv.org/abs/1805.09190). The result counts where it is adversarial and nearer.
 
     Attributes:
-        attack: the other attack.
+        inner: the other attack.
         threshold: of the model; values equal to it belong above.
     """
 
-    version: ClassVar[int] = 1
+    name: ClassVar[str] = "refined"
 
-    attack: Attack
+    inner: Attack
     threshold: float = 0.5
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything but `run` is the other attack's."""
-        if name in ("attack", "threshold"):
-            raise AttributeError(name)
-        return getattr(self.attack, name)
+    @property
+    def norm(self) -> str:
+        """The other attack's."""
+        return self.inner.norm
 
-    def as_settings(self) -> dict[str, Any]:
-        """Returns the other attack's settings and the threshold, as `base.settings` wants them."""
-        return {**settings(self.attack), "refined_at": self.threshold, "refinement": self.version}
+    @property
+    def chunk_size(self) -> int:
+        """The other attack's."""
+        return self.inner.chunk_size
+
+    @property
+    def uses_gradients(self) -> bool:
+        """The other attack's."""
+        return self.inner.uses_gradients
+
+    @property
+    def needs_starts(self) -> bool:
+        """The other attack's."""
+        return self.inner.needs_starts
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        found = self.attack.run(target, endpoint, batch)
+        found = self.inner.run(target, endpoint, batch)
         above, was_above = found >= self.threshold, batch.images >= self.threshold
         edge = np.where(above, np.float32(self.threshold), np.nextafter(np.float32(self.threshold), np.float32(0)))
         refined = np.where(above == was_above, batch.images, edge)
-        nearer = distances(batch.images, refined, self.attack.norm) < distances(batch.images, found, self.attack.norm)
+        nearer = distances(batch.images, refined, self.inner.norm) < distances(batch.images, found, self.inner.norm)
         better = nearer & target.misclassifies(refined, batch.labels)
         found[better] = refined[better]
         return found

@@ -30,12 +30,13 @@ def clearly_wrong(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return wrong_by(logits, labels) > CLEARLY * tf.reduce_max(tf.abs(logits), axis=-1)
 
 
-def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str) -> Callable:
+def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str, logit_scale: float = 1.0) -> Callable:
     """Returns a function of images and labels that gives the logits and the loss' gradient in the images.
 
     Args:
         logits_of: an endpoint.
         loss: "cross_entropy", or "margin": the best other logit minus the true one.
+        logit_scale: factor on the logits inside the cross-entropy.
     """
 
     def gradient_of(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -45,7 +46,7 @@ def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str) -> Ca
             if loss == "margin":
                 values = wrong_by(logits, labels)
             else:
-                values = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                values = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logit_scale * logits)
         # Thresholding and rounding have no gradient at all for TensorFlow: zeros, not an error.
         return logits, tape.gradient(values, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 

@@ -17,7 +17,11 @@ def comparison_table(summaries: list[Summary]) -> str:
     Raises:
         ValueError: the paper has none of the models.
     """
-    known = [summary for summary in summaries if summary.name.removeprefix("mnist/") in published.MODELS]
+    known = [
+        summary
+        for summary in summaries
+        if summary.dataset.name == "mnist" and summary.name.removeprefix("mnist/") in published.MODELS
+    ]
     if not known:
         received = ", ".join(summary.name for summary in summaries) or "none"
         raise ValueError(f"Expected some of the paper's models, {', '.join(published.MODELS)}. Received: {received}.")

@@ -1,13 +1,16 @@
 """Targets that several tests attack; each is written once a session."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evaluation.attacks import Batch
+from evaluation.store import Store
 from evaluation.target import Target
 from tests.conftest import load_split
+from tests.evaluation import fake_results
 from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, save_classifier, tiny_split
 from zoo import datasets
 from zoo.datasets import Split
@@ -72,3 +75,11 @@ def tiny(tiny_target: Target) -> Split:
 def tiny_batch(tiny_target: Target, tiny: Split) -> Batch:
     """Sixteen tiny images."""
     return correct_batch(tiny_target, tiny, 16)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty store, and the images of `fake_results` for those that draw them."""
+    monkeypatch.setattr(datasets, "load", lambda name, split: fake_results.SPLIT)
+    with Store(":memory:") as opened:
+        yield opened

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks import Batch
+from evaluation.attacks import Attack, Batch
 from evaluation.attacks.starting_points import StartingPoints
+from evaluation.norms import distances
 from evaluation.target import Target
 from zoo.datasets import DatasetInfo, Split
 
@@ -85,3 +86,10 @@ def correct_batch(target: Target, split: Split, count: int, seed: int = 0) -> Ba
     chosen = np.flatnonzero(target.predict(split.images) == split.labels)[:count]
     images, labels = split.images[chosen], split.labels[chosen]
     return Batch(images, labels, split.ids[chosen], seed, StartingPoints(target, split).nearest(images, labels))
+
+
+def reached(attack: Attack, target: Target, batch: Batch, endpoint: str = "logits") -> np.ndarray:
+    """Returns the distances as the runner records them."""
+    images = attack.run(target, endpoint, batch)
+    wrong = target.predict(images) != batch.labels
+    return np.where(wrong, distances(batch.images, images, attack.norm), np.inf)

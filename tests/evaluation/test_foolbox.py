@@ -27,11 +27,11 @@ from evaluation.attacks import (
 )
 from evaluation.attacks.base import EpsilonSearch
 from evaluation.metrics import median_distance
-from evaluation.norms import distances
 from evaluation.target import Target
+from tests.evaluation.small_models import reached
 
 pytest.importorskip("foolbox")
-# Foolbox takes the least value of the whole batch and calls functions of EagerPy that warn.
+# What Foolbox and the libraries below it warn of is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore")
 SHORT: dict[str, Any] = {"search_steps": 4, "steps": 200}
 STOCK_SHORT = (("binary_search_steps", 4), ("steps", 200))
@@ -70,11 +70,6 @@ def name(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def reached(attack: Attack, target: Target, batch: Batch) -> np.ndarray:
-    images = attack.run(target, "logits", batch)
-    return np.where(target.predict(images) != batch.labels, distances(batch.images, images, attack.norm), np.inf)
-
-
 def assert_no_farther(attack: Attack, stock: FoolboxAttack, target: Target, batch: Batch) -> None:
     ours, theirs = reached(attack, target, batch), reached(stock, target, batch)
     assert np.all(np.isfinite(ours[np.isfinite(theirs)]))
@@ -91,7 +86,7 @@ def assert_no_farther(attack: Attack, stock: FoolboxAttack, target: Target, batc
 
 @pytest.mark.parametrize(("attack", "stock", "options"), MINIMISING, ids=name)
 def test_minimising_attacks(attack: Attack, stock: str, options: tuple, digits_target: Target, digits_batch: Batch) -> None:
-    stock_attack = FoolboxAttack(attack=stock, norm=attack.norm, options=options)
+    stock_attack = FoolboxAttack(algorithm=stock, norm=attack.norm, options=options)
     assert_no_farther(attack, stock_attack, digits_target, digits_batch)
 
 
@@ -100,7 +95,7 @@ def test_minimising_attacks(attack: Attack, stock: str, options: tuple, digits_t
 def test_walks_along_the_boundary(
     attack: Attack, stock: str, options: tuple, digits_target: Target, digits_batch: Batch
 ) -> None:
-    stock_attack = FoolboxAttack(attack=stock, norm=attack.norm, options=options)
+    stock_attack = FoolboxAttack(algorithm=stock, norm=attack.norm, options=options)
     assert_no_farther(attack, stock_attack, digits_target, digits_batch)
 
 
@@ -108,7 +103,7 @@ def test_walks_along_the_boundary(
 def test_attacks_of_a_fixed_size(attack: EpsilonSearch, stock: str, digits_target: Target, digits_batch: Batch) -> None:
     """At one size both break the same samples, but for those on the edge."""
     steps = (("rel_stepsize", attack.relative_step), ("steps", attack.steps)) if getattr(attack, "steps", 1) > 1 else ()
-    stock_attack = FoolboxAttack(attack=stock, norm=attack.norm, options=steps, epsilons=(attack.epsilon,))
+    stock_attack = FoolboxAttack(algorithm=stock, norm=attack.norm, options=steps, epsilons=(attack.epsilon,))
     ours = np.isfinite(reached(dataclasses.replace(attack, rounds=1), digits_target, digits_batch))
     theirs = np.isfinite(reached(stock_attack, digits_target, digits_batch))
     assert np.sum(ours != theirs) <= 1
@@ -117,7 +112,7 @@ def test_attacks_of_a_fixed_size(attack: EpsilonSearch, stock: str, digits_targe
 def test_failures_of_foolbox_are_failures(digits_target: Target, digits_batch: Batch) -> None:
     # One step of the smallest constant finds nothing; Foolbox returns black images, and black may be of another class.
     options = (("binary_search_steps", 1), ("steps", 1), ("initial_const", 1e-9))
-    attack = FoolboxAttack(attack="L2CarliniWagnerAttack", norm="l2", options=options)
+    attack = FoolboxAttack(algorithm="L2CarliniWagnerAttack", norm="l2", options=options)
     assert np.all(np.isinf(reached(attack, digits_target, digits_batch)))
     black = digits_target.predict(np.zeros((1, 28, 28, 1), np.float32))
     assert np.any(digits_batch.labels != black)
@@ -126,7 +121,7 @@ def test_failures_of_foolbox_are_failures(digits_target: Target, digits_batch: B
 def test_sample_without_a_start_does_not_stop_the_others(digits_target: Target, digits_batch: Batch) -> None:
     starts = digits_batch.starts.copy()
     starts[0] = digits_batch.images[0]
-    attack = FoolboxAttack(attack="BoundaryAttack", norm="l2", options=(("steps", 20),))
+    attack = FoolboxAttack(algorithm="BoundaryAttack", norm="l2", options=(("steps", 20),))
     found = reached(attack, digits_target, dataclasses.replace(digits_batch, starts=starts))
     assert np.isinf(found[0])
     assert np.all(np.isfinite(found[1:]))
@@ -134,7 +129,7 @@ def test_sample_without_a_start_does_not_stop_the_others(digits_target: Target, 
 
 def test_sizes_are_a_grid_of_which_the_least_counts(digits_target: Target, digits_batch: Batch) -> None:
     one, more = (
-        reached(FoolboxAttack(attack="LinfFastGradientAttack", norm="linf", epsilons=sizes), digits_target, digits_batch)
+        reached(FoolboxAttack(algorithm="LinfFastGradientAttack", norm="linf", epsilons=sizes), digits_target, digits_batch)
         for sizes in ((0.1,), (0.02, 0.05, 0.1))
     )
     assert np.all(more <= one)
@@ -143,4 +138,4 @@ def test_sizes_are_a_grid_of_which_the_least_counts(digits_target: Target, digit
 
 def test_unknown_attack_is_refused(digits_target: Target, digits_batch: Batch) -> None:
     with pytest.raises(ValueError, match="Received: 'NoSuchAttack'"):
-        FoolboxAttack(attack="NoSuchAttack", norm="l2").run(digits_target, "logits", digits_batch)
+        FoolboxAttack(algorithm="NoSuchAttack", norm="l2").run(digits_target, "logits", digits_batch)

@@ -1,4 +1,4 @@
-"""What holds for every attack of every suite, at reduced strength, and for the search around the fixed-epsilon ones."""
+"""What holds for every attack of every suite, at reduced strength."""
 
 import dataclasses
 import json
@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
 
 from evaluation import metrics
 from evaluation.attacker import KEPT_IMAGES
@@ -18,15 +16,17 @@ from evaluation.attacks import (
     Attack,
     BasicIterativeMethod,
     Batch,
+    BinaryContrastReduction,
     BlendedUniformNoise,
     BoundaryAttack,
     CarliniWagnerL2,
     EpsilonSearch,
     FastGradientMethod,
+    Inversion,
     Pointwise,
     ProjectedGradientDescent,
 )
-from evaluation.attacks.base import settings, shrink
+from evaluation.attacks.base import settings
 from evaluation.attacks.line_search import PathSearch
 from evaluation.norms import distances, largest_distance
 from evaluation.runner import endpoints, run_key, run_suite
@@ -36,7 +36,7 @@ from evaluation.summary import summarize
 from evaluation.target import Target
 from tests.conftest import load_split
 from tests.evaluation.rows import read_rows
-from tests.evaluation.small_models import TINY, correct_batch, random_network, save_classifier, tiny_split
+from tests.evaluation.small_models import TINY, correct_batch, random_network, reached, save_classifier, tiny_split
 from zoo import catalog, datasets
 from zoo.datasets import Split
 
@@ -86,13 +86,6 @@ def on_tiny(attack: Attack, **values: object) -> Attack:
 
 def suite_of(*attacks: Attack) -> Suite:
     return Suite("test", "for tests", tuple(Member(attack, str(i)) for i, attack in enumerate(attacks)), 10)
-
-
-def reached(attack: Attack, target: Target, batch: Batch, endpoint: str = "logits") -> np.ndarray:
-    """The distances as the runner records them."""
-    images = attack.run(target, endpoint, batch)
-    wrong = target.predict(images) != batch.labels
-    return np.where(wrong, distances(batch.images, images, attack.norm), np.inf)
 
 
 @pytest.fixture(scope="module")
@@ -256,8 +249,11 @@ def test_a_sample_does_not_depend_on_its_batch(attack: Attack, tiny_target: Targ
 
 
 # The paths lead to the same places whatever the labels are.
+PATHS = (PathSearch, Inversion, BinaryContrastReduction)
+
+
 @pytest.mark.parametrize(
-    "attack", [pytest.param(a, id=x) for x, a in zip(LABELS, FULL, strict=True) if not isinstance(a, PathSearch)]
+    "attack", [pytest.param(a, id=x) for x, a in zip(LABELS, FULL, strict=True) if not isinstance(a, PATHS)]
 )
 def test_labels_are_attacked_not_predictions(attack: Attack, tiny_target: Target, tiny_batch: Batch) -> None:
     # With labels that the model does not give, every image is adversarial as it is. An attack that went by the prediction
@@ -340,119 +336,6 @@ def test_a_surrogate_does_not_decide_success(tmp_path: Path) -> None:
     assert len(batch) > 5
     attack = ProjectedGradientDescent(norm="l2", epsilon=0.2)
     assert np.all(np.isfinite(reached(attack, target, batch, "attack_logits")))
-
-
-class IndexedTarget:
-    """A stand-in for a model: sample i is misclassified once its second pixel reaches a threshold of its own."""
-
-    image_shape = (1, 2, 1)
-
-    def __init__(self, thresholds: np.ndarray) -> None:
-        self.thresholds = thresholds.astype(np.float32)
-
-    def batch(self) -> Batch:
-        """Black images whose first pixel tells which sample it is."""
-        count = len(self.thresholds)
-        images = np.zeros((count, *self.image_shape), np.float32)
-        images[:, 0, 0, 0] = np.arange(count) / 1000
-        return Batch(images, np.zeros(count, np.int64), np.arange(count), 0)
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Label 0, the true one, below the threshold."""
-        sample = np.rint(images[:, 0, 0, 0] * 1000).astype(int)
-        return (images[:, 0, 1, 0] >= self.thresholds[sample]).astype(np.int64)
-
-    def misclassifies(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Nothing is rounded here."""
-        return self.predict(images) != labels
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Brighten(EpsilonSearch):
-    """Adds epsilon to the second pixel, but does nothing in the draws in which it is told to fail."""
-
-    failures: tuple[tuple[bool, ...], ...] = ()
-
-    def perturb(self, target: IndexedTarget, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
-        assert np.all((epsilon > 0) & (epsilon <= 1))
-        images = batch.images.copy()
-        works = [not (draw < len(self.failures) and self.failures[draw][i]) for i in batch.ids]
-        images[:, 0, 1, 0] = epsilon * works
-        return images
-
-
-THRESHOLDS = st.lists(st.floats(1e-3, 1.0), min_size=1, max_size=6).map(np.array)
-
-
-@given(THRESHOLDS, st.floats(5e-3, 2.0))
-def test_search_closes_its_bracket_on_the_smallest_epsilon(thresholds: np.ndarray, epsilon: float) -> None:
-    attack = Brighten(norm="linf", epsilon=epsilon, rounds=40)
-    found = reached(attack, IndexedTarget(thresholds), IndexedTarget(thresholds).batch())
-    assert np.all(found >= thresholds.astype(np.float32))
-    assert np.all(found <= thresholds * (1 + attack.tolerance) / (1 - attack.tolerance))
-
-
-@given(THRESHOLDS, st.floats(5e-3, 1.0))
-def test_first_round_is_the_plain_attack(thresholds: np.ndarray, epsilon: float) -> None:
-    target = IndexedTarget(thresholds)
-    found = reached(Brighten(norm="linf", epsilon=epsilon, rounds=1), target, target.batch())
-    within = thresholds.astype(np.float32) <= np.float32(epsilon)
-    np.testing.assert_array_equal(np.isfinite(found), within)
-    # Pulled back along the line to the thousandth of it.
-    assert np.all(found[within] <= thresholds[within] + epsilon / 1000)
-
-
-@given(st.data(), THRESHOLDS, st.floats(5e-3, 1.0))
-def test_search_is_sound_when_the_attack_fails_at_random(
-    data: st.DataObject, thresholds: np.ndarray, epsilon: float
-) -> None:
-    rounds = data.draw(st.integers(1, 8))
-    rows = st.lists(st.booleans(), min_size=len(thresholds), max_size=len(thresholds)).map(tuple)
-    failures = tuple(data.draw(st.lists(rows, min_size=rounds, max_size=rounds)))
-    target = IndexedTarget(thresholds)
-    attack = Brighten(norm="linf", epsilon=epsilon, rounds=rounds, failures=failures)
-    found = reached(attack, target, target.batch())
-    assert np.all(found >= thresholds.astype(np.float32))
-    assert np.all(reached(dataclasses.replace(attack, rounds=rounds + 3), target, target.batch()) <= found)
-    # What the first round breaks stays broken, at the threshold or nearer.
-    first = ~np.array(failures[0]) & (thresholds.astype(np.float32) <= np.float32(epsilon))
-    assert np.all(found[first] <= np.float32(epsilon))
-
-
-def test_failure_at_a_larger_epsilon_does_not_end_the_search() -> None:
-    target = IndexedTarget(np.array([0.2]))
-    tried = []
-
-    @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Recorded(Brighten):
-        def perturb(self, target: IndexedTarget, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
-            tried.append(float(epsilon[0]))
-            return super().perturb(target, endpoint, batch, epsilon, draw)
-
-    # Bad luck at 0.4; at 0.8 it succeeds and is pulled to 0.2. What failed at 0.4 is no bound from below any more.
-    Recorded(norm="linf", epsilon=0.4, rounds=6, failures=((True,),)).run(target, "logits", target.batch())
-    assert tried[:2] == pytest.approx([0.4, 0.8])
-    assert min(tried) < 0.2
-
-
-@given(THRESHOLDS, st.integers(0, 12))
-def test_shrink_keeps_adversarials_and_comes_nearer(thresholds: np.ndarray, steps: int) -> None:
-    target = IndexedTarget(thresholds)
-    batch = target.batch()
-    adversarials = batch.images.copy()
-    adversarials[:, 0, 1, 0] = 1.0
-    images = shrink(target, batch, adversarials, steps)
-    assert np.all(target.predict(images) == 1)
-    found = distances(batch.images, images, "linf")
-    assert np.all((found >= thresholds.astype(np.float32)) & (found <= np.minimum(1.0, thresholds + 2.0**-steps + 1e-6)))
-    # The input is left alone.
-    assert np.all(adversarials[:, 0, 1, 0] == 1.0)
-
-
-def test_shrink_of_nothing_is_nothing() -> None:
-    target = IndexedTarget(np.array([0.5]))
-    nothing = target.batch().take(np.zeros(0, int))
-    assert shrink(target, nothing, nothing.images).shape == (0, 1, 2, 1)
 
 
 @pytest.mark.skipif(not CATALOGUE, reason="the catalogue is empty")

@@ -35,6 +35,6 @@ def test_only_models_with_a_surrogate_are_refined() -> None:
     assert hardened.members_on(("logits",)) == hardened.members
     refined = hardened.members_on(("logits", "attack_logits"))
     for before, after in zip(hardened.members, refined, strict=True):
-        assert after.attack == Refined(attack=before.attack)
+        assert after.attack == Refined(inner=before.attack)
         assert (after.attack.norm, after.label) == (before.attack.norm, before.label)
     assert published.members_on(("logits", "attack_logits")) == published.members

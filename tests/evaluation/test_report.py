@@ -6,97 +6,29 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image as matplotlib_image
-from matplotlib.text import Text
 from rich.console import Console
 
 from evaluation import metrics
 from evaluation.diagnostics import Check
 from evaluation.report import figures, layout, write_report
-from evaluation.report.curves import accuracy_curves, line_styles, survival
-from evaluation.report.grid import adversarial_grid, adversarials, chosen_attacks
+from evaluation.report.curves import survival
 from evaluation.report.layout import column_names, distance, id_ranges
 from evaluation.report.page import update_page
 from evaluation.report.tables import csv_rows, json_document, markdown_table, terminal_table
 from evaluation.store import RunKey, Store
-from evaluation.suites import THRESHOLDS, Member, Suite
-from evaluation.summary import Summary, summarize
-from zoo import datasets
+from evaluation.suites import THRESHOLDS, Suite
+from evaluation.summary import Summary
+from tests.evaluation.fake_results import CLEAN, COMPLETE, FEW, INFO, SUITE, N, add_model
 from zoo.card_page import NORM_NAMES
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-INFO = datasets.DatasetInfo("tiny", "tiny", (4, 4, 1), ("cat", "dog", "owl"), 100)
-N, FEW, KEPT = 40, 10, 6
-MISCLASSIFIED, FAILED = 1, 2
-SPLIT = datasets.Split(
-    np.random.default_rng(0).random((N, *INFO.image_shape), np.float32), np.arange(N) % INFO.num_classes, np.arange(N)
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class FakeAttack:
-    """An attack in name only: its results are written into the store by hand."""
-
-    name: ClassVar[str] = "fake"
-    version: ClassVar[int] = 1
-    chunk_size: ClassVar[int] = 10
-    uses_gradients: ClassVar[bool] = True
-    needs_starts: ClassVar[bool] = False
-
-    norm: str
-    strength: float = 1.0
-
-
-def make_suite(norms: tuple[str, ...]) -> Suite:
-    members = [Member(FakeAttack(norm, strength), f"A{strength:g} {norm}") for norm in norms for strength in (1.0, 2.0)]
-    # The last one is dear and sees few images, and it fails on most of them.
-    members.append(Member(FakeAttack(norms[-1], 0.0), f"weak {norms[-1]}", samples=FEW))
-    return Suite("fake", "attacks of which only the names exist", tuple(members), N)
-
-
-SUITE, COMPLETE, CLEAN = make_suite(("linf", "l1")), make_suite(("linf", "l2", "l1", "l0")), Suite("clean", "", (), 0)
-
-
-def add_model(
-    store: Store, name: str, suite: Suite = SUITE, samples: int = N, endpoints: tuple[str, ...] = ("logits",)
-) -> Summary:
-    """Writes made-up distances into the store, and returns what the store then says."""
-    digest = name.encode().hex().ljust(64, "0")
-    predictions = SPLIT.labels.copy()
-    predictions[MISCLASSIFIED] = (predictions[MISCLASSIFIED] + 1) % INFO.num_classes
-    store.add_model(digest, name)
-    store.set_clean(digest, INFO.name, SPLIT.ids, SPLIT.labels, predictions)
-    generator = np.random.default_rng(len(store.models()))
-    for member in suite.members:
-        for endpoint in endpoints:
-            key = RunKey(
-                digest, INFO.name, endpoint, 0, {"attack": "fake", "version": 1, **dataclasses.asdict(member.attack)}
-            )
-            add_run(store, key, min(samples, member.samples or samples), member.attack.strength, generator)
-    return summarize(store, digest, INFO, suite, seed=0, target_endpoints=endpoints, samples=samples)
-
-
-def add_run(store: Store, key: RunKey, count: int, strength: float, generator: np.random.Generator) -> None:
-    reached = THRESHOLDS[key.norm] * generator.lognormal(0.0, 0.5, count) / max(strength, 0.1)
-    reached[generator.random(count) < (0.1 if strength else 0.8)] = np.inf
-    reached[MISCLASSIFIED], reached[FAILED] = 0.0, np.inf
-    classes = np.where(reached == 0.0, -1, (SPLIT.labels[:count] + 1) % INFO.num_classes)
-    kept = [(i, 1.0 - SPLIT.images[i]) for i in range(KEPT) if i != MISCLASSIFIED]
-    store.add_results(store.run_id(key, {}), np.arange(count), reached, classes, 1.5, kept)
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Store:
-    """An empty store, and images for those that draw them."""
-    monkeypatch.setattr(datasets, "load", lambda name, split: SPLIT)
-    with Store(":memory:") as opened:
-        yield opened
 
 
 def stored_distances(store: Store, summary: Summary, settings: dict[str, Any]) -> np.ndarray:
@@ -315,63 +247,6 @@ def test_report_of_clean_accuracy_alone_has_no_figures(store: Store, tmp_path: P
 def test_report_of_no_model_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one model"):
         write_report([], store, tmp_path)
-
-
-@pytest.mark.parametrize("models", [1, 2])
-def test_curves_have_a_panel_a_norm_and_one_colour_a_model(store: Store, models: int) -> None:
-    summaries = [add_model(store, f"tiny/model{i}") for i in range(models)]
-    styles = line_styles(summaries)
-    panels = [panel for panel in accuracy_curves(summaries, styles).axes if panel.get_title("left")]
-    assert [panel.get_title("left").split(",")[0] for panel in panels] == ["L∞", "L1"]
-    for norm, panel in zip(("linf", "l1"), panels, strict=True):
-        left, right = panel.get_xlim()
-        assert left <= THRESHOLDS[norm] <= right
-        thick = [line for line in panel.get_lines() if line.get_linewidth() > 1.5]
-        assert [line.get_color() for line in thick] == [styles[summary.digest]["color"] for summary in summaries]
-        thin = [line for line in panel.get_lines() if line.get_linewidth() < 1.0]
-        assert len(thin) == (sum(score.norm == norm for score in summaries[0].attacks) if models == 1 else 0)
-        for line, summary in zip(thick, summaries, strict=True):
-            (union,) = (score for score in summary.unions if score.norm == norm)
-            at = np.searchsorted(line.get_xdata(), union.epsilon, side="right") - 1
-            assert line.get_ydata()[at] == pytest.approx(100 * union.accuracy)
-
-
-def test_grid_shows_failed_and_misclassified_samples(store: Store) -> None:
-    summary = add_model(store, "tiny/a")
-    figure = adversarial_grid(summary, store, SPLIT)
-    texts = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-    assert texts.count("clean image\nis wrong") == len(summary.attacks)
-    assert "dog\n→ owl" in texts
-    assert texts.count("failed") >= len(summary.attacks)
-    (axes,) = figure.axes
-    assert len(axes.lines) == 2 * texts.count("failed")
-    ids = list(range(FEW))
-    shown = [a for score in summary.attacks for a in adversarials(summary, store, score, ids) if 0 < a.distance < math.inf]
-    assert len(axes.images) == FEW + sum(adversarial.image is not None for adversarial in shown)
-    for adversarial in shown:
-        assert f"{INFO.class_names[adversarial.prediction]} · {distance(adversarial.distance)}" in texts
-
-
-def test_grid_takes_the_nearest_adversarial_over_endpoints(store: Store) -> None:
-    summary = add_model(store, "tiny/a", endpoints=("logits", "attack_logits"))
-    score = summary.attacks[0]
-    runs = [store.find_run(RunKey(summary.digest, INFO.name, name, 0, score.settings)) for name in score.endpoints]
-    found = adversarials(summary, store, score, [0, MISCLASSIFIED, FAILED, 3, N])
-    least = [min(store.distances(run)[i] for run in runs) for i in (0, 3)]
-    assert [found[0].distance, found[3].distance] == least
-    assert (found[1].distance, found[1].prediction, found[1].image) == (0.0, -1, None)
-    assert math.isinf(found[2].distance)
-    assert found[4] is None
-    np.testing.assert_allclose(found[0].image, 1.0 - SPLIT.images[0])
-
-
-def test_grid_of_many_attacks_shows_the_best_of_each_norm(store: Store) -> None:
-    summary = add_model(store, "tiny/a", COMPLETE)
-    assert len(summary.attacks) == 9
-    chosen = chosen_attacks(summary.attacks)
-    assert [score.norm for score in chosen] == ["linf", "l2", "l1", "l0"]
-    for score in chosen:
-        assert score.accuracy == min(other.accuracy for other in summary.attacks if other.norm == score.norm)
 
 
 def test_readme_gets_the_results_between_its_markers(store: Store, tmp_path: Path) -> None:

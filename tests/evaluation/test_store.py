@@ -29,14 +29,11 @@ FOUND = np.array([0.0, 1.25, np.inf])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Noise:
+class Noise(Attack):
     """A cheap attack that records on which samples it was run."""
 
     name: ClassVar[str] = "tests/noise"
-    version: ClassVar[int] = 1
     chunk_size: ClassVar[int] = 8
-    uses_gradients: ClassVar[bool] = True
-    needs_starts: ClassVar[bool] = False
     calls: ClassVar[list[list[int]]] = []
 
     norm: str = "linf"

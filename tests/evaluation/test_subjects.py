@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from evaluation.attacks import Attack
 from evaluation.attacks.base import settings
 from evaluation.norms import NORMS
 from evaluation.store import RunKey, Store
@@ -22,14 +23,10 @@ MNIST = datasets.info("mnist")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Named:
+class Named(Attack):
     """An attack in name only: its results are written by hand."""
 
     name: ClassVar[str] = "tests/named"
-    version: ClassVar[int] = 1
-    chunk_size: ClassVar[int] = 10
-    uses_gradients: ClassVar[bool] = True
-    needs_starts: ClassVar[bool] = False
 
     norm: str
     number: int = 0
