@@ -172,7 +172,7 @@ class _Side:
         model = foolbox.TensorFlowModel(self.target.endpoint("logits"), bounds=(0, 1), device="/CPU:0")
         arguments: dict[str, Any] = {"epsilons": epsilon}
         if any(word in name for word in ("BrendelBethge", "Boundary", "Pointwise")):
-            arguments["starting_points"] = tf.constant(batch.starts)
+            arguments["starting_points"] = tf.constant(batch.starts[:, 0])
         criterion = foolbox.criteria.Misclassification(tf.constant(batch.labels))
         attack = attack_class(**options)
         _, found, _ = attack(model, tf.constant(batch.images), criterion, **arguments)

@@ -18,6 +18,7 @@ from evaluation.attacks import (
     ElasticNet,
     GaussianBlur,
     GradientAttack,
+    GreedyPixels,
     Inversion,
     L1Descent,
     L2ContrastReduction,
@@ -25,6 +26,7 @@ from evaluation.attacks import (
     Pointwise,
     SparseL1Descent,
 )
+from evaluation.attacks.starting_points import STARTS
 
 # Foolbox's rule for the end of a descent, at 1,000 steps: small steps need a long look.
 _PATIENT: dict = {"window": 100, "improvement": 1e-4}
@@ -73,33 +75,34 @@ def noise(norm: str) -> list[tuple[str, Attack]]:
 
 def battery(hardened: bool) -> list[tuple[str, Attack]]:
     """Returns the 42 attacks with their names, cheap and strong ones first in each norm."""
+    restarts = STARTS if hardened else 1
     minimising = {"steps": 300, "loss": "margin"} if hardened else {}
     published = {"learning_rate": 1e-2, "initial_constant": 1e-3, "steps": 10_000, **_PATIENT}
     carlini = {"learning_rate": 5e-2} if hardened else published
     return [
         *gradient_steps("linf", hardened),
         ("DeepFool", DeepFool(norm="linf")),
-        ("Brendel-Bethge", BrendelBethge(norm="linf")),
+        ("Brendel-Bethge", BrendelBethge(norm="linf", restarts=restarts)),
         *noise("linf"),
         *flexible("linf"),
         ("DDN", DecoupledDirectionNorm(**minimising)),
         *gradient_steps("l2", hardened),
         ("DeepFool", DeepFool(norm="l2")),
         ("C&W", CarliniWagnerL2(**carlini)),
-        ("Brendel-Bethge", BrendelBethge(norm="l2")),
+        ("Brendel-Bethge", BrendelBethge(norm="l2", restarts=restarts)),
         ("Boundary", BoundaryAttack()),
         ("L2 contrast", L2ContrastReduction(epsilon=_EPSILONS["l2"])),
         *noise("l2"),
         *flexible("l2"),
-        ("Brendel-Bethge", BrendelBethge(norm="l1")),
+        ("Brendel-Bethge", BrendelBethge(norm="l1", restarts=restarts)),
         *flexible("l1"),
-        ("Brendel-Bethge", BrendelBethge(norm="l0")),
+        ("Brendel-Bethge", BrendelBethge(norm="l0", restarts=restarts)),
         ("Pointwise x 10", Pointwise()),
     ]
 
 
-def native_l1(hardened: bool) -> list[tuple[str, Attack]]:
-    """Returns the attacks made for L1."""
+def sparse(hardened: bool) -> list[tuple[str, Attack]]:
+    """Returns the attacks made for L1, and a search for few pixels that no hidden gradient misleads."""
     epsilon = _EPSILONS["l1"]
     elastic = {"decision_rule": "L1", "initial_constant": 1e-1} if hardened else {"steps": 10_000}
     elastic |= _PATIENT
@@ -110,4 +113,5 @@ def native_l1(hardened: bool) -> list[tuple[str, Attack]]:
         ("PGD", L1Descent(epsilon=epsilon, steps=50, relative_step=0.025, random_start=True, **more)),
         ("Sparse descent", SparseL1Descent(epsilon=epsilon, **({"steps": 100, "relative_step": 0.05} if hardened else {}))),
         ("EAD", ElasticNet(**elastic)),
+        *([("Greedy pixels", GreedyPixels())] if hardened else []),
     ]

@@ -100,13 +100,14 @@ CLEVERHANS = Suite(
 
 
 def _paper42(hardened: bool, l1: bool) -> Suite:
-    attacks = paper42.battery(hardened) + (paper42.native_l1(hardened) if l1 else [])
+    attacks = paper42.battery(hardened) + (paper42.sparse(hardened) if l1 else [])
     members = sorted(
         (Member(attack, f"{label} {NORM_NAMES[attack.norm]}") for label, attack in attacks),
         key=lambda member: NORMS.index(member.attack.norm),
     )
     name = "paper42" + ("_l1" if l1 else "") + ("_hardened" if hardened else "")
-    text = "42 attacks of Liu et al. (inferred)" + (" and five made for L1" if l1 else "")
+    more = " and six for sparse norms" if hardened else " and five for L1"
+    text = "42 attacks of Liu et al. (inferred)" + (more if l1 else "")
     settings = "hardened, refined on binarised models" if hardened else "with the settings of Foolbox"
     return Suite(name, f"{text}, {settings}", tuple(members), 200, refined=hardened)
 

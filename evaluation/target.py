@@ -85,9 +85,11 @@ class Target:
         another size, and count as a failure.
         """
         logits = self.serving_logits(images)
-        true = np.arange(logits.shape[1]) == labels[:, None]
-        lead = np.max(logits, axis=1, where=~true, initial=-np.inf) - np.max(logits, axis=1, where=true, initial=-np.inf)
-        return lead > CLEARLY * np.max(np.abs(logits), axis=1, initial=0.0)
+        return _loses_by(logits, labels) > CLEARLY * np.max(np.abs(logits), axis=1, initial=0.0)
+
+    def loses_by(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Returns the serving path's best other logit minus the label's, float32, (n,): positive where the label loses."""
+        return _loses_by(self.serving_logits(images), labels)
 
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
         """Returns the function that `build` makes, built once for each key, so that chunks share one trace."""
@@ -195,3 +197,8 @@ def _version_hint(path: Path) -> str:
 
 def _bad_rows(logits: np.ndarray) -> int:
     return int(np.sum(~np.all(np.isfinite(logits), axis=1)))
+
+
+def _loses_by(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    true = np.arange(logits.shape[1]) == labels[:, None]
+    return np.max(logits, axis=1, where=~true, initial=-np.inf) - np.max(logits, axis=1, where=true, initial=-np.inf)

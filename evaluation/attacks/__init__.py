@@ -16,6 +16,7 @@ from evaluation.attacks.decoupled_direction_norm import DecoupledDirectionNorm
 from evaluation.attacks.deepfool import DeepFool
 from evaluation.attacks.elastic_net import ElasticNet
 from evaluation.attacks.foolbox import FoolboxAttack
+from evaluation.attacks.greedy_pixels import GreedyPixels
 from evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
 from evaluation.attacks.line_search import (
     BinaryContrastReduction,
@@ -49,6 +50,7 @@ __all__ = [
     "FoolboxAttack",
     "GaussianBlur",
     "GradientAttack",
+    "GreedyPixels",
     "Inversion",
     "L1Descent",
     "L2ContrastReduction",

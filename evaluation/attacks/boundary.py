@@ -54,7 +54,7 @@ class BoundaryAttack(Attack):
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         advance = target.compiled(("boundary", _BLOCK), lambda: _build(target))
-        best = batch.starts.copy()
+        best = batch.starts[:, 0].copy()
         active = np.flatnonzero(target.misclassifies(best, batch.labels))
         best[active] = shrink(target, batch.take(active), best[active])
         mark = np.full(len(batch), np.inf)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from evaluation.attacks.base import Attack, Batch, shrink
 from evaluation.attacks.nearest_on_boundary import nearest_on_boundary
+from evaluation.attacks.starting_points import STARTS
 from evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
 from evaluation.norms import distances, largest_distance
 from evaluation.target import Target
@@ -18,7 +19,7 @@ from evaluation.target import Target
 class BrendelBethge(Attack):
     """Brendel et al. 2019, https://arxiv.org/abs/1907.01003, with the defaults of Foolbox 3.
 
-    Differences: the start is `Batch.starts`; the trust region does not depend on the batch (there its radius is 0.001 times
+    Differences: it starts at `Batch.starts`; the trust region does not depend on the batch (there its radius is 0.001 times
     the number of values in the whole batch: for some tens of images it begins as wide as the box); the problem of a step
     is solved by searches of bounded length, see `nearest_on_boundary`, and not by BFGS and Nelder-Mead; and every sample is
     on a schedule of its own: its region shrinks as soon as it brings nothing any more, so that few take all steps.
@@ -33,6 +34,8 @@ class BrendelBethge(Attack):
         momentum: of the boundary's normal.
         window: steps in which the distance must fall.
         improvement: relative decrease that a window must bring.
+        restarts: int, at most `starting_points.STARTS`. Runs from images of different classes, the nearest result of which
+            counts.
     """
 
     name: ClassVar[str] = "brendel_bethge"
@@ -49,10 +52,25 @@ class BrendelBethge(Attack):
     momentum: float = 0.8
     window: int = 15
     improvement: float = 1e-3
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.restarts <= STARTS:
+            raise ValueError(f"`restarts` must be from 1 to {STARTS}. Received: {self.restarts}")
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        best = batch.starts.copy()
+        best, least = batch.images.copy(), np.full(len(batch), np.inf)
+        for k in range(self.restarts):
+            images = self._run_from(target, endpoint, batch, batch.starts[:, k])
+            wrong = target.misclassifies(images, batch.labels)
+            reached = np.where(wrong, distances(batch.images, images, self.norm), np.inf)
+            nearer = reached < least
+            best[nearer], least[nearer] = images[nearer], reached[nearer]
+        return best
+
+    def _run_from(self, target: Target, endpoint: str, batch: Batch, starts: np.ndarray) -> np.ndarray:
+        best = starts.copy()
         found = np.flatnonzero(target.misclassifies(best, batch.labels))
         if len(found) == 0:
             return best

@@ -54,8 +54,9 @@ class FoolboxAttack(Attack):
         chosen = np.arange(len(batch))
         options: dict[str, Any] = {}
         if self.needs_starts:
-            chosen = np.flatnonzero(target.misclassifies(batch.starts, batch.labels))
-            options["starting_points"] = tf.constant(batch.starts[chosen])
+            nearest = batch.starts[:, 0]
+            chosen = np.flatnonzero(target.misclassifies(nearest, batch.labels))
+            options["starting_points"] = tf.constant(nearest[chosen])
         results = batch.images.copy()
         if len(chosen) == 0:
             return results

@@ -40,7 +40,7 @@ class Pointwise(Attack):
         current = np.concatenate([_start(target, batch, restart) for restart in range(self.restarts)])
         orders = np.stack([_order(batch, i, restart) for restart in range(self.restarts) for i in range(len(batch))])
         adversarial = target.misclassifies(current, all_rows.labels)
-        current[adversarial] = _take_back(target, all_rows.take(adversarial), current[adversarial], orders[adversarial])
+        current[adversarial] = take_back(target, all_rows.take(adversarial), current[adversarial], orders[adversarial])
         changed = np.where(adversarial, _changed(all_rows.images, current).sum(axis=1), np.inf)
         best = changed.reshape(self.restarts, len(batch)).argmin(axis=0)
         return current.reshape(self.restarts, *batch.images.shape)[best, np.arange(len(batch))]
@@ -48,8 +48,8 @@ class Pointwise(Attack):
 
 def _start(target: Target, batch: Batch, restart: int) -> np.ndarray:
     if restart == 0:
-        return batch.starts
-    results, active = batch.starts.copy(), np.arange(len(batch))
+        return batch.starts[:, 0]
+    results, active = batch.starts[:, 0].copy(), np.arange(len(batch))
     drawn = [sample_generator(batch, i, 2 * restart).random((2, *batch.images.shape[1:3], 1)) for i in active]
     place, colour = np.stack(drawn, axis=1)
     noise = np.broadcast_to((colour < 0.5).astype(np.float32), batch.images.shape)
@@ -73,9 +73,19 @@ def _changed(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.any(images != others, axis=-1).reshape(len(images), -1)
 
 
-def _take_back(target: Target, batch: Batch, current: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Passes over the changed pixels, in each row's order, until a pass takes back nothing."""
-    flat = batch.images.reshape(len(batch), orders.shape[1], -1)
+def take_back(target: Target, batch: Batch, current: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    """Takes back changed pixels while the images stay adversarial, in passes, until a pass takes back nothing.
+
+    Args:
+        target: the model.
+        batch: the samples.
+        current: misclassified images, the shape of `batch.images`.
+        orders: int, (n, pixels). For each sample a permutation of its pixels.
+
+    Returns:
+        Misclassified images in which no changed pixel can be taken back.
+    """
+    flat = batch.images.reshape(len(batch), orders.shape[1], batch.images.shape[-1])
     current = current.reshape(flat.shape).copy()
     # The changed pixels of each row, by its order; behind them nothing is left to try.
     position, block = np.zeros(len(batch), int), np.ones(len(batch), int)

@@ -120,7 +120,7 @@ def test_failures_of_foolbox_are_failures(digits_target: Target, digits_batch: B
 
 def test_sample_without_a_start_does_not_stop_the_others(digits_target: Target, digits_batch: Batch) -> None:
     starts = digits_batch.starts.copy()
-    starts[0] = digits_batch.images[0]
+    starts[0, :] = digits_batch.images[0]
     attack = FoolboxAttack(algorithm="BoundaryAttack", norm="l2", options=(("steps", 20),))
     found = reached(attack, digits_target, dataclasses.replace(digits_batch, starts=starts))
     assert np.isinf(found[0])

@@ -19,6 +19,7 @@ from evaluation.attacks import (
     BinaryContrastReduction,
     BlendedUniformNoise,
     BoundaryAttack,
+    BrendelBethge,
     CarliniWagnerL2,
     EpsilonSearch,
     FastGradientMethod,
@@ -28,6 +29,7 @@ from evaluation.attacks import (
 )
 from evaluation.attacks.base import settings
 from evaluation.attacks.line_search import PathSearch
+from evaluation.attacks.starting_points import STARTS
 from evaluation.norms import distances, largest_distance
 from evaluation.runner import endpoints, run_key, run_suite
 from evaluation.store import Store
@@ -206,6 +208,18 @@ def test_more_restarts_break_the_same_samples_and_more(tiny_target: Target, tiny
     assert one.sum() < many.sum()
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_more_starts_come_no_farther(norm: str, tiny_target: Target, tiny_batch: Batch) -> None:
+    one, two = (reached(BrendelBethge(norm=norm, restarts=n, steps=200), tiny_target, tiny_batch) for n in (1, 2))
+    assert np.all(two <= one)
+    assert np.any(two < one)
+
+
+def test_starts_are_as_many_as_there_are() -> None:
+    with pytest.raises(ValueError, match=f"from 1 to {STARTS}. Received: {STARTS + 1}"):
+        BrendelBethge(norm="l2", restarts=STARTS + 1)
+
+
 def test_more_constants_of_carlini_wagner_do_not_end_farther(tiny_target: Target, tiny_batch: Batch) -> None:
     few, more = (reached(CarliniWagnerL2(search_steps=n, steps=100), tiny_target, tiny_batch) for n in (3, 8))
     # The last pull along the line starts from another image, so that a little may be lost.
@@ -260,7 +274,8 @@ def test_labels_are_attacked_not_predictions(attack: Attack, tiny_target: Target
     # would leave for another class.
     attack = on_tiny(attack)
     labels = (tiny_batch.labels + 1) % TINY.num_classes
-    found = reached(attack, tiny_target, dataclasses.replace(tiny_batch, labels=labels, starts=tiny_batch.images))
+    starts = np.repeat(tiny_batch.images[:, None], STARTS, axis=1)
+    found = reached(attack, tiny_target, dataclasses.replace(tiny_batch, labels=labels, starts=starts))
     assert found.max() < 0.01 * TINY_EPSILONS[attack.norm]
     # The same images with their true labels are not that near.
     assert np.median(reached(attack, tiny_target, tiny_batch)) > 0.1 * TINY_EPSILONS[attack.norm]

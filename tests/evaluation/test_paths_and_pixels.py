@@ -13,6 +13,7 @@ from evaluation.attacks import (
     BinaryContrastReduction,
     BlendedUniformNoise,
     GaussianBlur,
+    GreedyPixels,
     Inversion,
     L2ContrastReduction,
     LinearContrastReduction,
@@ -20,7 +21,7 @@ from evaluation.attacks import (
     Refined,
 )
 from evaluation.attacks.base import settings
-from evaluation.attacks.starting_points import StartingPoints
+from evaluation.attacks.starting_points import STARTS, StartingPoints
 from evaluation.norms import distances
 from evaluation.target import Target
 from tests.evaluation.small_models import TINY, dense, save_classifier
@@ -43,7 +44,8 @@ def uniform_images(*levels: float) -> np.ndarray:
 
 def dark_batch(*levels: float) -> Batch:
     images = uniform_images(*levels)
-    return Batch(images, np.zeros(len(levels), np.int64), np.arange(len(levels)), 0, uniform_images(*[1.0] * len(levels)))
+    starts = np.repeat(uniform_images(*[1.0] * len(levels))[:, None], STARTS, axis=1)
+    return Batch(images, np.zeros(len(levels), np.int64), np.arange(len(levels)), 0, starts)
 
 
 def test_contrast_reduction_stops_where_the_class_changes(brightness: Target) -> None:
@@ -120,7 +122,7 @@ def test_pointwise_needs_every_pixel_that_it_changes(tiny_target: Target, tiny_b
     batch = dataclasses.replace(tiny_batch, starts=starts)
     images = Pointwise(restarts=3).run(tiny_target, "logits", batch)
     assert np.all(tiny_target.predict(images) != batch.labels)
-    assert distances(batch.images, images, "l0").sum() < distances(batch.images, starts, "l0").sum()
+    assert distances(batch.images, images, "l0").sum() < distances(batch.images, starts[:, 0], "l0").sum()
     for image, found, label in zip(batch.images, images, batch.labels, strict=True):
         for row, column in np.argwhere(np.any(image != found, axis=-1)):
             back = found.copy()
@@ -134,22 +136,54 @@ def test_pointwise_on_a_linear_model_is_minimal_in_number(brightness: Target) ->
     assert distances(uniform_images(0.0), images, "l0") == [7.0]
 
 
+def test_greedy_pixels_are_fewest_for_two_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    images = rng.random((20, *TINY.image_shape)).astype(np.float32)
+    network = dense((rng.standard_normal((16, 2)), np.array([4.0, 0.0])))
+    info = dataclasses.replace(TINY, class_names=("a", "b"))
+    target = Target(save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables), info, images)
+    labels = target.predict(images)
+    found = GreedyPixels().run(target, "logits", Batch(images, labels, np.arange(20), 0))
+    assert np.all(target.predict(found) != labels)
+    # A pixel contributes at most what its better end does, independently of the others.
+    weights, bias = (values.numpy() @ [1, -1] for values in network.layers[0])
+    side = np.where(labels == 0, -1, 1)
+    slopes = weights * side[:, None]
+    flat = images.reshape(20, -1)
+    gains = -np.sort(-np.maximum(slopes * (1 - flat), -slopes * flat), axis=1)
+    missing = -(np.sum(slopes * flat, axis=1) + bias * side)
+    fewest = 1 + np.sum(np.cumsum(gains, axis=1) <= missing[:, None], axis=1)
+    np.testing.assert_array_equal(distances(images, found, "l0"), fewest)
+    assert len(set(fewest)) > 2
+
+
+def test_greedy_pixels_give_up(brightness: Target) -> None:
+    """Seven pixels would do, see above."""
+    images = GreedyPixels(steps=6).run(brightness, "logits", dark_batch(0.0))
+    assert brightness.predict(images) == [0]
+    assert distances(uniform_images(0.0), images, "l0") == [6.0]
+
+
 def test_starting_points_are_the_nearest_of_another_class(tiny_target: Target, tiny_batch: Batch) -> None:
     candidates = np.random.default_rng(0).random((100, *TINY.image_shape), np.float32)
     found = StartingPoints(tiny_target, Split(candidates, np.zeros(100, np.int64), np.arange(100))).nearest(
         tiny_batch.images, tiny_batch.labels
     )
     predictions = tiny_target.predict(candidates)
-    for image, label, start in zip(tiny_batch.images, tiny_batch.labels, found, strict=True):
-        other = candidates[predictions != label]
-        square = ((other - image) ** 2).sum(axis=(1, 2, 3))
-        np.testing.assert_array_equal(start, other[square.argmin()])
+    for image, label, starts in zip(tiny_batch.images, tiny_batch.labels, found, strict=True):
+        square = ((candidates - image) ** 2).sum(axis=(1, 2, 3))
+        others = [np.where(predictions == other, square, np.inf) for other in set(range(3)) - {label}]
+        nearest = sorted(others, key=np.min)
+        # There are two other classes: the remaining starts repeat the nearest.
+        expected = [candidates[of_class.argmin()] for of_class in (*nearest, *[nearest[0]] * (STARTS - 2))]
+        np.testing.assert_array_equal(starts, expected)
 
 
 def test_without_any_candidate_the_image_itself_is_returned(brightness: Target) -> None:
     dark = Split(uniform_images(0.0, 0.1), np.zeros(2, np.int64), np.arange(2))
     batch = dark_batch(0.2)
-    np.testing.assert_array_equal(StartingPoints(brightness, dark).nearest(batch.images, batch.labels), batch.images)
+    starts = StartingPoints(brightness, dark).nearest(batch.images, batch.labels)
+    np.testing.assert_array_equal(starts, np.repeat(batch.images[:, None], STARTS, axis=1))
 
 
 @dataclasses.dataclass(frozen=True)
