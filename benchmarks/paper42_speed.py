@@ -110,7 +110,8 @@ class _Side:
         chosen = np.flatnonzero(self.target.predict(first.images) == first.labels)[:images]
         starts = StartingPoints(self.target, datasets.load("mnist", "train"))
         images, labels = split.images[chosen], split.labels[chosen]
-        self.batch = Batch(images, labels, split.ids[chosen], 0, starts.nearest(images, labels))
+        batch = Batch(images, labels, split.ids[chosen], 0)
+        self.batch = dataclasses.replace(batch, starts=starts.of(batch))
         loaded = tf.saved_model.load(str(path))
         self._flops = forward_flops(loaded.signatures["serving_default"], tf.constant(images[:1]))
         self._passes = tf.Variable(0, dtype=tf.int64)

@@ -103,13 +103,13 @@ class Attacker:
 
     def _batch(self, positions: np.ndarray, attack: Attack) -> Batch:
         images, labels = self._split.images[positions], self._split.labels[positions]
-        starts = None
-        if attack.needs_starts:
-            if self._train is None:
-                raise ValueError(f"Expected training images for {attack.name} to start from. Received: none.")
-            self._starts = self._starts or StartingPoints(self._target, self._train())
-            starts = self._starts.nearest(images, labels)
-        return Batch(images, labels, self._split.ids[positions], self._seed, starts)
+        batch = Batch(images, labels, self._split.ids[positions], self._seed)
+        if not attack.needs_starts:
+            return batch
+        if self._train is None:
+            raise ValueError(f"Expected training images for {attack.name} to start from. Received: none.")
+        self._starts = self._starts or StartingPoints(self._target, self._train())
+        return dataclasses.replace(batch, starts=self._starts.of(batch))
 
 
 def check_images(images: np.ndarray, batch: Batch, attack: Attack) -> np.ndarray:

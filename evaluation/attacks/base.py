@@ -18,8 +18,8 @@ class Batch:
         labels: int64, (n,). True labels: attacks never use the model's own prediction.
         ids: int64, (n,). Sample ids, from which each sample's random numbers are drawn.
         seed: int.
-        starts: float32, (n, STARTS, height, width, channels): for each sample images of other classes, nearest first, from
-            which the attacks begin that walk along the boundary; None where nobody asked for them. See `starting_points`.
+        starts: float32, (n, STARTS, height, width, channels): for each sample images of other classes, from which the
+            attacks begin that walk along the boundary; None where nobody asked for them. See `starting_points`.
     """
 
     images: np.ndarray

@@ -37,7 +37,7 @@ class BoundaryAttack(Attack):
     """
 
     name: ClassVar[str] = "boundary"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     chunk_size: ClassVar[int] = 200
     uses_gradients: ClassVar[bool] = False
     needs_starts: ClassVar[bool] = True

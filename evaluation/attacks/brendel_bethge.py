@@ -34,12 +34,11 @@ class BrendelBethge(Attack):
         momentum: of the boundary's normal.
         window: steps in which the distance must fall.
         improvement: relative decrease that a window must bring.
-        restarts: int, at most `starting_points.STARTS`. Runs from images of different classes, the nearest result of which
-            counts.
+        restarts: int, at most `starting_points.STARTS`. Runs from different starts, the nearest result of which counts.
     """
 
     name: ClassVar[str] = "brendel_bethge"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     chunk_size: ClassVar[int] = 200
     needs_starts: ClassVar[bool] = True
 

@@ -18,13 +18,14 @@ class Pointwise(Attack):
 
     The published attack asks the model once for every changed pixel. Here a sample tries to take back a block of pixels,
     twice as many after a success and half as many after a failure; in the end no single pixel can be taken back, as there.
-    The first start is `Batch.starts`, the others are salt-and-pepper noise of the least density that is adversarial.
+    The first start is a training image, the others are salt-and-pepper noise of the least density that is adversarial.
 
     Attributes:
         restarts: int. Runs from different starts in different orders.
     """
 
     name: ClassVar[str] = "pointwise"
+    version: ClassVar[int] = 2
     chunk_size: ClassVar[int] = 100
     uses_gradients: ClassVar[bool] = False
     needs_starts: ClassVar[bool] = True
@@ -48,8 +49,8 @@ class Pointwise(Attack):
 
 def _start(target: Target, batch: Batch, restart: int) -> np.ndarray:
     if restart == 0:
-        return batch.starts[:, 0]
-    results, active = batch.starts[:, 0].copy(), np.arange(len(batch))
+        return batch.starts[:, 1]
+    results, active = batch.starts[:, 1].copy(), np.arange(len(batch))
     drawn = [sample_generator(batch, i, 2 * restart).random((2, *batch.images.shape[1:3], 1)) for i in active]
     place, colour = np.stack(drawn, axis=1)
     noise = np.broadcast_to((colour < 0.5).astype(np.float32), batch.images.shape)

@@ -2,19 +2,21 @@
 
 import numpy as np
 
+from evaluation.attacks.base import Batch
+from evaluation.attacks.line_search import BlendedUniformNoise
 from evaluation.target import Target
 from zoo.datasets import Split
 
 CANDIDATES = 2000
-# Starts of each sample. The nearest class is not always that of the nearest adversarial.
+# Starts of each sample. The first is not always the one from which the nearest adversarial is reached.
 STARTS = 5
 
 
 class StartingPoints:
-    """The nearest training images that the model takes for other classes.
+    """Noise, and the nearest training images that the model takes for other classes.
 
-    Noise, the usual start, does not change the class of many robust models, and the attack then has nowhere to begin. A
-    training image of another class nearly always exists, and near ones make short walks.
+    The image blended with uniform noise is where Foolbox's attacks start. Noise does not change the class of many robust
+    models, and the attack then has nowhere to begin; a training image of another class nearly always exists.
 
     Args:
         target: the model.
@@ -22,8 +24,33 @@ class StartingPoints:
     """
 
     def __init__(self, target: Target, train: Split) -> None:
-        self._images = train.images[:CANDIDATES]
+        self._target, self._images = target, train.images[:CANDIDATES]
         self._predictions = target.predict(self._images)
+        self._known: dict[int, np.ndarray] = {}
+
+    def of(self, batch: Batch) -> np.ndarray:
+        """Returns the starts of each sample; what was computed before is not computed again.
+
+        Args:
+            batch: the samples, always of one seed.
+
+        Returns:
+            float32, (n, STARTS, height, width, channels). First the blended noise where it changes the class, then what
+            `nearest` returns.
+        """
+        missing = np.array([i for i, sample in enumerate(batch.ids) if int(sample) not in self._known], int)
+        if len(missing):
+            part = batch.take(missing)
+            self._known |= dict(zip(map(int, part.ids), self._compute(part), strict=True))
+        return np.stack([self._known[int(sample)] for sample in batch.ids])
+
+    def _compute(self, batch: Batch) -> np.ndarray:
+        starts = self.nearest(batch.images, batch.labels)
+        noise = BlendedUniformNoise(norm="l2").run(self._target, "logits", batch)
+        found = self._target.misclassifies(noise, batch.labels)
+        starts[found, 1:] = starts[found, :-1]
+        starts[found, 0] = noise[found]
+        return starts
 
     def nearest(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Returns the L2-nearest candidate of each of the nearest other predicted classes, nearest first.

@@ -85,7 +85,8 @@ def correct_batch(target: Target, split: Split, count: int, seed: int = 0) -> Ba
     """Returns the first correctly classified images of a split, as attacks get them."""
     chosen = np.flatnonzero(target.predict(split.images) == split.labels)[:count]
     images, labels = split.images[chosen], split.labels[chosen]
-    return Batch(images, labels, split.ids[chosen], seed, StartingPoints(target, split).nearest(images, labels))
+    batch = Batch(images, labels, split.ids[chosen], seed)
+    return dataclasses.replace(batch, starts=StartingPoints(target, split).of(batch))
 
 
 def reached(attack: Attack, target: Target, batch: Batch, endpoint: str = "logits") -> np.ndarray:

@@ -89,10 +89,9 @@ def problem(directory: Path, classes: int, sharpness: float) -> Problem:
     assert len(chosen) == 12
     assert 0 < below < 36
     candidates = rng.random((200, *TINY.image_shape), np.float32)
-    starts = StartingPoints(target, Split(candidates, np.zeros(200, np.int64), np.arange(200))).nearest(images, labels)
-    return Problem(
-        target, Batch(images, labels, rows, 0, starts).take(chosen), {norm: to_class[norm][chosen] for norm in DUALS}
-    )
+    batch = Batch(images, labels, rows, 0).take(chosen)
+    starts = StartingPoints(target, Split(candidates, np.zeros(200, np.int64), np.arange(200))).of(batch)
+    return Problem(target, dataclasses.replace(batch, starts=starts), {norm: to_class[norm][chosen] for norm in DUALS})
 
 
 @pytest.fixture(scope="module")

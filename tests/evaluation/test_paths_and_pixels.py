@@ -122,7 +122,7 @@ def test_pointwise_needs_every_pixel_that_it_changes(tiny_target: Target, tiny_b
     batch = dataclasses.replace(tiny_batch, starts=starts)
     images = Pointwise(restarts=3).run(tiny_target, "logits", batch)
     assert np.all(tiny_target.predict(images) != batch.labels)
-    assert distances(batch.images, images, "l0").sum() < distances(batch.images, starts[:, 0], "l0").sum()
+    assert distances(batch.images, images, "l0").sum() < distances(batch.images, starts[:, 1], "l0").sum()
     for image, found, label in zip(batch.images, images, batch.labels, strict=True):
         for row, column in np.argwhere(np.any(image != found, axis=-1)):
             back = found.copy()
@@ -177,6 +177,27 @@ def test_starting_points_are_the_nearest_of_another_class(tiny_target: Target, t
         # There are two other classes: the remaining starts repeat the nearest.
         expected = [candidates[of_class.argmin()] for of_class in (*nearest, *[nearest[0]] * (STARTS - 2))]
         np.testing.assert_array_equal(starts, expected)
+
+
+def test_noise_comes_before_training_images(tiny_target: Target, tiny_batch: Batch, tmp_path: Path) -> None:
+    candidates = np.random.default_rng(0).random((100, *TINY.image_shape), np.float32)
+    train = Split(candidates, np.zeros(100, np.int64), np.arange(100))
+    points = StartingPoints(tiny_target, train)
+    nearest, starts = points.nearest(tiny_batch.images, tiny_batch.labels), points.of(tiny_batch)
+    noise = BlendedUniformNoise(norm="l2").run(tiny_target, "logits", tiny_batch)
+    found = tiny_target.misclassifies(noise, tiny_batch.labels)
+    assert found.any()
+    np.testing.assert_array_equal(starts[found, 0], noise[found])
+    np.testing.assert_array_equal(starts[found, 1:], nearest[found, :-1])
+    np.testing.assert_array_equal(starts[~found], nearest[~found])
+    # The same in any batch, and known from the first one.
+    np.testing.assert_array_equal(points.of(tiny_batch.take(np.array([5, 2]))), starts[[5, 2]])
+    np.testing.assert_array_equal(StartingPoints(tiny_target, train).of(tiny_batch.take(np.array([5]))), starts[[5]])
+    # Uniform noise is never so bright that this model calls it class 1.
+    network = dense((np.array([[0.0, 1.0, 0.0]] * 16), [15.2, 0.0, -100.0]))
+    target = Target(save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables), TINY, candidates)
+    points, dark = StartingPoints(target, Split(uniform_images(1.0), np.zeros(1, np.int64), np.arange(1))), dark_batch(0.1)
+    np.testing.assert_array_equal(points.of(dark), np.ones((1, STARTS, *TINY.image_shape)))
 
 
 def test_without_any_candidate_the_image_itself_is_returned(brightness: Target) -> None:
