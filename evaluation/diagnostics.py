@@ -80,14 +80,25 @@ def from_scores(scores: list[Score]) -> list[Check]:
     checks = []
     for norm, title in NORM_NAMES.items():
         members = [score for score in scores if score.norm == norm and np.isfinite(score.epsilon)]
-        single = [score for score in members if score.settings.get("steps") == 1]
-        white = [score for score in members if score.settings.get("steps", 0) > 1 and "spsa" not in score.settings["attack"]]
-        black = [score for score in members if "spsa" in score.settings["attack"]]
+        gradient = [score for score in members if score.uses_gradients]
+        single = [score for score in gradient if _is_single_step(score)]
+        white = [score for score in gradient if not _is_single_step(score)]
+        black = [score for score in members if not score.uses_gradients]
         checks += _weak(title, single) if len(single) == len(members) else []
         checks += _compare(f"Single step beats every iterative attack ({title})", single, white)
         checks += _compare(f"Gradient-free beats every gradient attack ({title})", black, single + white)
         checks += _unbounded(title, white)
     return checks
+
+
+def _is_single_step(score: Score) -> bool:
+    return all(part.get("steps") == 1 for part in _parts(score.settings))
+
+
+def _parts(settings: dict) -> list[dict]:
+    """The settings of the attacks inside an attack, or its own where there are none."""
+    inside = settings.get("attacks") or [settings[name] for name in ("inner",) if name in settings]
+    return [part for found in inside for part in _parts(found)] or [settings]
 
 
 def _weak(title: str, single: list[Score]) -> list[Check]:
@@ -111,7 +122,7 @@ def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> lis
 
 
 def _unbounded(title: str, scores: list[Score]) -> list[Check]:
-    iterative = [score for score in scores if score.settings.get("random_start")]
+    iterative = [score for score in scores if any(part.get("random_start") for part in _parts(score.settings))]
     if not iterative:
         return []
     ids, least = _least(iterative)

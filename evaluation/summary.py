@@ -27,6 +27,7 @@ class Score:
         ids: int64, (n,): the sample ids.
         seconds: time of the attack, in all runs together.
         settings: of the attack; empty for a union.
+        uses_gradients: whether the attack follows gradients.
         endpoints: the endpoints attacked.
         versions: package versions under which the attack ran; empty for a union.
     """
@@ -38,6 +39,7 @@ class Score:
     ids: np.ndarray
     seconds: float = 0.0
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    uses_gradients: bool = True
     endpoints: tuple[str, ...] = ()
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -199,6 +201,7 @@ def _score(store, digest, info, member, seed, names, samples) -> Score | None:
         ids=np.array(ids),
         seconds=sum(store.seconds(run) for run in runs),
         settings=settings(member.attack),
+        uses_gradients=member.attack.uses_gradients,
         endpoints=names,
         versions=store.versions(runs[0]),
     )

@@ -1,6 +1,7 @@
 """Attacks behind one small protocol; see `base.Attack`."""
 
 from evaluation.attacks.base import Attack, Batch, EpsilonSearch
+from evaluation.attacks.best_of import BestOf
 from evaluation.attacks.boundary import BoundaryAttack
 from evaluation.attacks.brendel_bethge import BrendelBethge
 from evaluation.attacks.carlini_wagner import CarliniWagnerL2
@@ -37,6 +38,7 @@ __all__ = [
     "Attack",
     "BasicIterativeMethod",
     "Batch",
+    "BestOf",
     "BinaryContrastReduction",
     "BlendedUniformNoise",
     "BoundaryAttack",

@@ -75,9 +75,15 @@ class Attack:
 
 def settings(attack: Attack) -> dict[str, Any]:
     """Returns what identifies the attack in the store, as plain JSON values."""
-    fields = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack)}
-    plain = {name: settings(value) if isinstance(value, Attack) else value for name, value in fields.items()}
-    return {"attack": attack.name, "version": attack.version, "norm": attack.norm, **plain}
+    fields = {field.name: _plain(getattr(attack, field.name)) for field in dataclasses.fields(attack)}
+    return {"attack": attack.name, "version": attack.version, "norm": attack.norm, **fields}
+
+
+def _plain(value: Any) -> Any:
+    """Attacks inside an attack have settings of their own."""
+    if isinstance(value, Attack):
+        return settings(value)
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,15 @@ N = 20
 def score(distances: Any, *, norm: str = "linf", ids: np.ndarray | None = None, **settings: Any) -> Score:
     distances = np.broadcast_to(np.asarray(distances, float), N if ids is None else len(ids))
     given = {"attack": "cleverhans/x", "steps": 10, "random_start": False} | settings
-    return Score("label", norm, 0.3, distances, np.arange(N) if ids is None else ids, settings=given)
+    return Score(
+        "label",
+        norm,
+        0.3,
+        distances,
+        np.arange(N) if ids is None else ids,
+        settings=given,
+        uses_gradients="spsa" not in given["attack"],
+    )
 
 
 def checks(*scores: Score) -> dict[str, diagnostics.Check]:
@@ -39,6 +47,22 @@ def test_single_step_that_beats_the_iterative_attacks() -> None:
     assert (check.value, check.warning) == (0.1, True)
     # The best of the iterative attacks counts, sample by sample.
     assert not checks(score(few, steps=1), score(0.2), score(0.1))[SINGLE].warning
+
+
+def test_attacks_inside_an_attack_count() -> None:
+    """Refined, and the best of two: single steps both, or one of them."""
+
+    def nested(*steps: int) -> dict:
+        return {
+            "attack": "refined",
+            "steps": None,
+            "inner": {"attacks": [{"steps": n, "random_start": n > 1} for n in steps]},
+        }
+
+    assert checks(score(0.1, **nested(1, 1)), score(0.2))[SINGLE].value == 1.0
+    found = checks(score(np.inf, **nested(1, 9)), score(0.2))
+    assert SINGLE not in found
+    assert found[UNBOUNDED].value == 1.0
 
 
 def test_a_few_percent_nearer_is_no_sign() -> None:

@@ -16,6 +16,7 @@ from evaluation.attacks import (
     Attack,
     BasicIterativeMethod,
     Batch,
+    BestOf,
     BinaryContrastReduction,
     BlendedUniformNoise,
     BoundaryAttack,
@@ -72,6 +73,8 @@ every_search = pytest.mark.parametrize(
 
 def replaced(attack: Attack, **values: object) -> Attack:
     """The attack with other settings, as far as it has them."""
+    if isinstance(attack, BestOf):
+        return BestOf(attacks=tuple(replaced(part, **values) for part in attack.attacks))
     names = {field.name for field in dataclasses.fields(attack)}
     return dataclasses.replace(attack, **{name: value for name, value in values.items() if name in names})
 

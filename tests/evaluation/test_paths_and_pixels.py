@@ -10,6 +10,7 @@ from evaluation.attacks import (
     AdditiveNoise,
     Attack,
     Batch,
+    BestOf,
     BinaryContrastReduction,
     BlendedUniformNoise,
     GaussianBlur,
@@ -253,3 +254,24 @@ def test_settings_of_a_refined_attack_hold_those_of_the_attack() -> None:
     assert settings(refined) != settings(plain)
     for name in ("norm", "chunk_size", "uses_gradients", "needs_starts"):
         assert getattr(refined, name) == getattr(plain, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Brightened(Fixed):
+    """Gives that image to the samples of some ids, and the others their own."""
+
+    ids: tuple[int, ...] = ()
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        chosen = np.isin(batch.ids, self.ids)[:, None, None, None]
+        return np.where(chosen, super().run(target, endpoint, batch), batch.images)
+
+
+def test_best_of_takes_each_samples_nearest(brightness: Target) -> None:
+    attack = BestOf(attacks=(Brightened(0.9, ids=(0, 1)), Brightened(0.5, ids=(1, 2)), Brightened(0.2, ids=(0, 1, 2, 3))))
+    images = attack.run(brightness, "logits", dark_batch(0.1, 0.1, 0.1, 0.1))
+    # At 0.2 none is adversarial, so that the last one fails.
+    np.testing.assert_allclose(images[:, 0, 0, 0], [0.9, 0.5, 0.5, 0.1])
+    assert settings(attack)["attacks"] == [settings(part) for part in attack.attacks]
+    with pytest.raises(ValueError, match="of one norm"):
+        BestOf(attacks=(Fixed(0.9), Fixed(0.9, norm="l2")))

@@ -1,0 +1,58 @@
+"""Several attacks as one: each sample's nearest adversarial counts."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from evaluation.attacks.base import Attack, Batch
+from evaluation.norms import distances
+from evaluation.target import Target
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BestOf(Attack):
+    """The minimum over attacks of one norm: what one loss cannot see another may.
+
+    Attributes:
+        attacks: the attacks, of one norm.
+    """
+
+    name: ClassVar[str] = "best_of"
+
+    attacks: tuple[Attack, ...]
+
+    def __post_init__(self) -> None:
+        if len({attack.norm for attack in self.attacks}) != 1:
+            raise ValueError(f"Expected attacks of one norm. Received: {[attack.norm for attack in self.attacks]}")
+
+    @property
+    def norm(self) -> str:
+        """That of all attacks."""
+        return self.attacks[0].norm
+
+    @property
+    def chunk_size(self) -> int:
+        """The least of the attacks."""
+        return min(attack.chunk_size for attack in self.attacks)
+
+    @property
+    def uses_gradients(self) -> bool:
+        """Whether any attack does."""
+        return any(attack.uses_gradients for attack in self.attacks)
+
+    @property
+    def needs_starts(self) -> bool:
+        """Whether any attack does."""
+        return any(attack.needs_starts for attack in self.attacks)
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        best, least = batch.images.copy(), np.full(len(batch), np.inf)
+        for attack in self.attacks:
+            images = attack.run(target, endpoint, batch)
+            wrong = target.misclassifies(images, batch.labels)
+            reached = np.where(wrong, distances(batch.images, images, self.norm), np.inf)
+            nearer = reached < least
+            best[nearer], least[nearer] = images[nearer], reached[nearer]
+        return best
