@@ -1,6 +1,7 @@
 """What every attack has in common, and the search that completes the attacks of a fixed epsilon."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -162,6 +163,24 @@ def shrink(target: Target, batch: Batch, adversarials: np.ndarray, steps: int = 
         wrong = target.misclassifies(images, batch.labels)
         best[wrong] = images[wrong]
         high, low = np.where(wrong, middle, high), np.where(wrong, low, middle)
+    return best
+
+
+def nearest_of(target: Target, batch: Batch, norm: str, attempts: Iterable[np.ndarray]) -> np.ndarray:
+    """Returns each sample's nearest adversarial of several attempts, and the image itself where all failed.
+
+    Args:
+        target: the model.
+        batch: the samples.
+        norm: of the distances.
+        attempts: images, each the shape of `batch.images`.
+    """
+    best, least = batch.images.copy(), np.full(len(batch), np.inf)
+    for images in attempts:
+        wrong = target.misclassifies(images, batch.labels)
+        reached = np.where(wrong, distances(batch.images, images, norm), np.inf)
+        nearer = reached < least
+        best[nearer], least[nearer] = images[nearer], reached[nearer]
     return best
 
 

@@ -5,8 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, Batch
-from evaluation.norms import distances
+from evaluation.attacks.base import Attack, Batch, nearest_of
 from evaluation.target import Target
 
 
@@ -48,11 +47,4 @@ class BestOf(Attack):
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        best, least = batch.images.copy(), np.full(len(batch), np.inf)
-        for attack in self.attacks:
-            images = attack.run(target, endpoint, batch)
-            wrong = target.misclassifies(images, batch.labels)
-            reached = np.where(wrong, distances(batch.images, images, self.norm), np.inf)
-            nearer = reached < least
-            best[nearer], least[nearer] = images[nearer], reached[nearer]
-        return best
+        return nearest_of(target, batch, self.norm, (attack.run(target, endpoint, batch) for attack in self.attacks))

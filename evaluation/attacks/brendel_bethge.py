@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Attack, Batch, shrink
+from evaluation.attacks.base import Attack, Batch, nearest_of, shrink
 from evaluation.attacks.nearest_on_boundary import nearest_on_boundary
 from evaluation.attacks.starting_points import STARTS
 from evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
@@ -59,14 +59,8 @@ class BrendelBethge(Attack):
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        best, least = batch.images.copy(), np.full(len(batch), np.inf)
-        for k in range(self.restarts):
-            images = self._run_from(target, endpoint, batch, batch.starts[:, k])
-            wrong = target.misclassifies(images, batch.labels)
-            reached = np.where(wrong, distances(batch.images, images, self.norm), np.inf)
-            nearer = reached < least
-            best[nearer], least[nearer] = images[nearer], reached[nearer]
-        return best
+        walks = (self._run_from(target, endpoint, batch, batch.starts[:, k]) for k in range(self.restarts))
+        return nearest_of(target, batch, self.norm, walks)
 
     def _run_from(self, target: Target, endpoint: str, batch: Batch, starts: np.ndarray) -> np.ndarray:
         best = starts.copy()
