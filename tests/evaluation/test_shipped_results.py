@@ -1,0 +1,28 @@
+"""The shipped results are those of the attacks as they are now, so that the README's command makes its tables."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluation.attacks.base import settings
+from evaluation.runner import endpoints
+from evaluation.store import RunKey, Store
+from evaluation.suites import SUITES
+from evaluation.target import saved_model_digest
+from zoo import catalog
+
+RESULTS = Path(__file__).parents[2] / "results"
+MODELS = [card.id for card in catalog.list_models(dataset="mnist")]
+
+
+@pytest.mark.skipif(not (RESULTS / "mnist.sqlite").exists(), reason="the results are part of the repository alone")
+@pytest.mark.parametrize("model_id", MODELS)
+def test_every_attack_of_the_readmes_table_has_results(model_id: str) -> None:
+    digest = saved_model_digest(catalog.verified_saved_model(model_id))
+    with Store(RESULTS / "mnist.sqlite") as store:
+        has = tuple(store.check(digest, "mnist", "endpoints"))
+        for member in SUITES["cleverhans"].members:
+            for endpoint in endpoints(has, member.attack):
+                run = store.find_run(RunKey(digest, "mnist", endpoint, 0, settings(member.attack)))
+                assert run is not None, f"{member.label}: raise its version together with the results"
+                assert len(store.distances(run)) >= (member.samples or SUITES["cleverhans"].samples)
