@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from evaluation.attacks.constant_search import ConstantSearchAttack
-from evaluation.attacks.tensors import wide, wrong_by
+from evaluation.attacks.tensors import clearly_wrong, wide, wrong_by
 
 _BETA1, _BETA2, _ADAM_EPSILON = 0.9, 0.999, 1e-7
 # Keeps atanh finite for black and white pixels, as in CleverHans.
@@ -30,6 +30,7 @@ class CarliniWagnerL2(ConstantSearchAttack):
     """
 
     name: ClassVar[str] = "cleverhans/carlini_wagner_l2 (repaired)"
+    version: ClassVar[int] = 2
 
     norm: str = "l2"
     learning_rate: float = 5e-2
@@ -49,7 +50,9 @@ class CarliniWagnerL2(ConstantSearchAttack):
             distance = tf.reduce_sum(tf.square(current - images), axis=(1, 2, 3))
             loss = distance + constant * tf.nn.relu(self.confidence - wrong_by(logits, labels))
         gradient = tape.gradient(loss, free)
-        better = tf.logical_and(wrong_by(decide(logits, current), labels) > self.confidence, distance < least)
+        decisive = decide(logits, current)
+        wrong = tf.logical_and(clearly_wrong(decisive, labels), wrong_by(decisive, labels) > self.confidence)
+        better = tf.logical_and(wrong, distance < least)
         least, found = tf.where(better, distance, least), tf.where(wide(better), current, found)
         time = time + 1
         first, second = _BETA1 * first + (1 - _BETA1) * gradient, _BETA2 * second + (1 - _BETA2) * tf.square(gradient)
