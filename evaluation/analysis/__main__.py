@@ -2,10 +2,13 @@
 
   python -m evaluation.analysis latents --model=mnist/dim --output=docs/figures
                                      t-SNE of each autoencoder's latents, with silhouette and purity
+  python -m evaluation.analysis logit_scale --model=mnist/dim --samples=200
+                                     what a factor on the logits does to attacks
 
-Needs the extra `analysis`: pip install "brainzoo[analysis]".
+`latents` needs the extra `analysis`: pip install "brainzoo[analysis]".
 """
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -15,7 +18,7 @@ from absl import app, flags, logging
 _MODEL = flags.DEFINE_string("model", "mnist/dim", "Id in the catalogue; `zoo list` shows the ids.")
 _SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=100)
 _OUTPUT = flags.DEFINE_string("output", "report", "Folder for the files.")
-_ANALYSES = ("latents",)
+_ANALYSES = ("latents", "logit_scale")
 
 
 def main(arguments: list[str]) -> None:
@@ -26,11 +29,11 @@ def main(arguments: list[str]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The data library reports every file that it opens.
     logging.set_verbosity(logging.WARNING)
-    from evaluation.analysis import latents
     from zoo.catalog import IntegrityError
 
+    analysis = importlib.import_module(f"evaluation.analysis.{arguments[1]}")
     try:
-        for path in latents.analyse(_MODEL.value, _SAMPLES.value, Path(_OUTPUT.value)):
+        for path in analysis.analyse(_MODEL.value, _SAMPLES.value, Path(_OUTPUT.value)):
             print(path)
     except (ValueError, IntegrityError) as error:
         sys.exit(str(error))

@@ -1,0 +1,92 @@
+"""What a factor on a model's logits does to attacks: nothing to its decisions, and all to the gradients of its softmax.
+
+The cross-entropy of large logits is flat in float32, and its gradient 0: an attack that follows it stands still, and the
+model looks robust. A margin has no such scale.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from evaluation.attacks import Batch, GradientAttack
+from evaluation.suites import THRESHOLDS
+from evaluation.target import Target
+from zoo import catalog, datasets
+from zoo.card import write_text
+from zoo.card_page import NORM_NAMES
+
+FACTORS = tuple(float(factor) for factor in np.geomspace(0.1, 1000.0, 17))
+# As in the suite paper42.
+_ATTACKS: dict[str, dict] = {
+    "PGD": {"steps": 40, "relative_step": 1 / 30, "random_start": True},
+    "BIM": {"steps": 10, "relative_step": 0.2},
+    "FGM": {"steps": 1, "relative_step": 1.0},
+}
+_NORMS = ("linf", "l2")
+
+
+def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
+    """Writes logit-scale-NAME.png and .csv: accuracy at the thresholds of L-infinity and L2 against the factor.
+
+    Args:
+        model_id: id in the catalogue.
+        samples: the first test images.
+        directory: where the files go; created where missing.
+
+    Returns:
+        The files.
+    """
+    from rich.progress import track
+
+    info = datasets.info(catalog.model_card(model_id).dataset)
+    split = datasets.load(info.name, "test").first(samples)
+    target = Target(catalog.verified_saved_model(model_id), info, split.images[:4])
+    rows = []
+    for norm, name in track([(norm, name) for norm in _NORMS for name in _ATTACKS], "attacks"):
+        settings = {"norm": norm, "epsilon": THRESHOLDS[norm], "rounds": 1, **_ATTACKS[name]}
+        for factor in FACTORS:
+            attack = GradientAttack(**settings, logit_scale=factor)
+            rows.append((NORM_NAMES[norm], name, "cross-entropy", factor, accuracy(target, attack, split)))
+        rows.append(
+            (NORM_NAMES[norm], name, "margin", "", accuracy(target, GradientAttack(**settings, loss="margin"), split))
+        )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["norm", "attack", "loss", "factor", "accuracy"])
+    writer.writerows(rows)
+    directory.mkdir(parents=True, exist_ok=True)
+    stem = directory / f"logit-scale-{model_id.replace('/', '-')}"
+    write_text(stem.with_suffix(".csv"), text.getvalue())
+    _draw(rows, f"{model_id}, first {len(split):,} test images").savefig(
+        stem.with_suffix(".png"), metadata={"Software": None}
+    )
+    return [stem.with_suffix(".png"), stem.with_suffix(".csv")]
+
+
+def accuracy(target: Target, attack: GradientAttack, split: datasets.Split) -> float:
+    """Returns the share of images that are classified correctly as they are and after the attack."""
+    correct = np.flatnonzero(target.predict(split.images) == split.labels)
+    batch = Batch(split.images, split.labels, split.ids, 0).take(correct)
+    images = attack.run(target, "logits", batch)
+    return float(np.sum(target.predict(images) == batch.labels) / len(split))
+
+
+def _draw(rows: list[tuple], title: str) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = Figure(figsize=(9, 3.4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    for panel, norm in zip(figure.subplots(1, len(_NORMS), sharey=True), _NORMS, strict=True):
+        for i, name in enumerate(_ATTACKS):
+            own = [row for row in rows if row[:2] == (NORM_NAMES[norm], name)]
+            panel.semilogx(FACTORS, [100 * row[4] for row in own[:-1]], "o-", color=f"C{i}", markersize=3, label=name)
+            panel.axhline(100 * own[-1][4], color=f"C{i}", linestyle="--", linewidth=1, label=f"{name}, margin")
+        panel.set(xlabel="factor on the logits", ylim=(-2, 102))
+        panel.set_title(f"{NORM_NAMES[norm]}, ε = {THRESHOLDS[norm]:g}", fontsize=9)
+    figure.axes[0].set_ylabel("accuracy (%)")
+    figure.axes[0].legend(fontsize=7)
+    figure.suptitle(f"{title}: the cross-entropy of scaled logits, and the margin", fontsize=9)
+    return figure
