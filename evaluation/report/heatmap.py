@@ -7,7 +7,8 @@ from evaluation.norms import NORMS
 from evaluation.report.layout import column_names
 from evaluation.summary import Summary
 
-_ROW, _COLUMN = 0.22, 0.8
+# In inches: a row, a column, a character of a label, the colour bar.
+_ROW, _COLUMN, _CHARACTER, _BAR = 0.22, 0.8, 0.075, 1.0
 
 
 def accuracy_heatmap(summaries: list[Summary]) -> Figure:
@@ -23,7 +24,8 @@ def accuracy_heatmap(summaries: list[Summary]) -> Figure:
     for column, summary in enumerate(summaries):
         for score in summary.attacks:
             values[labels.index(score.label), column] = 100 * score.accuracy
-    figure = Figure(figsize=(2.6 + _COLUMN * len(summaries), 1.2 + _ROW * len(labels)), dpi=120, layout="constrained")
+    width = _CHARACTER * max(map(len, labels)) + _COLUMN * len(summaries) + _BAR
+    figure = Figure(figsize=(width, 1.2 + _ROW * len(labels)), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
@@ -37,6 +39,6 @@ def accuracy_heatmap(summaries: list[Summary]) -> Figure:
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(length=0)
     first = summaries[0]
-    axes.set_title(f"{first.dataset.name}, suite {first.suite}: accuracy in % at the thresholds", fontsize=9, loc="left")
+    figure.suptitle(f"{first.dataset.name}, suite {first.suite}: accuracy in %\nat the thresholds", fontsize=9)
     figure.colorbar(image, ax=axes, shrink=0.5, label="accuracy in %")
     return figure

@@ -7,7 +7,7 @@ import pytest
 from evaluation.attacks.base import settings
 from evaluation.runner import endpoints
 from evaluation.store import RunKey, Store
-from evaluation.suites import SUITES
+from evaluation.suites import SUITES, Suite
 from evaluation.target import saved_model_digest
 from zoo import catalog
 
@@ -17,12 +17,13 @@ MODELS = [card.id for card in catalog.list_models(dataset="mnist")]
 
 @pytest.mark.skipif(not (RESULTS / "mnist.sqlite").exists(), reason="the results are part of the repository alone")
 @pytest.mark.parametrize("model_id", MODELS)
-def test_every_attack_of_the_readmes_table_has_results(model_id: str) -> None:
+@pytest.mark.parametrize("suite", [SUITES["cleverhans"], SUITES["paper42"]], ids=lambda suite: suite.name)
+def test_every_attack_of_the_published_tables_has_results(suite: Suite, model_id: str) -> None:
     digest = saved_model_digest(catalog.verified_saved_model(model_id))
     with Store(RESULTS / "mnist.sqlite") as store:
         has = tuple(store.check(digest, "mnist", "endpoints"))
-        for member in SUITES["cleverhans"].members:
+        for member in suite.members_on(has):
             for endpoint in endpoints(has, member.attack):
                 run = store.find_run(RunKey(digest, "mnist", endpoint, 0, settings(member.attack)))
                 assert run is not None, f"{member.label}: raise its version together with the results"
-                assert len(store.distances(run)) >= (member.samples or SUITES["cleverhans"].samples)
+                assert len(store.distances(run)) >= (member.samples or suite.samples)
