@@ -44,15 +44,17 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     info = datasets.info(catalog.model_card(model_id).dataset)
     split = datasets.load(info.name, "test").first(samples)
     target = Target(catalog.verified_saved_model(model_id), info, split.images[:4])
+    correct = np.flatnonzero(target.predict(split.images) == split.labels)
+    batch = Batch(split.images, split.labels, split.ids, 0).take(correct)
     rows = []
     for norm, name in track([(norm, name) for norm in _NORMS for name in _ATTACKS], "attacks"):
         settings = {"norm": norm, "epsilon": THRESHOLDS[norm], "rounds": 1, **_ATTACKS[name]}
         for factor in FACTORS:
             attack = GradientAttack(**settings, logit_scale=factor)
-            rows.append((NORM_NAMES[norm], name, "cross-entropy", factor, accuracy(target, attack, split)))
-        rows.append(
-            (NORM_NAMES[norm], name, "margin", "", accuracy(target, GradientAttack(**settings, loss="margin"), split))
-        )
+            left = surviving(target, attack, batch) / len(split)
+            rows.append((NORM_NAMES[norm], name, "cross-entropy", factor, left))
+        left = surviving(target, GradientAttack(**settings, loss="margin"), batch) / len(split)
+        rows.append((NORM_NAMES[norm], name, "margin", "", left))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["norm", "attack", "loss", "factor", "accuracy"])
@@ -66,12 +68,9 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     return [stem.with_suffix(".png"), stem.with_suffix(".csv")]
 
 
-def accuracy(target: Target, attack: GradientAttack, split: datasets.Split) -> float:
-    """Returns the share of images that are classified correctly as they are and after the attack."""
-    correct = np.flatnonzero(target.predict(split.images) == split.labels)
-    batch = Batch(split.images, split.labels, split.ids, 0).take(correct)
-    images = attack.run(target, "logits", batch)
-    return float(np.sum(target.predict(images) == batch.labels) / len(split))
+def surviving(target: Target, attack: GradientAttack, batch: Batch) -> int:
+    """Returns how many images are still classified correctly after the attack."""
+    return int(np.sum(target.predict(attack.run(target, "logits", batch)) == batch.labels))
 
 
 def _draw(rows: list[tuple], title: str) -> Figure:
