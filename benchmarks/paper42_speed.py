@@ -3,6 +3,7 @@
   python -m benchmarks.paper42_speed                                    all attacks on 50 images, DIM and CNN
   python -m benchmarks.paper42_speed --images=500 --attacks="C&W L2,EAD L1"
   python -m benchmarks.paper42_speed --models=mnist/dim --attacks="Boundary L2"
+  python -m benchmarks.paper42_speed --keep=runs/speed.jsonl            goes on where it was killed
 
 Both sides attack the same correctly classified test images with the same settings, from the same starting points, through
 the same endpoint, and are timed in turn: a drifting machine slows both. Short ones are timed five times, and the median of
@@ -18,11 +19,13 @@ as none.
 
 import dataclasses
 import inspect
+import json
 import multiprocessing
 import os
 import resource
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,6 +39,7 @@ _MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Models of the
 _IMAGES = flags.DEFINE_integer("images", 50, "Images, one batch.")
 _ATTACKS = flags.DEFINE_list("attacks", [], "Labels of the attacks to time; all where none is named.")
 _PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `battery speed, N images` is made anew.")
+_KEEP = flags.DEFINE_string("keep", None, "File that keeps the times of the attacks; a killed run goes on after them.")
 # Two sizes, so that what is traced for a batch size is traced for any.
 _WARM_UP = (3, 4)
 _SHORT, _REPEATS = 5.0, 5
@@ -186,12 +190,22 @@ class _Side:
 
 @dataclasses.dataclass(frozen=True)
 class _Timed:
-    """What one side answers: seconds and operations of one call, the median distance and the success; or Foolbox's error."""
+    """What one side answers of one call, or Foolbox's error.
+
+    Attributes:
+        seconds: of the call.
+        floats: floating-point operations of the model's passes in it.
+        median: median distance, infinite where the attack failed.
+        success: share of the images, in [0, 1].
+        memory: the process' greatest so far, MiB.
+        error: what stock Foolbox raised.
+    """
 
     seconds: float = 0.0
     floats: int = 0
     median: float = 0.0
     success: float = 0.0
+    memory: float = 0.0
     error: str = ""
 
 
@@ -220,7 +234,6 @@ def _serve(connection: Any, kind: str, model_id: str, images: int) -> None:
                 raise
             traceback.print_exc()
             connection.send(_Timed(error=f"{type(error).__name__}: {error}"[:60]))
-    connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def _timed(side: _Side, work: Any, label: str) -> _Timed:
@@ -233,31 +246,55 @@ def _timed(side: _Side, work: Any, label: str) -> _Timed:
     wrong = side.target.predict(found) != side.batch.labels
     norm = {"L∞": "linf", "L2": "l2", "L1": "l1", "L0": "l0"}[label.split()[-1]]
     reached = np.where(wrong, distances(side.batch.images, found, norm), np.inf)
-    return _Timed(seconds, floats, median_distance(reached), float(wrong.mean()))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return _Timed(seconds, floats, median_distance(reached), float(wrong.mean()), memory)
 
 
 def main(_: list[str]) -> None:
     """Times attack by attack and prints one table."""
     from benchmarks.arithmetic import matmul_flops
 
-    limit = matmul_flops()
+    limit, kept = matmul_flops(), _Kept()
     rows, remarks = [], [f"{_IMAGES.value} images; the limit is {limit / 1e9:.0f} GFLOP/s."]
     for model_id in _MODELS.value:
-        sides = {kind: _start(kind, model_id) for kind in ("ours", "stock")}
-        totals, floats = dict.fromkeys(sides, 0.0), 0
+        sides: dict[str, Any] = {}
+        pairs = []
         for label in _ATTACKS.value or list(stock_attacks()):
-            ours, stock = _pair(sides, label)
-            rows.append(_row(model_id, label, ours, stock, limit))
+            pair = kept.find(model_id, label)
+            if pair is None:
+                sides = sides or {kind: _start(kind, model_id) for kind in ("ours", "stock")}
+                pair = _pair(sides, label)
+                kept.add(model_id, label, pair)
+            pairs.append(pair)
+            rows.append(_row(model_id, label, *pair, limit))
             print(*rows[-1], sep=" | ", flush=True)
-            if not stock.error:
-                totals = {"ours": totals["ours"] + ours.seconds, "stock": totals["stock"] + stock.seconds}
-                floats += ours.floats
-        rows.append(_total_row(model_id, totals, floats, limit))
         for connection in sides.values():
             connection.send(None)
-        memory = {kind: connection.recv() for kind, connection in sides.items()}
-        remarks.append(f"{model_id}: peak memory {memory['ours']:.0f} MiB, Foolbox {memory['stock']:.0f} MiB.")
+        rows.append(_total_row(model_id, [pair for pair in pairs if not pair[1].error], limit))
+        ours, stock = (max(timed.memory for timed in side) for side in zip(*pairs, strict=True))
+        remarks.append(f"{model_id}: peak memory {ours:.0f} MiB, Foolbox {stock:.0f} MiB.")
     publish(f"battery speed, {_IMAGES.value} images", list(_HEADER), rows, " ".join(remarks), _PAGE.value)
+
+
+class _Kept:
+    """The attacks that are timed, in a file of a JSON line each; without --keep, nothing is kept."""
+
+    def __init__(self) -> None:
+        self._path = Path(_KEEP.value) if _KEEP.value else None
+        lines = self._path.read_text().splitlines() if self._path and self._path.exists() else []
+        self._found = {tuple(key): pair for key, *pair in map(json.loads, lines)}
+
+    def find(self, model_id: str, label: str) -> tuple[_Timed, _Timed] | None:
+        """Returns what ours and Foolbox's took, where it is known."""
+        pair = self._found.get((model_id, label, _IMAGES.value))
+        return pair and tuple(_Timed(**timed) for timed in pair)
+
+    def add(self, model_id: str, label: str, pair: tuple[_Timed, _Timed]) -> None:
+        """Adds what ours and Foolbox's took."""
+        if self._path:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(json.dumps([[model_id, label, _IMAGES.value], *map(dataclasses.asdict, pair)]) + "\n")
 
 
 def _start(kind: str, model_id: str) -> Any:
@@ -303,11 +340,11 @@ def _row(model_id: str, label: str, ours: _Timed, stock: _Timed, limit: float) -
     ]
 
 
-def _total_row(model_id: str, totals: dict[str, float], floats: int, limit: float) -> list[str]:
-    ours, stock = totals["ours"], totals["stock"]
-    if not ours:
+def _total_row(model_id: str, pairs: list[tuple[_Timed, _Timed]], limit: float) -> list[str]:
+    if not pairs:
         return [model_id, "**all**", "none ran", "", "", "", "", "", ""]
-    share = f"{100 * floats / ours / limit:.0f}"
+    ours, stock = (sum(timed.seconds for timed in side) for side in zip(*pairs, strict=True))
+    share = f"{100 * sum(timed.floats for timed, _ in pairs) / ours / limit:.0f}"
     return [model_id, "**all**", f"{ours:.0f}", f"{stock:.0f}", f"{stock / ours:.2f}", "", "", "", share]
 
 
