@@ -12,12 +12,13 @@ from evaluation.target import saved_model_digest
 from zoo import catalog
 
 RESULTS = Path(__file__).parents[2] / "results"
+PUBLISHED = ("cleverhans", "paper42", "paper42_l1", "paper42_l1_hardened")
 MODELS = [card.id for card in catalog.list_models(dataset="mnist")]
 
 
 @pytest.mark.skipif(not (RESULTS / "mnist.sqlite").exists(), reason="the results are part of the repository alone")
 @pytest.mark.parametrize("model_id", MODELS)
-@pytest.mark.parametrize("suite", [SUITES["cleverhans"], SUITES["paper42"]], ids=lambda suite: suite.name)
+@pytest.mark.parametrize("suite", [SUITES[name] for name in PUBLISHED], ids=PUBLISHED)
 def test_every_attack_of_the_published_tables_has_results(suite: Suite, model_id: str) -> None:
     digest = saved_model_digest(catalog.verified_saved_model(model_id))
     with Store(RESULTS / "mnist.sqlite") as store:
