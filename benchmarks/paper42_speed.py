@@ -3,7 +3,7 @@
   python -m benchmarks.paper42_speed                                    all attacks on 50 images, DIM and CNN
   python -m benchmarks.paper42_speed --images=500 --attacks="C&W L2,EAD L1"
   python -m benchmarks.paper42_speed --models=mnist/dim --attacks="Boundary L2"
-  python -m benchmarks.paper42_speed --keep=runs/speed.jsonl            goes on where it was killed
+  python -m benchmarks.paper42_speed --keep=runs/speed.json             goes on where it was killed
 
 Both sides attack the same correctly classified test images with the same settings, from the same starting points, through
 the same endpoint, and are timed in turn: a drifting machine slows both. Short ones are timed five times, and the median of
@@ -277,24 +277,36 @@ def main(_: list[str]) -> None:
 
 
 class _Kept:
-    """The attacks that are timed, in a file of a JSON line each; without --keep, nothing is kept."""
+    """The attacks that are timed, in a JSON file; without --keep, nothing is kept.
+
+    The times of another model or of an attack with other settings or another version are not taken for this one's.
+    """
 
     def __init__(self) -> None:
         self._path = Path(_KEEP.value) if _KEEP.value else None
-        lines = self._path.read_text().splitlines() if self._path and self._path.exists() else []
-        self._found = {tuple(key): pair for key, *pair in map(json.loads, lines)}
+        self._found = json.loads(self._path.read_text()) if self._path and self._path.exists() else {}
 
     def find(self, model_id: str, label: str) -> tuple[_Timed, _Timed] | None:
         """Returns what ours and Foolbox's took, where it is known."""
-        pair = self._found.get((model_id, label, _IMAGES.value))
+        pair = self._found.get(self._key(model_id, label))
         return pair and tuple(_Timed(**timed) for timed in pair)
 
     def add(self, model_id: str, label: str, pair: tuple[_Timed, _Timed]) -> None:
         """Adds what ours and Foolbox's took."""
+        from zoo.card import write_text
+
+        self._found[self._key(model_id, label)] = [dataclasses.asdict(timed) for timed in pair]
         if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                file.write(json.dumps([[model_id, label, _IMAGES.value], *map(dataclasses.asdict, pair)]) + "\n")
+            write_text(self._path, json.dumps(self._found, indent=1))
+
+    @staticmethod
+    def _key(model_id: str, label: str) -> str:
+        from evaluation.attacks.base import settings
+        from zoo import catalog
+
+        files = catalog.model_card(model_id).files
+        return json.dumps([model_id, files, label, settings(our_attack(label)), _IMAGES.value], sort_keys=True)
 
 
 def _start(kind: str, model_id: str) -> Any:
