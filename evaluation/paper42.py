@@ -1,4 +1,4 @@
-"""The battery of Liu et al. (2022): 42 attacks, inferred from the counts and citations of the paper, whose appendix is lost.
+"""The 42 attacks of Liu et al. (2022), inferred from the counts and citations of the paper; its appendix is not available.
 
 The paper names 22 attacks in L2, 12 in Linf, 6 in L1 and 2 in L0 of Foolbox 3.2.1 (Pointwise of 2.4.0). As published they
 have Foolbox's default settings; hardened, what one would use today: more steps, several starts, the cross-entropy and a
@@ -7,10 +7,12 @@ Brendel-Bethge.
 """
 
 import dataclasses
+from typing import Any
 
 from evaluation.attacks import (
     AdditiveNoise,
     Attack,
+    BasicIterativeMethod,
     BestOf,
     BinaryContrastReduction,
     BlendedUniformNoise,
@@ -20,6 +22,7 @@ from evaluation.attacks import (
     DecoupledDirectionNorm,
     DeepFool,
     ElasticNet,
+    FastGradientMethod,
     GaussianBlur,
     GradientAttack,
     GreedyPixels,
@@ -27,14 +30,15 @@ from evaluation.attacks import (
     L1Descent,
     L2ContrastReduction,
     LinearContrastReduction,
+    MadryEtAl,
     Pointwise,
     SparseL1Descent,
 )
 from evaluation.attacks.starting_points import STARTS
+from evaluation.norms import THRESHOLDS
 
-# Foolbox's rule for the end of a descent, at 1,000 steps: small steps need a long look.
+# Small steps need a long look. Foolbox looks at the loss ten times in a descent, every 1,000 steps.
 _PATIENT: dict = {"window": 100, "improvement": 1e-4}
-_EPSILONS = {"linf": 0.3, "l2": 1.5, "l1": 8.0}
 
 
 def flexible(norm: str) -> list[tuple[str, Attack]]:
@@ -50,21 +54,24 @@ def flexible(norm: str) -> list[tuple[str, Attack]]:
 
 def gradient_steps(norm: str, hardened: bool) -> list[tuple[str, Attack]]:
     """Returns FGM, BIM and PGD in Linf or L2."""
-    bim: dict = {"steps": 10, "relative_step": 0.2}
-    pgd: dict = {"steps": 40, "relative_step": 0.01 / 0.3} if norm == "linf" else {"steps": 50, "relative_step": 0.025}
+    common: dict = {"norm": norm, "epsilon": THRESHOLDS[norm]}
     if hardened:
-        bim, pgd = {"steps": 50, "relative_step": 0.1}, {"steps": 200, "relative_step": 0.05, "restarts": 2}
-    common = {"norm": norm, "epsilon": _EPSILONS[norm]}
-    return [
-        ("PGD", _with_losses(GradientAttack(random_start=True, **pgd, **common), hardened)),
-        ("BIM", _with_losses(GradientAttack(**bim, **common), hardened)),
-        ("FGM", GradientAttack(steps=1, relative_step=1.0, rounds=12, **common)),
-    ]
+        pgd = _with_both_losses(GradientAttack(steps=200, relative_step=0.05, random_start=True, restarts=2, **common))
+        bim = _with_both_losses(GradientAttack(steps=50, relative_step=0.1, **common))
+    else:
+        # In Linf Foolbox's defaults are those of Madry et al., and everywhere those of CleverHans' BIM.
+        pgd = MadryEtAl(**common) if norm == "linf" else _foolbox_pgd(GradientAttack, **common)
+        bim = BasicIterativeMethod(**common)
+    return [("PGD", pgd), ("BIM", bim), ("FGM", FastGradientMethod(**common))]
 
 
-def _with_losses(attack: Attack, hardened: bool) -> Attack:
-    """The attack with its cross-entropy; hardened, also with a margin, and the nearer adversarial counts."""
-    return BestOf(attacks=(attack, dataclasses.replace(attack, loss="margin"))) if hardened else attack
+def _foolbox_pgd(attack_class: type[GradientAttack], **common: Any) -> GradientAttack:
+    return attack_class(steps=50, relative_step=0.025, random_start=True, **common)
+
+
+def _with_both_losses(attack: Attack) -> Attack:
+    """The attack with its cross-entropy and with the margin; the nearer adversarial counts."""
+    return BestOf(attacks=(attack, dataclasses.replace(attack, loss="margin")))
 
 
 def noise(norm: str) -> list[tuple[str, Attack]]:
@@ -75,7 +82,7 @@ def noise(norm: str) -> list[tuple[str, Attack]]:
             for repeats in (1, 100):
                 label = ("repeated " if repeats > 1 else "") + ("clipping-aware " if aware else "") + f"{distribution} noise"
                 attack = AdditiveNoise(
-                    norm=norm, epsilon=_EPSILONS[norm], distribution=distribution, clipping_aware=aware, repeats=repeats
+                    norm=norm, epsilon=THRESHOLDS[norm], distribution=distribution, clipping_aware=aware, repeats=repeats
                 )
                 found.append((label[0].upper() + label[1:], attack))
     return found
@@ -84,21 +91,20 @@ def noise(norm: str) -> list[tuple[str, Attack]]:
 def battery(hardened: bool) -> list[tuple[str, Attack]]:
     """Returns the 42 attacks with their names, cheap and strong ones first in each norm."""
     restarts = STARTS if hardened else 1
-    published = {"learning_rate": 1e-2, "initial_constant": 1e-3, "steps": 10_000, **_PATIENT}
-    carlini = {"learning_rate": 5e-2} if hardened else published
+    ddn = DecoupledDirectionNorm()
     return [
         *gradient_steps("linf", hardened),
         ("DeepFool", DeepFool(norm="linf")),
         ("Brendel-Bethge", BrendelBethge(norm="linf", restarts=restarts)),
         *noise("linf"),
         *flexible("linf"),
-        ("DDN", _with_losses(DecoupledDirectionNorm(steps=300 if hardened else 100), hardened)),
+        ("DDN", _with_both_losses(dataclasses.replace(ddn, steps=300)) if hardened else ddn),
         *gradient_steps("l2", hardened),
         ("DeepFool", DeepFool(norm="l2")),
-        ("C&W", CarliniWagnerL2(**carlini)),
+        ("C&W", CarliniWagnerL2(learning_rate=1e-2, initial_constant=1e-3, steps=10_000, **_PATIENT)),
         ("Brendel-Bethge", BrendelBethge(norm="l2", restarts=restarts)),
         ("Boundary", BoundaryAttack()),
-        ("L2 contrast", L2ContrastReduction(epsilon=_EPSILONS["l2"])),
+        ("L2 contrast", L2ContrastReduction(epsilon=THRESHOLDS["l2"])),
         *noise("l2"),
         *flexible("l2"),
         ("Brendel-Bethge", BrendelBethge(norm="l1", restarts=restarts)),
@@ -110,14 +116,17 @@ def battery(hardened: bool) -> list[tuple[str, Attack]]:
 
 def sparse(hardened: bool) -> list[tuple[str, Attack]]:
     """Returns the attacks made for L1, and a search for few pixels that no hidden gradient misleads."""
-    epsilon = _EPSILONS["l1"]
+    epsilon = THRESHOLDS["l1"]
+    bim = L1Descent(epsilon=epsilon, steps=10, relative_step=0.2)
+    pgd = _foolbox_pgd(L1Descent, epsilon=epsilon)
+    descent = {"steps": 100, "relative_step": 0.05} if hardened else {}
     elastic = {"decision_rule": "L1", "initial_constant": 1e-1} if hardened else {"steps": 10_000}
     elastic |= _PATIENT
     return [
         ("FGM", L1Descent(epsilon=epsilon, steps=1, relative_step=1.0, rounds=12)),
-        ("BIM", _with_losses(L1Descent(epsilon=epsilon, steps=10, relative_step=0.2), hardened)),
-        ("PGD", _with_losses(L1Descent(epsilon=epsilon, steps=50, relative_step=0.025, random_start=True), hardened)),
-        ("Sparse descent", SparseL1Descent(epsilon=epsilon, **({"steps": 100, "relative_step": 0.05} if hardened else {}))),
+        ("BIM", _with_both_losses(bim) if hardened else bim),
+        ("PGD", _with_both_losses(pgd) if hardened else pgd),
+        ("Sparse descent", SparseL1Descent(epsilon=epsilon, **descent)),
         ("EAD", ElasticNet(**elastic)),
         *([("Greedy pixels", GreedyPixels())] if hardened else []),
     ]

@@ -15,7 +15,7 @@ from evaluation.target import Target, TargetError
 from evaluation.workers import run_tasks
 from zoo.datasets import DatasetInfo, Split
 
-_PACKAGES = ("brainzoo", "cleverhans", "keras", "numpy", "tensorflow")
+_PACKAGES = ("brainzoo", "cleverhans", "keras", "numba", "numpy", "scipy", "tensorflow")
 
 
 def versions() -> dict[str, str]:
@@ -86,6 +86,8 @@ def run_suite(
     """
     store.add_model(target.digest, name)
     evaluate_clean(target, info, split, store)
+    # A report needs it, and a model that cannot be evaluated has none.
+    store.set_check(target.digest, info.name, "endpoints", list(target.endpoints))
     _, labels, predictions = store.clean(target.digest, info.name)
     tasks = list(_tasks(target, info, split, suite, store, samples, seed))
     attacker = Attacker(target, split, labels == predictions, seed, train)

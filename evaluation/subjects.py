@@ -53,7 +53,7 @@ def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:
         raise ValueError(f"Expected --dataset beside --saved_model, one of {', '.join(datasets.DATASETS)}. Received: none.")
     if paths:
         datasets.info(dataset)
-    return [Subject("/".join(Path(path).parts[-2:]), Path(path), dataset) for path in paths]
+    return [Subject("/".join(Path(path).resolve().parts[-2:]), Path(path), dataset) for path in paths]
 
 
 def evaluate(
@@ -99,7 +99,6 @@ def _attack(
 ) -> str:
     split = datasets.load(subject.dataset, "test")
     target = Target(subject.path, info, split.first(_PROBE).images)
-    store.set_check(target.digest, info.name, "endpoints", list(target.endpoints))
     run_suite(
         target,
         info,

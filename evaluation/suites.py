@@ -15,7 +15,7 @@ from evaluation.attacks import (
     ProjectedGradientDescent,
     Refined,
 )
-from evaluation.norms import NORMS
+from evaluation.norms import NORMS, THRESHOLDS
 from zoo.card_page import NORM_NAMES
 
 
@@ -63,14 +63,9 @@ class Suite:
         return tuple(dataclasses.replace(member, attack=Refined(inner=member.attack)) for member in self.members)
 
 
-# The thresholds of Schott et al. and Liu et al. on MNIST; elsewhere they are a convention of ours.
-THRESHOLDS = {"linf": 0.3, "l2": 1.5, "l1": 8.0, "l0": 12.0}
-
-
-def _both(attack_class: type, label: str, **options: object) -> tuple[Member, Member]:
+def _both(attack_class: type, label: str) -> tuple[Member, Member]:
     return tuple(
-        Member(attack_class(norm=norm, epsilon=THRESHOLDS[norm], **options), f"{label} {name}")
-        for norm, name in (("linf", "L∞"), ("l2", "L2"))
+        Member(attack_class(norm=norm, epsilon=THRESHOLDS[norm]), f"{label} {NORM_NAMES[norm]}") for norm in ("linf", "l2")
     )
 
 

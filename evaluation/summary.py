@@ -8,10 +8,10 @@ import numpy as np
 
 from evaluation import diagnostics, metrics
 from evaluation.attacks.base import settings
-from evaluation.norms import NORMS
+from evaluation.norms import NORMS, THRESHOLDS
 from evaluation.runner import endpoints
 from evaluation.store import RunKey, Store
-from evaluation.suites import THRESHOLDS, Suite
+from evaluation.suites import Suite
 from zoo.datasets import DatasetInfo
 
 

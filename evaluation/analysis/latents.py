@@ -5,6 +5,7 @@ nearest neighbours tell how far its own class stands apart from the others; they
 not in the picture, which keeps neighbourhoods only.
 """
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from zoo import catalog, datasets
+from zoo.card import write_text
 
 _NEIGHBOURS = 10
 
@@ -28,8 +30,10 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
         The files.
 
     Raises:
-        ValueError: the model has no latents, see `latents_of`.
+        ValueError: the model has no latents, see `latents_of`, or scikit-learn is not installed.
     """
+    if importlib.util.find_spec("sklearn") is None:
+        raise ValueError('Expected scikit-learn. Received: no such package. Install it: `pip install "brainzoo[analysis]"`.')
     from rich.progress import track
 
     card = catalog.model_card(model_id)
@@ -45,7 +49,7 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     figure = _draw(pictures, rows, split.labels, names, f"{model_id}, first {len(split):,} test images")
     figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
     lines = ["autoencoder,silhouette,purity", *(f"{name},{s:.4f},{p:.4f}" for name, s, p in rows)]
-    stem.with_suffix(".csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(stem.with_suffix(".csv"), "\n".join(lines) + "\n")
     return [stem.with_suffix(".png"), stem.with_suffix(".csv")]
 
 

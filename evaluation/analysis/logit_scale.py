@@ -5,26 +5,22 @@ model looks robust. A margin has no such scale.
 """
 
 import csv
+import dataclasses
 import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from evaluation import paper42
 from evaluation.attacks import Batch, GradientAttack
-from evaluation.suites import THRESHOLDS
+from evaluation.norms import THRESHOLDS
 from evaluation.target import Target
 from zoo import catalog, datasets
 from zoo.card import write_text
 from zoo.card_page import NORM_NAMES
 
 FACTORS = tuple(float(factor) for factor in np.geomspace(0.1, 1000.0, 17))
-# As in the suite paper42.
-_ATTACKS: dict[str, dict] = {
-    "PGD": {"steps": 40, "relative_step": 1 / 30, "random_start": True},
-    "BIM": {"steps": 10, "relative_step": 0.2},
-    "FGM": {"steps": 1, "relative_step": 1.0},
-}
 _NORMS = ("linf", "l2")
 
 
@@ -47,13 +43,13 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     correct = np.flatnonzero(target.predict(split.images) == split.labels)
     batch = Batch(split.images, split.labels, split.ids, 0).take(correct)
     rows = []
-    for norm, name in track([(norm, name) for norm in _NORMS for name in _ATTACKS], "attacks"):
-        settings = {"norm": norm, "epsilon": THRESHOLDS[norm], "rounds": 1, **_ATTACKS[name]}
+    attacks = [(norm, *named) for norm in _NORMS for named in paper42.gradient_steps(norm, hardened=False)]
+    for norm, name, attack in track(attacks, "attacks"):
+        attack = dataclasses.replace(attack, rounds=1)
         for factor in FACTORS:
-            attack = GradientAttack(**settings, logit_scale=factor)
-            left = surviving(target, attack, batch) / len(split)
+            left = surviving(target, dataclasses.replace(attack, logit_scale=factor), batch) / len(split)
             rows.append((NORM_NAMES[norm], name, "cross-entropy", factor, left))
-        left = surviving(target, GradientAttack(**settings, loss="margin"), batch) / len(split)
+        left = surviving(target, dataclasses.replace(attack, loss="margin"), batch) / len(split)
         rows.append((NORM_NAMES[norm], name, "margin", "", left))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -79,7 +75,7 @@ def _draw(rows: list[tuple], title: str) -> Figure:
     figure = Figure(figsize=(9, 3.4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     for panel, norm in zip(figure.subplots(1, len(_NORMS), sharey=True), _NORMS, strict=True):
-        for i, name in enumerate(_ATTACKS):
+        for i, name in enumerate(dict.fromkeys(row[1] for row in rows)):
             own = [row for row in rows if row[:2] == (NORM_NAMES[norm], name)]
             panel.semilogx(FACTORS, [100 * row[4] for row in own[:-1]], "o-", color=f"C{i}", markersize=3, label=name)
             panel.axhline(100 * own[-1][4], color=f"C{i}", linestyle="--", linewidth=1, label=f"{name}, margin")

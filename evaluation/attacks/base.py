@@ -1,13 +1,16 @@
 """What every attack has in common, and the search that completes the attacks of a fixed epsilon."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from evaluation.norms import distances, largest_distance
+from evaluation.norms import NORMS, distances, largest_distance
 from evaluation.target import Target
+
+# The values that settings may have which are no numbers.
+Choices = Mapping[str, tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Attack:
         chunk_size: images that are attacked and stored at once.
         uses_gradients: whether surrogate endpoints are attacked beside the model's own logits.
         needs_starts: whether it begins at `Batch.starts`.
+        choices: the values that settings may have which are no numbers.
         norm: "linf", "l2", "l1" or "l0".
     """
 
@@ -58,7 +62,14 @@ class Attack:
     chunk_size: ClassVar[int] = 500
     uses_gradients: ClassVar[bool] = True
     needs_starts: ClassVar[bool] = False
+    choices: ClassVar[Choices] = {"norm": NORMS}
     norm: str
+
+    def __post_init__(self) -> None:
+        for name, allowed in self.choices.items():
+            if getattr(self, name) not in allowed:
+                received = getattr(self, name)
+                raise ValueError(f"`{name}` of {type(self).__name__} must be one of {allowed}. Received: {received!r}.")
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """Returns an image for each sample, as near as possible in `norm`; where the attack failed, any image.

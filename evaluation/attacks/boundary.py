@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Attack, Batch, shrink
+from evaluation.attacks.base import Attack, Batch, Choices, shrink
 from evaluation.attacks.tensors import clearly_wrong, l2_norm, wide
 from evaluation.norms import distances
 from evaluation.target import Target
@@ -27,7 +27,7 @@ class BoundaryAttack(Attack):
     here a sample ends, too, when a long window brought next to nothing.
 
     Attributes:
-        steps: int. Most steps.
+        steps: int. Most steps; a multiple of 10, like `window`.
         spherical_step: first size of the step on the sphere, a share of the distance.
         source_step: first size of the step towards the image, a share of the distance.
         convergence: a sample ends when its `source_step` is smaller.
@@ -41,6 +41,7 @@ class BoundaryAttack(Attack):
     chunk_size: ClassVar[int] = 200
     uses_gradients: ClassVar[bool] = False
     needs_starts: ClassVar[bool] = True
+    choices: ClassVar[Choices] = {"norm": ("l2",)}
 
     norm: str = "l2"
     steps: int = 25_000

@@ -11,7 +11,7 @@ from evaluation.attacks.base import Attack, Batch, nearest_of, shrink
 from evaluation.attacks.nearest_on_boundary import nearest_on_boundary
 from evaluation.attacks.starting_points import STARTS
 from evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
-from evaluation.norms import distances, largest_distance
+from evaluation.norms import largest_distance
 from evaluation.target import Target
 
 
@@ -33,7 +33,7 @@ class BrendelBethge(Attack):
         decays: int.
         momentum: of the boundary's normal.
         window: steps in which the distance must fall.
-        improvement: relative decrease that a window must bring.
+        improvement: relative decrease that a window must bring, in L2 of the squared distance.
         restarts: int, at most `starting_points.STARTS`. Runs from different starts, the nearest result of which counts.
     """
 
@@ -54,6 +54,7 @@ class BrendelBethge(Attack):
     restarts: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.restarts <= STARTS:
             raise ValueError(f"`restarts` must be from 1 to {STARTS}. Received: {self.restarts}")
 
@@ -73,8 +74,6 @@ class BrendelBethge(Attack):
         wrong = target.misclassifies(images, part.labels)
         images[~wrong] = start[~wrong]
         best[found] = images if self.norm == "l0" else shrink(target, part, images)
-        nearer = distances(part.images, best[found], self.norm) < distances(part.images, images, self.norm)
-        best[found[~nearer]] = images[~nearer]
         return best
 
     def _to_boundary(self, target: Target, batch: Batch, far: np.ndarray) -> np.ndarray:

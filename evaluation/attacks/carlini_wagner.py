@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
+from evaluation.attacks.base import Choices
 from evaluation.attacks.constant_search import ConstantSearchAttack
 from evaluation.attacks.tensors import clearly_wrong, wide, wrong_by
 
@@ -31,6 +32,7 @@ class CarliniWagnerL2(ConstantSearchAttack):
 
     name: ClassVar[str] = "cleverhans/carlini_wagner_l2 (repaired)"
     version: ClassVar[int] = 2
+    choices: ClassVar[Choices] = {"norm": ("l2",)}
 
     norm: str = "l2"
     learning_rate: float = 5e-2

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 from cleverhans.tf2.utils import clip_eta, optimize_linear
 
-from evaluation.attacks.base import Batch, EpsilonSearch, random_directions
-from evaluation.attacks.tensors import input_gradient, wide
+from evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
+from evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, wide
 from evaluation.target import Target
 
 # CleverHans names its norms like NumPy.
@@ -38,6 +38,7 @@ class GradientAttack(EpsilonSearch):
     """
 
     name: ClassVar[str] = "cleverhans/gradient_attack"
+    choices: ClassVar[Choices] = {"norm": ("linf", "l2"), "loss": LOSSES}
 
     steps: int
     relative_step: float
@@ -98,7 +99,7 @@ class GradientAttack(EpsilonSearch):
             logits, gradient = gradient_of(current, labels)
             # A surrogate endpoint has decisions of its own; the model's count.
             decision = logits if endpoint == "logits" else decisive(current)
-            done = tf.logical_or(done, tf.argmax(decision, axis=-1) != labels)
+            done = tf.logical_or(done, clearly_wrong(decision, labels))
             moved, momentum = self._update(images, current, momentum, gradient, radius)
             return tf.where(wide(done), current, moved), momentum, done
 
@@ -141,6 +142,7 @@ class FastGradientMethod(GradientAttack):
     """
 
     name: ClassVar[str] = "cleverhans/fast_gradient_method"
+    choices: ClassVar[Choices] = {**GradientAttack.choices, "norm": ("linf", "l2", "l1")}
 
     steps: int = 1
     relative_step: float = 1.0

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Attack, Batch, shrink
-from evaluation.attacks.tensors import clearly_wrong, input_gradient, l2_norm, wide
+from evaluation.attacks.base import Attack, Batch, Choices, shrink
+from evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, l2_norm, wide
 from evaluation.target import Target
 
 
@@ -20,10 +20,11 @@ class DecoupledDirectionNorm(Attack):
         steps: int.
         initial_epsilon: first radius.
         gamma: relative change of the radius in a step.
-        loss: "cross_entropy", or "margin" (best wrong logit minus the true one), which does not go flat.
+        loss: one of `LOSSES`.
     """
 
     name: ClassVar[str] = "ddn"
+    choices: ClassVar[Choices] = {"norm": ("l2",), "loss": LOSSES}
 
     norm: str = "l2"
     steps: int = 100

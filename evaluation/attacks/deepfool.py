@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Attack, Batch, shrink
+from evaluation.attacks.base import Attack, Batch, Choices, shrink
 from evaluation.attacks.tensors import clearly_wrong, wide
 from evaluation.target import Target
 
@@ -28,6 +28,7 @@ class DeepFool(Attack):
     """
 
     name: ClassVar[str] = "deepfool"
+    choices: ClassVar[Choices] = {"norm": ("linf", "l2")}
 
     norm: str
     steps: int = 50

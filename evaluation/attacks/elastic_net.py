@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
+from evaluation.attacks.base import Attack, Choices
 from evaluation.attacks.constant_search import ConstantSearchAttack
 from evaluation.attacks.tensors import clearly_wrong, wide, wrong_by
 
@@ -24,6 +25,7 @@ class ElasticNet(ConstantSearchAttack):
     """
 
     name: ClassVar[str] = "elastic_net"
+    choices: ClassVar[Choices] = {**Attack.choices, "decision_rule": ("EN", "L1")}
 
     norm: str = "l1"
     initial_constant: float = 1e-3

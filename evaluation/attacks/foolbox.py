@@ -12,13 +12,18 @@ from evaluation.attacks.base import Attack, Batch
 from evaluation.norms import distances
 from evaluation.target import Target
 
+_GRADIENT_FREE = (
+    *("Blended", "Blur", "Boundary", "Contrast", "Dataset", "GenAttack", "HopSkipJump", "Inversion", "Noise", "Pointwise"),
+    "Spatial",
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoolboxAttack(Attack):
     """An attack of Foolbox by its class name. Foolbox is an extra: `pip install "brainzoo[foolbox]"`.
 
     - Every result is classified anew; the black images that Foolbox's C&W and EAD return for failures are failures.
-    - Attacks that need a start get `Batch.starts`, and samples without one are left out instead of aborting the batch.
+    - Attacks that need a start get the first of `Batch.starts`; samples without one are left out and abort no batch.
     - Attacks of a fixed size take a grid of sizes that contains the table's epsilon; the least that works counts.
 
     Foolbox draws its random numbers for the whole batch: seeded here, they are the same for the same chunk only.
@@ -43,10 +48,17 @@ class FoolboxAttack(Attack):
         """Whether the attack walks along the boundary from an adversarial."""
         return any(word in self.algorithm for word in ("BrendelBethge", "Boundary", "HopSkipJump", "Pointwise"))
 
+    @property
+    def uses_gradients(self) -> bool:
+        """Whether the attack differentiates the model."""
+        return not any(word in self.algorithm for word in _GRADIENT_FREE)
+
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         if importlib.util.find_spec("foolbox") is None:
-            raise ValueError("Expected Foolbox for this attack. Received: no such package. `pip install foolbox numba`.")
+            raise ValueError(
+                'Expected Foolbox for this attack. Received: no such package. `pip install "brainzoo[foolbox]"`.'
+            )
         import foolbox
 
         model = foolbox.TensorFlowModel(target.endpoint(endpoint), bounds=(0, 1), device="/CPU:0")

@@ -1,10 +1,12 @@
 """Gradient steps within an L1 ball: plain, and sparse."""
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import tensorflow as tf
 
+from evaluation.attacks.base import Choices
 from evaluation.attacks.cleverhans import GradientAttack
 from evaluation.attacks.tensors import wide
 
@@ -17,6 +19,7 @@ class L1Descent(GradientAttack):
     """
 
     name: ClassVar[str] = "l1_descent"
+    choices: ClassVar[Choices] = {**GradientAttack.choices, "norm": ("l1",)}
 
     norm: str = "l1"
 
@@ -40,6 +43,7 @@ class SparseL1Descent(L1Descent):
     """
 
     name: ClassVar[str] = "sparse_l1_descent"
+    version: ClassVar[int] = 2
 
     steps: int = 10
     relative_step: float = 0.2
@@ -49,9 +53,9 @@ class SparseL1Descent(L1Descent):
         # A pixel at the border of the box cannot go on.
         stuck = tf.logical_or(tf.logical_and(current <= 0.0, gradient < 0), tf.logical_and(current >= 1.0, gradient > 0))
         gradient = tf.where(stuck, 0.0, gradient)
-        magnitude = tf.reshape(tf.abs(gradient), (tf.shape(gradient)[0], -1))
-        kept = max(1, round((1 - self.quantile) * magnitude.shape[1])) if magnitude.shape[1] else 1
-        least = tf.math.top_k(magnitude, kept).values[:, -1]
+        pixels = math.prod(current.shape[1:])
+        kept = max(1, round((1 - self.quantile) * pixels))
+        least = tf.math.top_k(tf.reshape(tf.abs(gradient), (-1, pixels)), kept).values[:, -1]
         signs = tf.where(tf.abs(gradient) >= wide(least), tf.sign(gradient), 0.0)
         return signs / tf.maximum(wide(_length(signs)), 1e-12)
 

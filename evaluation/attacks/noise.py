@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from evaluation.attacks.base import Batch, EpsilonSearch, sample_generator
+from evaluation.attacks.base import Batch, Choices, EpsilonSearch, sample_generator
 from evaluation.target import Target
 
 
@@ -25,10 +25,16 @@ class AdditiveNoise(EpsilonSearch):
 
     name: ClassVar[str] = "additive_noise"
     uses_gradients: ClassVar[bool] = False
+    choices: ClassVar[Choices] = {"norm": ("linf", "l2"), "distribution": ("gaussian", "uniform")}
 
     distribution: str
     clipping_aware: bool = False
     repeats: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.clipping_aware and self.norm != "l2":
+            raise ValueError(f"Expected norm='l2' of clipping-aware noise. Received: {self.norm!r}.")
 
     def perturb(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
         """See `EpsilonSearch.perturb`."""

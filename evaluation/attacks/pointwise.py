@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, Batch, sample_generator
+from evaluation.attacks.base import Attack, Batch, Choices, sample_generator
 from evaluation.target import Target
 
 # Densities of salt-and-pepper noise that are tried for a start.
@@ -18,7 +18,8 @@ class Pointwise(Attack):
 
     The published attack asks the model once for every changed pixel. Here a sample tries to take back a block of pixels,
     twice as many after a success and half as many after a failure; in the end no single pixel can be taken back, as there.
-    The first start is a training image, the others are salt-and-pepper noise of the least density that is adversarial.
+    The first start is the second of `Batch.starts`, a training image (the first may be blended noise); the others are
+    salt-and-pepper noise of the least density that is adversarial.
 
     Attributes:
         restarts: int. Runs from different starts in different orders.
@@ -29,6 +30,7 @@ class Pointwise(Attack):
     chunk_size: ClassVar[int] = 100
     uses_gradients: ClassVar[bool] = False
     needs_starts: ClassVar[bool] = True
+    choices: ClassVar[Choices] = {"norm": ("l0",)}
 
     norm: str = "l0"
     restarts: int = 10

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from evaluation.attacks.base import Batch, EpsilonSearch, random_directions
+from evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
 from evaluation.target import Target
 
 _FORWARD_BATCH = 2048
@@ -35,6 +35,7 @@ class SPSA(EpsilonSearch):
     name: ClassVar[str] = "cleverhans/spsa (repaired)"
     chunk_size: ClassVar[int] = 50
     uses_gradients: ClassVar[bool] = False
+    choices: ClassVar[Choices] = {"norm": ("linf",)}
 
     norm: str = "linf"
     rounds: int = 1

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from evaluation.target import CLEARLY
 
+LOSSES = ("cross_entropy", "margin")
+
 
 def wide(values: tf.Tensor) -> tf.Tensor:
     """Returns one value a sample, (n,), so that it multiplies images, (n, 1, 1, 1)."""
@@ -35,7 +37,7 @@ def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str, logit
 
     Args:
         logits_of: an endpoint.
-        loss: "cross_entropy", or "margin": the best other logit minus the true one.
+        loss: one of `LOSSES`; the margin is the best other logit minus the true one.
         logit_scale: factor on the logits inside the cross-entropy.
     """
 

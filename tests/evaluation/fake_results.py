@@ -7,8 +7,9 @@ import numpy as np
 
 from evaluation.attacks import Attack
 from evaluation.attacks.base import settings
+from evaluation.norms import THRESHOLDS
 from evaluation.store import RunKey, Store
-from evaluation.suites import THRESHOLDS, Member, Suite
+from evaluation.suites import Member, Suite
 from evaluation.summary import Summary, summarize
 from zoo import datasets
 

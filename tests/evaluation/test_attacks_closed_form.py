@@ -109,7 +109,6 @@ def excess(attack: Attack, given: Problem) -> np.ndarray:
     images = attack.run(given.target, "logits", given.batch)
     assert np.all(given.target.predict(images) != given.batch.labels)
     ratio = distances(given.batch.images, images, attack.norm) / given.truth[attack.norm]
-    print(attack.name, attack.norm, len(given.batch.labels), np.round(np.sort(ratio), 4))
     # No attack may find what does not exist.
     assert ratio.min() > 1 - BELOW
     return ratio

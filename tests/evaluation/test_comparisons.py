@@ -9,14 +9,14 @@ import pytest
 from matplotlib.text import Text
 
 from evaluation import paper42_published as published
-from evaluation.norms import NORMS
+from evaluation.norms import NORMS, THRESHOLDS
 from evaluation.report import write_report
 from evaluation.report.comparison import comparison_table
 from evaluation.report.heatmap import accuracy_heatmap
 from evaluation.report.nearest import nearest, nearest_rows, nearest_table
 from evaluation.report.page import update_page
 from evaluation.store import Store
-from evaluation.suites import SUITES, THRESHOLDS
+from evaluation.suites import SUITES
 from evaluation.summary import Score, Summary, _union
 from zoo import datasets
 from zoo.card_page import NORM_NAMES

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from evaluation.norms import THRESHOLDS
 from evaluation.report.curves import accuracy_curves, line_styles
 from evaluation.report.grid import adversarial_grid, adversarials, chosen_attacks
 from evaluation.report.layout import distance
 from evaluation.store import RunKey, Store
-from evaluation.suites import THRESHOLDS
 from tests.evaluation.fake_results import COMPLETE, FAILED, FEW, INFO, MISCLASSIFIED, SPLIT, N, add_model
 
 

@@ -61,7 +61,7 @@ FIXED = [
     (GradientAttack(norm="linf", epsilon=0.04, steps=1, relative_step=1.0), "LinfFastGradientAttack"),
     (GradientAttack(norm="l2", epsilon=0.6, steps=1, relative_step=1.0), "L2FastGradientAttack"),
     (L1Descent(epsilon=8.0, steps=10, relative_step=0.2), "L1BasicIterativeAttack"),
-    (SparseL1Descent(epsilon=8.0), "SparseL1DescentAttack"),
+    (SparseL1Descent(epsilon=4.0), "SparseL1DescentAttack"),
     (L2ContrastReduction(epsilon=8.0), "L2ContrastReductionAttack"),
 ]
 
@@ -106,7 +106,15 @@ def test_attacks_of_a_fixed_size(attack: EpsilonSearch, stock: str, digits_targe
     stock_attack = FoolboxAttack(algorithm=stock, norm=attack.norm, options=steps, epsilons=(attack.epsilon,))
     ours = np.isfinite(reached(dataclasses.replace(attack, rounds=1), digits_target, digits_batch))
     theirs = np.isfinite(reached(stock_attack, digits_target, digits_batch))
+    assert 0 < theirs.sum() < len(theirs)
     assert np.sum(ours != theirs) <= 1
+
+
+def test_sparse_descent_moves_a_hundredth_of_the_pixels(digits_target: Target, digits_batch: Batch) -> None:
+    attack = SparseL1Descent(epsilon=0.5, steps=1, relative_step=1.0)
+    images = attack.perturb(digits_target, "logits", digits_batch, np.full(len(digits_batch), 0.5, np.float32), 0)
+    moved = np.sum(images != digits_batch.images, axis=(1, 2, 3))
+    np.testing.assert_array_equal(moved, round(0.01 * 28 * 28))
 
 
 def test_failures_of_foolbox_are_failures(digits_target: Target, digits_batch: Batch) -> None:

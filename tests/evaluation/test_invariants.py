@@ -60,8 +60,9 @@ LIGHT = {"steps": 20, "rounds": 3, "search_steps": 4, "directions": 16}
 RANDOM = (AdditiveNoise, BlendedUniformNoise, BoundaryAttack, Pointwise, SPSA)
 # What may change no prediction, at reduced strength: EAD's first constants are small, CleverHans' FGM in L1 moves one pixel.
 WEAK = {
-    "additive_noise", "l2_contrast_reduction", "inversion", "spsa", "elastic_net", "cleverhans/fast_gradient_method"
-}  # fmt: skip
+    *("additive_noise", "l2_contrast_reduction", "inversion", "elastic_net"),
+    *("cleverhans/spsa (repaired)", "cleverhans/fast_gradient_method"),
+}
 # Radii at which some samples of the tiny network break and others do not.
 TINY_EPSILONS = {"linf": 0.04, "l2": 0.16, "l1": 0.4, "l0": 3}
 
@@ -247,9 +248,6 @@ def test_same_seed_gives_the_same_rows(attack: Attack, tiny_path: Path, tiny: Sp
     assert len(one["results"]) == len(one["images"]) == 8
     if getattr(attack, "random_start", isinstance(attack, RANDOM)):
         other = stored(tmp_path / "other.sqlite", attack, targets[0], tiny, 8)
-        assert [row[3:] for row in other["images"]] != [row[3:] for row in one["images"]] or other["results"] != one[
-            "results"
-        ]
         assert [image for _, _, image in other["images"]] != [image for _, _, image in one["images"]]
 
 

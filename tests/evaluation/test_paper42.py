@@ -6,7 +6,8 @@ import pytest
 
 from evaluation.attacks import Refined
 from evaluation.attacks.base import settings
-from evaluation.suites import SUITES, THRESHOLDS
+from evaluation.norms import THRESHOLDS
+from evaluation.suites import SUITES
 
 
 @pytest.mark.parametrize("suffix", ["", "_hardened"])

@@ -17,13 +17,14 @@ from rich.console import Console
 
 from evaluation import metrics
 from evaluation.diagnostics import Check
+from evaluation.norms import THRESHOLDS
 from evaluation.report import figures, layout, write_report
 from evaluation.report.curves import survival
 from evaluation.report.layout import column_names, distance, id_ranges
 from evaluation.report.page import update_page
 from evaluation.report.tables import csv_rows, json_document, markdown_table, terminal_table
 from evaluation.store import RunKey, Store
-from evaluation.suites import THRESHOLDS, Suite
+from evaluation.suites import Suite
 from evaluation.summary import Summary
 from tests.evaluation.fake_results import CLEAN, COMPLETE, FEW, INFO, SUITE, N, add_model
 from zoo.card_page import NORM_NAMES

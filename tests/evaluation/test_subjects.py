@@ -10,10 +10,10 @@ import pytest
 
 from evaluation.attacks import Attack
 from evaluation.attacks.base import settings
-from evaluation.norms import NORMS
+from evaluation.norms import NORMS, THRESHOLDS
 from evaluation.store import RunKey, Store
 from evaluation.subjects import Subject, catalogued, from_paths, update_card
-from evaluation.suites import THRESHOLDS, Member, Suite
+from evaluation.suites import Member, Suite
 from evaluation.summary import Summary, summarize
 from tests.zoo.conftest import SMALL_ID, make_card
 from zoo import catalog, datasets
@@ -109,6 +109,7 @@ def test_update_card_of_a_model_from_elsewhere_does_nothing(tmp_path: Path, monk
 
 def test_saved_models_by_path() -> None:
     assert from_paths([], None) == []
+    assert from_paths(["."], "mnist")[0].name == "/".join(Path.cwd().parts[-2:])
     (subject,) = from_paths(["/somewhere/my_model/3/"], "mnist")
     assert (subject.name, subject.path, subject.dataset) == ("my_model/3", Path("/somewhere/my_model/3"), "mnist")
     assert subject.model_id is None

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from evaluation.attacks import SPSA, BasicIterativeMethod, CarliniWagnerL2
-from evaluation.runner import evaluate_clean
+from evaluation.runner import evaluate_clean, run_suite
 from evaluation.store import Store
+from evaluation.suites import CLEAN
 from evaluation.target import SIGNATURE, Target, TargetError, saved_model_digest
 from tests.conftest import load_split
 from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, save_classifier, tiny_split
@@ -179,8 +180,10 @@ def test_nan_beyond_the_probe_is_found_on_the_whole_split(tmp_path: Path) -> Non
     split = Split(np.concatenate([PROBE, np.zeros_like(PROBE[:1])]), np.zeros(5, np.int64), np.arange(10, 15))
     with Store(":memory:") as store:
         with pytest.raises(TargetError, match=r"NaN or infinity for 1 images, the first of them sample 14\."):
-            evaluate_clean(target, TINY, split, store)
+            run_suite(target, TINY, split, CLEAN, store, samples=0, seed=0, name="tiny")
         assert len(store.clean(target.digest, TINY.name)[0]) == 0
+        # Or a report would take the model for one that was evaluated.
+        assert store.check(target.digest, TINY.name, "endpoints") is None
 
 
 def test_unknown_endpoint(tiny_target: Target) -> None:
