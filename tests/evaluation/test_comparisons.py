@@ -85,6 +85,7 @@ def test_comparison_subtracts_the_papers_figure(summary: Summary) -> None:
     assert rows["clean"] == "99.0<br><sub>96 (+3)</sub>"
     # The paper has no such row.
     assert "Noise L∞" not in rows
+    assert "↓ marks 5 points or more below" in text
 
 
 def test_comparison_is_in_the_papers_order_and_wants_its_models(summary: Summary) -> None:
