@@ -34,8 +34,8 @@ def comparison_table(summaries: list[Summary]) -> str:
             strong = "**" if row.kind == "union" else ""
             lines.append(f"| {strong}{row.label}{strong} | " + " | ".join(cells) + " |")
     caption = (
-        "Accuracy in per cent, of unions after their median distance; N and intervals are in the table of all numbers. Small: "
-        f"the paper's figure, and in brackets how much ours is above it. ↓ marks {_STRONGER:g} "
+        "Accuracy in per cent, of unions after their median distance; N and intervals are in the table of all numbers. "
+        f"Small: the paper's figure, and in brackets how much ours is above it. ↓ marks {_STRONGER:g} "
         "points or more below, where the battery is stronger here or the model weaker; ↑ as much above."
     )
     return "\n".join([*lines, "", caption]) + "\n"
