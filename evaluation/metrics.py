@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.stats
 
 # Relative: a float32 perturbation of exactly epsilon may measure a rounding error more.
 TOLERANCE = 1e-5
@@ -53,3 +54,17 @@ def wilson_interval(successes: int, samples: int) -> tuple[float, float]:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == samples else min(1.0, centre + half)
     return float(low), float(high)
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Returns the two-sided p of McNemar's exact test (McNemar 1947): are two models as often right on the same images?
+
+    Only the images on which they differ count; were the models equally good, either would be right on half of them.
+
+    Args:
+        first, second: bool, (n,): whether each image is right, in the same order.
+    """
+    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    if not only_first + only_second:
+        return 1.0
+    return float(scipy.stats.binomtest(only_first, only_first + only_second).pvalue)

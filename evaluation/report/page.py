@@ -7,6 +7,7 @@ from pathlib import Path
 from evaluation.report.comparison import comparison_table
 from evaluation.report.figures import write_figures
 from evaluation.report.nearest import nearest_table
+from evaluation.report.pairs import pairs_table
 from evaluation.report.tables import markdown_table
 from evaluation.store import Store
 from evaluation.summary import Summary
@@ -14,7 +15,7 @@ from zoo.card import write_text
 
 
 def update_page(summaries: list[Summary], store: Store, page: Path, figures: Path) -> None:
-    """Makes those sections of a page anew that stand in it: `results`, `comparison` and `nearest`.
+    """Makes those sections of a page anew that stand in it: `results`, `comparison`, `nearest` and `pairs`.
 
     A section is what stands between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`. On a page about several suites
     its name ends with the suite's, as in `results paper42`.
@@ -80,6 +81,7 @@ _SECTIONS = {
     "results": _results,
     "comparison": lambda summaries, *_: comparison_table(summaries),
     "nearest": lambda summaries, *_: nearest_table(summaries),
+    "pairs": lambda summaries, *_: pairs_table(summaries),
 }
 
 

@@ -15,6 +15,7 @@ from evaluation.report.comparison import comparison_table
 from evaluation.report.heatmap import accuracy_heatmap
 from evaluation.report.nearest import nearest, nearest_rows, nearest_table
 from evaluation.report.page import update_page
+from evaluation.report.pairs import pairs_table
 from evaluation.store import Store
 from evaluation.suites import SUITES
 from evaluation.summary import Score, Summary, _union
@@ -86,6 +87,28 @@ def test_comparison_subtracts_the_papers_figure(summary: Summary) -> None:
     # The paper has no such row.
     assert "Noise L∞" not in rows
     assert "↓ marks 5 points or more below" in text
+
+
+def test_pairs_are_compared_on_the_images_that_both_were_attacked_on() -> None:
+    def model(name: str, distances: np.ndarray, ids: np.ndarray) -> Summary:
+        return make_summary(name, dataclasses.replace(score("PGD L∞", "linf"), distances=distances, ids=ids))
+
+    ids = np.arange(40)
+    # On the 30 images that all were attacked on, 15 more survive; the other ten do not count.
+    strong = model("mnist/strong", np.full(30, 0.4), ids[:30])
+    weak = model("mnist/weak", np.where(ids < 15, 0.2, 0.4), ids)
+    near = model("mnist/near", np.where(ids < 3, 0.2, 0.4), ids)
+    two_norms = dataclasses.replace(near, unions=[*near.unions, dataclasses.replace(near.unions[0], norm="l2")])
+    lines = pairs_table([strong, weak, two_norms]).splitlines()
+    assert [line for line in lines if line.startswith("| ") and ":--" not in line] == [
+        "| models | L∞ | L2 |",
+        "| strong - weak | **+50.0** | — |",
+        # p is 0.25 with 3 of 3.
+        "| strong - near | +10.0 | — |",
+        "| weak - near | **-30.0** | — |",
+    ]
+    assert "the table's 3 comparisons" in lines[-1]
+    assert "| strong - other | — |" in pairs_table([strong, model("mnist/other", np.full(10, 0.4), ids[30:])])
 
 
 def test_comparison_is_in_the_papers_order_and_wants_its_models(summary: Summary) -> None:

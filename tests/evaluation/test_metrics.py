@@ -103,3 +103,11 @@ def test_a_float32_step_of_epsilon_is_within_epsilon(image: np.ndarray, epsilon:
     moved = (image + np.float32(epsilon)).astype(np.float64)
     distance = np.max(np.abs(moved - image.astype(np.float64)))
     assert not metrics.survivors(np.array([distance]), epsilon)[0]
+
+
+# Two-sided binomial tails: 2 (1 + 12 + 66) / 2^12, 2 / 2^6, nothing to tell apart.
+@pytest.mark.parametrize(("first", "second", "p"), [(10, 2, 158 / 4096), (0, 6, 2 / 64), (3, 3, 1.0), (0, 0, 1.0)])
+def test_mcnemar_known_values(first: int, second: int, p: float) -> None:
+    right = np.array([True, False] * 20 + [True] * first + [False] * second)
+    other = np.array([True, False] * 20 + [False] * first + [True] * second)
+    assert metrics.mcnemar(right, other) == pytest.approx(p)
