@@ -32,7 +32,7 @@ def pairs_table(summaries: list[Summary]) -> str:
         lines.append(
             "\nThe first model's accuracy under all attacks of a norm less the second's, in points, on the images that both "
             f"were attacked on. Bold: beyond chance, p < {_ALPHA} in McNemar's exact test, Bonferroni-corrected for the "
-            f"table's {comparisons} comparisons. The images are the sample; another training of the same network is not in it."
+            f"table's {comparisons} comparisons. The images are the sample; another training of a network is not in it."
         )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
