@@ -12,6 +12,9 @@ the table's. What stock Foolbox calls a success is classified anew, and its blac
 are listed and not counted.
 Compilation (numba, traces) happens before the clock runs, on a few images.
 
+Ours runs as `python -m evaluation` does, with oneDNN, which TensorFlow leaves off on many CPUs; Foolbox runs as TensorFlow
+starts by itself, and with --foolbox_onednn with oneDNN, too: what is left of the ratio is the attacks'.
+
 The share of the floating-point limit is that of our model passes, counted in the timed run, a gradient as two passes,
 against a large float32 matrix product. What an attack does between the passes, such as the solver of Brendel-Bethge, counts
 as none.
@@ -28,18 +31,17 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 from absl import app, flags
 
-from benchmarks.report import publish
+from zoo.startup import configure_tensorflow
 
 _MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Models of the catalogue.")
 _IMAGES = flags.DEFINE_integer("images", 50, "Images, one batch.")
 _ATTACKS = flags.DEFINE_list("attacks", [], "Labels of the attacks to time; all where none is named.")
 _PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `battery speed, N images` is made anew.")
 _KEEP = flags.DEFINE_string("keep", None, "File that keeps the times of the attacks; a killed run goes on after them.")
+_FOOLBOX_ONEDNN = flags.DEFINE_bool("foolbox_onednn", False, "Run Foolbox with oneDNN, too.")
 # Two sizes, so that what is traced for a batch size is traced for any.
 _WARM_UP = (3, 4)
 _SHORT, _REPEATS = 5.0, 5
@@ -209,8 +211,12 @@ class _Timed:
     error: str = ""
 
 
-def _serve(connection: Any, kind: str, model_id: str, images: int) -> None:
+def _serve(connection: Any, kind: str, model_id: str, images: int, onednn: bool) -> None:
     import warnings
+
+    if not onednn:
+        # As TensorFlow starts by itself.
+        os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
 
     import tensorflow as tf
 
@@ -252,7 +258,9 @@ def _timed(side: _Side, work: Any, label: str) -> _Timed:
 
 def main(_: list[str]) -> None:
     """Times attack by attack and prints one table."""
+    configure_tensorflow()
     from benchmarks.arithmetic import matmul_flops
+    from benchmarks.report import publish
 
     limit, kept = matmul_flops(), _Kept()
     rows, remarks = [], [f"{_IMAGES.value} images; the limit is {limit / 1e9:.0f} GFLOP/s."]
@@ -306,13 +314,15 @@ class _Kept:
         from zoo import catalog
 
         files = catalog.model_card(model_id).files
-        return json.dumps([model_id, files, label, settings(our_attack(label)), _IMAGES.value], sort_keys=True)
+        of_run = [_IMAGES.value, _FOOLBOX_ONEDNN.value]
+        return json.dumps([model_id, files, label, settings(our_attack(label)), *of_run], sort_keys=True)
 
 
 def _start(kind: str, model_id: str) -> Any:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    context.Process(target=_serve, args=(there, kind, model_id, _IMAGES.value), daemon=True).start()
+    onednn = kind == "ours" or _FOOLBOX_ONEDNN.value
+    context.Process(target=_serve, args=(there, kind, model_id, _IMAGES.value, onednn), daemon=True).start()
     # So that a side that dies ends the run.
     there.close()
     here.recv()

@@ -13,12 +13,13 @@
 adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals; suites: --list.
 """
 
-import os
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
 from rich.console import Console
+
+from zoo.startup import configure_tensorflow
 
 _MODELS = flags.DEFINE_multi_string("model", [], "Id in the catalogue, such as mnist/dim, or `all`. Repeatable.")
 _SAVED_MODELS = flags.DEFINE_multi_string("saved_model", [], "Path of a SavedModel directory. Repeatable.")
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> None:
     """Evaluates what the flags name and prints a table."""
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only, as in --model=mnist/dim. Received: {' '.join(arguments[1:])}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    configure_tensorflow()
     if _LIST.value:
         _list_suites()
         return

@@ -5,12 +5,13 @@ import os
 from pathlib import Path
 from unittest import mock
 
-# Before any test imports TensorFlow.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import pytest
 
 from zoo import datasets
+from zoo.startup import configure_tensorflow
+
+# Before any test imports TensorFlow.
+configure_tensorflow()
 
 
 def is_prepared(name: str) -> bool:

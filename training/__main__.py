@@ -20,6 +20,8 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from zoo.startup import configure_tensorflow
+
 _RECIPE = flags.DEFINE_string("recipe", None, "The recipe, such as mnist/dim.")
 _SET = flags.DEFINE_multi_string("set", [], "Change a value of the config: --set=name=value, value as JSON. Repeatable.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder of checkpoints and logs, one folder a recipe and config in it.")
@@ -32,7 +34,7 @@ def main(arguments: list[str]) -> None:
     """Trains and publishes the recipe that the flags name."""
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only, as in --recipe=mnist/dim. Received: {' '.join(arguments[1:])}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    configure_tensorflow("2")
     if _CATALOGUE.value:
         os.environ["BRAINZOO_SAVED_MODELS"] = os.path.abspath(_CATALOGUE.value)
     from training import recipes

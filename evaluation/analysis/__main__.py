@@ -9,11 +9,12 @@
 """
 
 import importlib
-import os
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
+
+from zoo.startup import configure_tensorflow
 
 _MODEL = flags.DEFINE_string("model", "mnist/dim", "Id in the catalogue; `zoo list` shows the ids.")
 _SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=100)
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 2 or arguments[1] not in _ANALYSES:
         received = " ".join(arguments[1:]) or "none"
         raise app.UsageError(f"Expected one analysis of {', '.join(_ANALYSES)}. Received: {received}.")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    configure_tensorflow()
     # The data library reports every file that it opens.
     logging.set_verbosity(logging.WARNING)
     from zoo.catalog import IntegrityError
