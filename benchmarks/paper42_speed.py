@@ -39,7 +39,7 @@ from zoo.startup import configure_tensorflow
 _MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Models of the catalogue.")
 _IMAGES = flags.DEFINE_integer("images", 50, "Images, one batch.")
 _ATTACKS = flags.DEFINE_list("attacks", [], "Labels of the attacks to time; all where none is named.")
-_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `battery speed, N images` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section, named as the table, is made anew.")
 _KEEP = flags.DEFINE_string("keep", None, "File that keeps the times of the attacks; a killed run goes on after them.")
 _FOOLBOX_ONEDNN = flags.DEFINE_bool("foolbox_onednn", False, "Run Foolbox with oneDNN, too.")
 # Two sizes, so that what is traced for a batch size is traced for any.
@@ -264,6 +264,10 @@ def main(_: list[str]) -> None:
 
     limit, kept = matmul_flops(), _Kept()
     rows, remarks = [], [f"{_IMAGES.value} images; the limit is {limit / 1e9:.0f} GFLOP/s."]
+    remarks.append(
+        f"Ours ran with TF_ENABLE_ONEDNN_OPTS={os.environ['TF_ENABLE_ONEDNN_OPTS']}, "
+        f"Foolbox {'too' if _FOOLBOX_ONEDNN.value else 'as TensorFlow starts by itself'}."
+    )
     for model_id in _MODELS.value:
         sides: dict[str, Any] = {}
         pairs = []
@@ -281,7 +285,8 @@ def main(_: list[str]) -> None:
         rows.append(_total_row(model_id, [pair for pair in pairs if not pair[1].error], limit))
         ours, stock = (max(timed.memory for timed in side) for side in zip(*pairs, strict=True))
         remarks.append(f"{model_id}: peak memory {ours:.0f} MiB, Foolbox {stock:.0f} MiB.")
-    publish(f"battery speed, {_IMAGES.value} images", list(_HEADER), rows, " ".join(remarks), _PAGE.value)
+    name = f"battery speed, {_IMAGES.value} images" + ", Foolbox with oneDNN" * _FOOLBOX_ONEDNN.value
+    publish(name, list(_HEADER), rows, " ".join(remarks), _PAGE.value)
 
 
 class _Kept:
@@ -314,7 +319,7 @@ class _Kept:
         from zoo import catalog
 
         files = catalog.model_card(model_id).files
-        of_run = [_IMAGES.value, _FOOLBOX_ONEDNN.value]
+        of_run = [_IMAGES.value, os.environ["TF_ENABLE_ONEDNN_OPTS"], _FOOLBOX_ONEDNN.value]
         return json.dumps([model_id, files, label, settings(our_attack(label)), *of_run], sort_keys=True)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
 
 # Relative: a float32 perturbation of exactly epsilon may measure a rounding error more.
 TOLERANCE = 1e-5
@@ -64,7 +63,10 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     Args:
         first, second: bool, (n,): whether each image is right, in the same order.
     """
+    # Slow to import, and few need it.
+    from scipy.stats import binomtest
+
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     if not only_first + only_second:
         return 1.0
-    return float(scipy.stats.binomtest(only_first, only_first + only_second).pvalue)
+    return float(binomtest(only_first, only_first + only_second).pvalue)

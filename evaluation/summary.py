@@ -119,6 +119,10 @@ class Summary:
         by_norm = {score.norm: score.accuracy for score in self.unions}
         return min(by_norm.values()) if set(by_norm) == set(NORMS) else None
 
+    def union(self, norm: str) -> Score | None:
+        """Returns the minimum over the attacks of a norm; None where it has none."""
+        return next((score for score in self.unions if score.norm == norm), None)
+
     def wide_union(self, norm: str) -> Score | None:
         """Returns the minimum over those attacks of a norm that saw the most images; None where all saw as many."""
         members = [score for score in self.attacks if score.norm == norm]

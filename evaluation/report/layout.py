@@ -145,7 +145,7 @@ def _norm_rows(summaries: list[Summary], norm: str, usual: int | None) -> list[R
     if not labels:
         return []
     found = [{score.label: score for score in summary.attacks if score.norm == norm} for summary in summaries]
-    unions = [next((score for score in summary.unions if score.norm == norm), None) for summary in summaries]
+    unions = [summary.union(norm) for summary in summaries]
     epsilon = next(score.epsilon for scores in found for score in scores.values())
     rows = [Row("group", f"{NORM_NAMES[norm]}, ε = {epsilon:g}")]
     rows += [_score_row("attack", label, [scores.get(label) for scores in found], usual) for label in labels]

@@ -61,7 +61,7 @@ def nearest_table(summaries: list[Summary]) -> str:
 
 
 def _cell(summary: Summary, norm: str) -> str:
-    union = next((score for score in summary.unions if score.norm == norm), None)
+    union = summary.union(norm)
     labels = [labels for labels in nearest(summary, union) if labels] if union else []
     count = Counter(label.removesuffix(f" {NORM_NAMES[norm]}") for found in labels for label in found)
     return "<br>".join(f"{label} {100 * times / len(labels):.0f} %" for label, times in count.most_common(_NAMED))

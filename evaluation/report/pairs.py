@@ -7,7 +7,7 @@ import numpy as np
 from evaluation.metrics import mcnemar, survivors
 from evaluation.norms import NORMS
 from evaluation.report.layout import by_dataset, column_names
-from evaluation.summary import Score, Summary
+from evaluation.summary import Summary
 from zoo.card_page import NORM_NAMES
 
 _ALPHA = 0.05
@@ -20,7 +20,7 @@ def pairs_table(summaries: list[Summary]) -> str:
     """
     parts = []
     for group in by_dataset(summaries):
-        norms = [norm for norm in NORMS if any(_union(summary, norm) for summary in group)]
+        norms = [norm for norm in NORMS if any(summary.union(norm) for summary in group)]
         pairs = list(itertools.combinations(range(len(group)), 2))
         found = [[_compare(group[a], group[b], norm) for norm in norms] for a, b in pairs]
         comparisons = sum(result is not None for row in found for result in row)
@@ -38,13 +38,9 @@ def pairs_table(summaries: list[Summary]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _union(summary: Summary, norm: str) -> Score | None:
-    return next((score for score in summary.unions if score.norm == norm), None)
-
-
 def _compare(first: Summary, second: Summary, norm: str) -> tuple[float, float] | None:
     """The difference in points and its p; None where one of them lacks the norm, or they share no image."""
-    one, other = _union(first, norm), _union(second, norm)
+    one, other = first.union(norm), second.union(norm)
     if one is None or other is None:
         return None
     _, here, there = np.intersect1d(one.ids, other.ids, return_indices=True)
