@@ -12,8 +12,8 @@ the table's. What stock Foolbox calls a success is classified anew, and its blac
 are listed and not counted.
 Compilation (numba, traces) happens before the clock runs, on a few images.
 
-Ours runs as `python -m evaluation` does, with oneDNN, which TensorFlow leaves off on many CPUs; Foolbox runs as TensorFlow
-starts by itself, and with --foolbox_onednn with oneDNN, too: what is left of the ratio is the attacks'.
+Both sides run with oneDNN, as `python -m evaluation` does, though TensorFlow by itself leaves it off on many CPUs: the ratio
+is the attacks' alone. TF_ENABLE_ONEDNN_OPTS=0 turns it off on both.
 
 The share of the floating-point limit is that of our model passes, counted in the timed run, a gradient as two passes,
 against a large float32 matrix product. What an attack does between the passes, such as the solver of Brendel-Bethge, counts
@@ -41,7 +41,6 @@ _IMAGES = flags.DEFINE_integer("images", 50, "Images, one batch.")
 _ATTACKS = flags.DEFINE_list("attacks", [], "Labels of the attacks to time; all where none is named.")
 _PAGE = flags.DEFINE_string("page", None, "Markdown page whose section, named as the table, is made anew.")
 _KEEP = flags.DEFINE_string("keep", None, "File that keeps the times of the attacks; a killed run goes on after them.")
-_FOOLBOX_ONEDNN = flags.DEFINE_bool("foolbox_onednn", False, "Run Foolbox with oneDNN, too.")
 # Two sizes, so that what is traced for a batch size is traced for any.
 _WARM_UP = (3, 4)
 _SHORT, _REPEATS = 5.0, 5
@@ -211,12 +210,8 @@ class _Timed:
     error: str = ""
 
 
-def _serve(connection: Any, kind: str, model_id: str, images: int, onednn: bool) -> None:
+def _serve(connection: Any, kind: str, model_id: str, images: int) -> None:
     import warnings
-
-    if not onednn:
-        # As TensorFlow starts by itself.
-        os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
 
     import tensorflow as tf
 
@@ -264,10 +259,7 @@ def main(_: list[str]) -> None:
 
     limit, kept = matmul_flops(), _Kept()
     rows, remarks = [], [f"{_IMAGES.value} images; the limit is {limit / 1e9:.0f} GFLOP/s."]
-    remarks.append(
-        f"Ours ran with TF_ENABLE_ONEDNN_OPTS={os.environ['TF_ENABLE_ONEDNN_OPTS']}, "
-        f"Foolbox {'too' if _FOOLBOX_ONEDNN.value else 'as TensorFlow starts by itself'}."
-    )
+    remarks.append(f"Both sides ran with TF_ENABLE_ONEDNN_OPTS={os.environ['TF_ENABLE_ONEDNN_OPTS']}.")
     for model_id in _MODELS.value:
         sides: dict[str, Any] = {}
         pairs = []
@@ -285,8 +277,7 @@ def main(_: list[str]) -> None:
         rows.append(_total_row(model_id, [pair for pair in pairs if not pair[1].error], limit))
         ours, stock = (max(timed.memory for timed in side) for side in zip(*pairs, strict=True))
         remarks.append(f"{model_id}: peak memory {ours:.0f} MiB, Foolbox {stock:.0f} MiB.")
-    name = f"battery speed, {_IMAGES.value} images" + ", Foolbox with oneDNN" * _FOOLBOX_ONEDNN.value
-    publish(name, list(_HEADER), rows, " ".join(remarks), _PAGE.value)
+    publish(f"battery speed, {_IMAGES.value} images", list(_HEADER), rows, " ".join(remarks), _PAGE.value)
 
 
 class _Kept:
@@ -319,15 +310,14 @@ class _Kept:
         from zoo import catalog
 
         files = catalog.model_card(model_id).files
-        of_run = [_IMAGES.value, os.environ["TF_ENABLE_ONEDNN_OPTS"], _FOOLBOX_ONEDNN.value]
+        of_run = [_IMAGES.value, os.environ["TF_ENABLE_ONEDNN_OPTS"]]
         return json.dumps([model_id, files, label, settings(our_attack(label)), *of_run], sort_keys=True)
 
 
 def _start(kind: str, model_id: str) -> Any:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    onednn = kind == "ours" or _FOOLBOX_ONEDNN.value
-    context.Process(target=_serve, args=(there, kind, model_id, _IMAGES.value, onednn), daemon=True).start()
+    context.Process(target=_serve, args=(there, kind, model_id, _IMAGES.value), daemon=True).start()
     # So that a side that dies ends the run.
     there.close()
     here.recv()

@@ -11,5 +11,5 @@ def configure_tensorflow(log_level: str = "3") -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", log_level)
     # By itself TensorFlow takes oneDNN's matrix products and convolutions only on CPUs with AVX-512 VNNI or AMX. With AVX2
-    # alone they are faster as well, most of all on few images (benchmarks/paper42_speed.py has both).
+    # alone they are faster as well, most of all on few images.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
