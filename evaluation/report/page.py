@@ -111,11 +111,15 @@ def results_section(summaries: list[Summary], figures: list[Path], base: Path) -
 
 
 def _image(path: Path, base: Path) -> str:
-    link = urllib.parse.quote(Path(os.path.relpath(path, base)).as_posix())
-    kind, _, name = path.stem.partition("-")
     text = {
         "accuracy": "Accuracy against distance",
         "heatmap": "Accuracy under each attack",
         "adversarials": "Adversarial images",
-    }[kind]
-    return f"![{text}: {name}]({link})"
+    }[path.stem.partition("-")[0]]
+    return image_link(path, base, text)
+
+
+def image_link(path: Path, base: Path, text: str) -> str:
+    """Returns a Markdown link to a figure KIND-NAME.png, relative to the folder `base`."""
+    link = urllib.parse.quote(Path(os.path.relpath(path, base)).as_posix())
+    return f"![{text}: {path.stem.partition('-')[2]}]({link})"

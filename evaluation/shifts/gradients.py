@@ -1,0 +1,102 @@
+"""Shifts that follow gradients: of another network (transfer), or of the model itself (white box)."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.attacks import Batch, ProjectedGradientDescent
+from evaluation.attacks.base import settings
+from evaluation.attacks.tensors import input_gradient
+from evaluation.shifts.base import Shift
+from evaluation.target import Target, saved_model_digest
+from zoo.datasets import DatasetInfo
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FastGradientTransfer(Shift):
+    """One step of FGSM (Goodfellow et al. 2015) on another network: its size is the level, in L-infinity.
+
+    In the store the source is its digest: a source that was trained anew is another one.
+
+    Attributes:
+        source: SavedModel directory of the network whose gradient is followed.
+        dataset: the data set of both models.
+    """
+
+    name: ClassVar[str] = "transfer/fast_gradient"
+
+    source: Path
+    dataset: DatasetInfo
+
+    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+        """See `Shift.apply`."""
+        signs = np.sign(_loss_gradient(_load(self.source, self.dataset), batch))
+        return np.clip(batch.images + level * signs, 0.0, 1.0).astype(np.float32)
+
+    def settings(self, level: float) -> dict[str, Any]:
+        """See `Shift.settings`."""
+        return {"shift": self.name, "version": self.version, "level": level, "source": _digest(self.source)}
+
+
+@functools.lru_cache(maxsize=4)
+def _load(source: Path, dataset: DatasetInfo) -> Target:
+    return Target(source, dataset, np.full((2, *dataset.image_shape), 0.5, np.float32))
+
+
+_digest = functools.lru_cache(maxsize=4)(saved_model_digest)
+
+
+def _loss_gradient(source: Target, batch: Batch) -> np.ndarray:
+    function = source.compiled("loss gradient", lambda: _build(source))
+    return function(batch.images, batch.labels).numpy()
+
+
+def _build(source: Target) -> tf.types.experimental.PolymorphicFunction:
+    gradient_of = input_gradient(source.endpoint("logits"), "cross_entropy")
+    signature = [tf.TensorSpec((None, *source.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)]
+    return tf.function(lambda images, labels: gradient_of(images, labels)[1], input_signature=signature, autograph=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProjectedGradient(Shift):
+    """PGD on the model itself with a fixed radius, the level; of each endpoint, and the worst counts.
+
+    Attributes:
+        norm: str. "linf" or "l2".
+        loss: str. See `evaluation.attacks.GradientAttack`.
+        steps: int.
+        restarts: int. Runs from different random points of the ball; the first success counts.
+    """
+
+    name: ClassVar[str] = "white_box/projected_gradient"
+    uses_gradients: ClassVar[bool] = True
+    nested: ClassVar[bool] = True
+
+    norm: str
+    loss: str = "cross_entropy"
+    steps: int = 40
+    restarts: int = 1
+
+    def apply(self, target: Target, batch: Batch, level: float) -> np.ndarray:
+        """See `Shift.apply`."""
+        images = batch.images.copy()
+        remaining = np.flatnonzero(~target.misclassifies(images, batch.labels))
+        for endpoint in target.endpoints:
+            part = batch.take(remaining)
+            found = self._attack(level).perturb(target, endpoint, part, np.full(len(part), level, np.float32), 0)
+            images[remaining] = found
+            remaining = remaining[~target.misclassifies(found, part.labels)]
+        return images
+
+    def settings(self, level: float) -> dict[str, Any]:
+        """See `Shift.settings`."""
+        return {"shift": self.name, "version": self.version, "level": level, "attack": settings(self._attack(level))}
+
+    def _attack(self, level: float) -> ProjectedGradientDescent:
+        return ProjectedGradientDescent(
+            norm=self.norm, loss=self.loss, epsilon=level, rounds=1, steps=self.steps, restarts=self.restarts
+        )
