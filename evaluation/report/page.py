@@ -4,6 +4,7 @@ import os
 import urllib.parse
 from pathlib import Path
 
+from evaluation.report.boundary import boundary_table
 from evaluation.report.comparison import comparison_table
 from evaluation.report.figures import write_figures
 from evaluation.report.nearest import nearest_table
@@ -15,7 +16,8 @@ from zoo.card import write_text
 
 
 def update_page(summaries: list[Summary], store: Store, page: Path, figures: Path) -> None:
-    """Makes those sections of a page anew that stand in it: `results`, `comparison`, `nearest` and `pairs`.
+    """Makes those sections of a page anew that stand in it: `results`, `comparison`, `nearest`, `pairs` and
+    `boundary`.
 
     A section is what stands between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`. On a page about several suites
     its name ends with the suite's, as in `results paper42`.
@@ -82,6 +84,7 @@ _SECTIONS = {
     "comparison": lambda summaries, *_: comparison_table(summaries),
     "nearest": lambda summaries, *_: nearest_table(summaries),
     "pairs": lambda summaries, *_: pairs_table(summaries),
+    "boundary": lambda summaries, *_: boundary_table(summaries),
 }
 
 

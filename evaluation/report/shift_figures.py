@@ -24,7 +24,7 @@ def write_shift_figures(summaries: list[ShiftSummary], directory: Path) -> list[
     paths = []
     with matplotlib.style.context(["default", STYLE]):
         for group in by_dataset(summaries):
-            spectra = corruption_spectra(labels_of(group), group[0].dataset.name)
+            spectra = corruption_spectra(group)
             figure = corruption_bars(group, spectra) if spectra else level_curves(group)
             paths.append(save_figure(figure, directory / f"{group[0].suite}-{group[0].dataset.name}.png"))
     return paths

@@ -84,16 +84,20 @@ def _samples(curves: list[Curve]) -> int:
     return min(curve.samples for curve in curves)
 
 
+def without_seed(name: str, dataset: str) -> str:
+    """Returns a model's name without the data set's and the seed's: "x/a", "x/a-seed1" and "x/a-seed2" are seeds of "a"."""
+    return _SEED.sub("", name).removeprefix(f"{dataset}/")
+
+
 def seed_groups(summaries: list[ShiftSummary]) -> list[SeedGroup]:
-    """Takes the seeds of each model together: "x/a", "x/a-seed1" and "x/a-seed2" are three seeds of "a".
+    """Takes the seeds of each model together, see `without_seed`.
 
     Args:
         summaries: models of one data set.
     """
     groups: dict[str, list[ShiftSummary]] = {}
     for summary in summaries:
-        name = _SEED.sub("", summary.name).removeprefix(f"{summary.dataset.name}/")
-        groups.setdefault(name, []).append(summary)
+        groups.setdefault(without_seed(summary.name, summary.dataset.name), []).append(summary)
     return [SeedGroup(name, members) for name, members in groups.items()]
 
 
@@ -114,16 +118,16 @@ def labels_of(summaries: list[ShiftSummary]) -> list[str]:
     return list(dict.fromkeys(curve.label for summary in summaries for curve in summary.curves))
 
 
-def corruption_spectra(labels: list[str], dataset: str) -> dict[str, Spectrum]:
-    """Measures the spectra of corruptions on the first test images of a data set, by label, low frequencies first.
+def corruption_spectra(summaries: list[ShiftSummary]) -> dict[str, Spectrum]:
+    """Measures the spectra of the corruptions on the first test images, by label, low frequencies first.
 
     Args:
-        labels: of shifts; what is no corruption is left out.
-        dataset: name of the data set.
+        summaries: models of one data set; under another suite than that of corruptions there are none.
     """
-    members = [m for m in CORRUPTION.members_on(datasets.info(dataset)) if m.label in labels]
-    if not members:
+    if summaries[0].suite != CORRUPTION.name:
         return {}
-    split = datasets.load(dataset, "test").first(_SPECTRUM_IMAGES)
+    info, labels = summaries[0].dataset, labels_of(summaries)
+    split = datasets.load(info.name, "test").first(_SPECTRUM_IMAGES)
+    members = [member for member in CORRUPTION.members_on(info) if member.label in labels]
     found = {member.label: shift_spectrum(member.shift, split) for member in members}
     return dict(sorted(found.items(), key=lambda item: item[1].centroid))

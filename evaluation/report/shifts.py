@@ -67,11 +67,8 @@ def shifts_section(summaries: list[ShiftSummary], figures: list[Path], base: Pat
         first, models = group[0], seed_groups(group)
         parts.append(f"Data: {first.dataset.name}, test split; suite `{first.suite}`, seed {first.seed}.")
         parts += [area_table(group), _caption(group)]
-        parts += [
-            image_link(path, base, f"Suite {first.suite}")
-            for path in figures
-            if path.stem.endswith(f"-{first.dataset.name}")
-        ]
+        own = [path for path in figures if path.stem == f"{first.suite}-{first.dataset.name}"]
+        parts += [image_link(path, base, f"Suite {first.suite}") for path in own]
         parts += ["<details>\n<summary>Accuracy at every level</summary>", _level_table(group, models), "</details>"]
     return "\n\n".join(parts) + "\n"
 
@@ -85,7 +82,7 @@ def area_table(summaries: list[ShiftSummary]) -> str:
         summaries: models of one data set.
     """
     models, labels = seed_groups(summaries), labels_of(summaries)
-    spectra = _spectra(summaries)
+    spectra = corruption_spectra(summaries)
     if spectra:
         labels = [label for label in spectra if label in labels]
     rows = [([label, *_frequency(spectra, label)], [label]) for label in labels]
@@ -123,9 +120,8 @@ def csv_rows(summaries: list[ShiftSummary]) -> list[dict[str, Any]]:
         for curve in summary.curves:
             common = {**identity, "shift": curve.label, "samples": curve.samples, "sample_ids": id_ranges(curve.ids)}
             clean = (0, float(curve.clean.mean()), *curve.clean_interval)
-            levels = [
-                (float(f"{v:.6g}"), a, *b) for v, a, b in zip(curve.levels, curve.accuracy, curve.intervals, strict=True)
-            ]
+            names = [float(f"{level:.6g}") for level in curve.levels]
+            levels = [(v, a, *b) for v, a, b in zip(names, curve.accuracy, curve.intervals, strict=True)]
             for level, accuracy, low, high in [clean, *levels, ("area", curve.area, *curve.area_interval)]:
                 seconds = round(curve.seconds, 2) if level == "area" else ""
                 rows.append({**common, "level": level, "accuracy": accuracy, "low": low, "high": high, "seconds": seconds})
@@ -165,10 +161,6 @@ def update_shift_page(summaries: list[ShiftSummary], page: Path, figures: Path) 
     # Before any figure is written.
     replace_section(page, name, None)
     replace_section(page, name, shifts_section(summaries, write_shift_figures(summaries, figures), page.parent))
-
-
-def _spectra(summaries: list[ShiftSummary]) -> dict[str, Spectrum]:
-    return corruption_spectra(labels_of(summaries), summaries[0].dataset.name)
 
 
 def _frequency(spectra: dict[str, Spectrum], label: str) -> list[str]:
@@ -215,8 +207,8 @@ def _caption(summaries: list[ShiftSummary]) -> str:
     lines = [f"Accuracy in per cent with its 95 % interval ({', '.join(intervals)}); {images} test images."]
     if any(curve.ordinal for curve in curves):
         lines.append(
-            "Each type: mean over five severities. Frequencies: mean of the perturbation's power spectrum in cycles per pixel, "
-            f"measured; white noise has {WHITE_CENTROID:.2f}, and low, medium and high are its thirds."
+            "Each type: mean over five severities. Frequencies: mean of the perturbation's power spectrum in cycles per "
+            f"pixel, measured; white noise has {WHITE_CENTROID:.2f}, and low, medium and high are its thirds."
         )
     else:
         lines.append("Area: under accuracy against level, from unchanged images to the last level, as a share of the whole.")

@@ -1,4 +1,4 @@
-"""Shifts of the images' distribution, level by level: noise, common corruptions, FGSM from another network, PGD at fixed radii.
+"""Shifts of the images' distribution: noise, common corruptions, FGSM from another network, PGD at fixed radii.
 
 An attack has a smallest distance for each image; a shift has levels, and the model is right or wrong at each.
 """

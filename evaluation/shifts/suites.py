@@ -96,12 +96,11 @@ def _noise(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftMemb
 
 def _transfer(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftMember, ...]:
     levels = _steps(0.02 if _is_colourful(dataset) else 0.5)
-    return tuple(
-        ShiftMember(
-            FastGradientTransfer(source=source.path, dataset=dataset, levels=levels), f"FGSM of {source.name}", "ε, L∞"
-        )
-        for source in sources
-    )
+    members = []
+    for source in sources:
+        shift = FastGradientTransfer(source=source.path, dataset=dataset, levels=levels)
+        members.append(ShiftMember(shift, f"FGSM of {source.name}", "ε, L∞"))
+    return tuple(members)
 
 
 def _corruptions(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftMember, ...]:

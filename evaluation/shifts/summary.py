@@ -67,8 +67,8 @@ class Curve:
     def area_interval(self) -> tuple[float, float]:
         """The area's 95 % Wilson interval over images.
 
-        Each image has an area of its own in [0, 1], and these vary at most as much as right and wrong with the same mean: the
-        interval is on the safe side.
+        Each image has an area of its own in [0, 1], and these vary at most as much as right and wrong with the same
+        mean: the interval is on the safe side.
         """
         return metrics.wilson_interval(min(self.area, 1.0) * self.samples, self.samples)
 
@@ -138,10 +138,8 @@ def _curve(store, digest, info, member, clean, seed, target_endpoints, samples) 
     if not ids:
         return None
     labels = np.array([clean[i][0] for i in ids])
-    right, unchanged = (
-        np.array([[result[i] for i in ids] for result in results]) == labels,
-        np.array([clean[i][1] for i in ids]),
-    )
+    unchanged = np.array([clean[i][1] for i in ids])
+    right = np.array([[result[i] for i in ids] for result in results]) == labels
     if shift.nested:
         # What breaks an image at one radius breaks it at all greater ones.
         right = np.logical_and.accumulate(np.vstack([unchanged, right]), axis=0)[1:]
