@@ -33,7 +33,7 @@ def boundary_table(summaries: list[Summary]) -> str:
         lines += [_row(name, scores, values) for name, scores in found.items()]
         lines.append(
             "\nMedians over all images; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the mean "
-            "of their medians, with Student's t interval of the squared one; of one seed none. Values: pixels times channels."
+            "of their medians, with Student's t interval of the squared one; of one seed none. Values: pixels by channels."
         )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"

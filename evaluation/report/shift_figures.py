@@ -47,9 +47,10 @@ def level_curves(summaries: list[ShiftSummary]) -> Figure:
         panel.axis("off")
     for panel in panels[::columns]:
         panel.set_ylabel("accuracy in %")
-    figure.suptitle(_title(summaries), fontsize=10)
+    title = _title(summaries)
+    figure.suptitle(title.replace(": ", ":\n") if columns == 1 else title, fontsize=10)
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=min(columns + 1, len(names)), frameon=False)
     return figure
 
 

@@ -75,6 +75,9 @@ class SampleGenerators:
         stream = zlib.crc32(f"{shift} {level!r}".encode())
         self._generators = [sample_generator(batch, row, stream) for row in range(len(batch))]
 
+    def __len__(self) -> int:
+        return len(self._generators)
+
     def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> np.ndarray:
         """Draws uniformly from [low, high), float64."""
         return self._stack(lambda generator: generator.uniform(low, high, shape))

@@ -59,8 +59,8 @@ def _sample(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: str
 
 def pixelate(images: np.ndarray, draws: SampleGenerators, share: float) -> np.ndarray:
     """Shrinks the side to a share by averaging boxes, and magnifies it again without smoothing."""
-    side = images.shape[1]
-    matrix = _box(int(side * share), side) @ _box(side, int(side * share))
+    side, small = images.shape[1], int(images.shape[1] * share)
+    matrix = _box(side, small) @ _box(small, side)
     return np.einsum("ij,njkc,lk->nilc", matrix, images, matrix, optimize=True)
 
 

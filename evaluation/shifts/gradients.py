@@ -83,11 +83,12 @@ class ProjectedGradient(Shift):
 
     def apply(self, target: Target, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
-        images = batch.images.copy()
+        # One attack for all levels, as it is compiled: the radius is an argument.
+        images, attack = batch.images.copy(), self._attack(self.levels[-1])
         remaining = np.flatnonzero(~target.misclassifies(images, batch.labels))
         for endpoint in target.endpoints:
             part = batch.take(remaining)
-            found = self._attack(level).perturb(target, endpoint, part, np.full(len(part), level, np.float32), 0)
+            found = attack.perturb(target, endpoint, part, np.full(len(part), level, np.float32), 0)
             images[remaining] = found
             remaining = remaining[~target.misclassifies(found, part.labels)]
         return images

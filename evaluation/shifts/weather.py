@@ -69,7 +69,7 @@ def plasma(draws: SampleGenerators, decay: float) -> np.ndarray:
         decay: by which each halving of the grid divides the noise's root; 3 is smooth, 1.75 rough.
     """
     step, size = _MAP, 100.0
-    heights = np.zeros((len(draws.uniform(0.0, 1.0)), _MAP, _MAP))
+    heights = np.zeros((len(draws), _MAP, _MAP))
 
     def noisy_mean(total: np.ndarray) -> np.ndarray:
         return total / 4 + size * draws.uniform(-size, size, total.shape[1:])
