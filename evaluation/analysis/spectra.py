@@ -93,14 +93,15 @@ def attack_spectrum(target: Target, attack: Attack, split: Split) -> Spectrum:
 
 
 def _draw(found: dict[str, dict[str, Spectrum]], title: str) -> Figure:
-    every = {label: spectrum for spectra in found.values() for label, spectrum in spectra.items()}
+    # Gaussian noise is a corruption, too.
+    every = [(label, spectrum) for spectra in found.values() for label, spectrum in spectra.items()]
     rows = -(-len(every) // _COLUMNS)
     figure = Figure(figsize=(11, 1.75 * rows + 3.4), dpi=120, layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(1.75 * rows, 3.2))
     panels = above.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for panel in panels:
         panel.axis("off")
-    for panel, (label, spectrum) in zip(panels, every.items(), strict=False):
+    for panel, (label, spectrum) in zip(panels, every, strict=False):
         _draw_square(panel, label, spectrum)
     above.suptitle(f"{title}\npower by frequency, 0 in the middle, four decades from the greatest (bright) down", fontsize=9)
     left, right = below.subplots(1, 2)

@@ -37,7 +37,7 @@ def level_curves(summaries: list[ShiftSummary]) -> Figure:
         summaries: models of one data set.
     """
     labels, models = labels_of(summaries), seed_groups(summaries)
-    columns = min(3, len(labels))
+    columns = 2 if len(labels) == 4 else min(3, len(labels))
     rows = -(-len(labels) // columns)
     figure = Figure(figsize=(3.4 * columns + 0.4, 2.8 * rows + 0.9), dpi=130, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,11 +64,11 @@ def _build(source: Target) -> tf.types.experimental.PolymorphicFunction:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProjectedGradient(Shift):
-    """PGD on the model itself with a fixed radius, the level; of each endpoint, and the worst counts.
+    """PGD on the model itself with a fixed radius, the level; of each loss and endpoint, and the worst counts.
 
     Attributes:
         norm: str. "linf" or "l2".
-        loss: str. See `evaluation.attacks.GradientAttack`.
+        losses: see `evaluation.attacks.GradientAttack`.
         steps: int.
         restarts: int. Runs from different random points of the ball; the first success counts.
     """
@@ -77,16 +78,16 @@ class ProjectedGradient(Shift):
     nested: ClassVar[bool] = True
 
     norm: str
-    loss: str = "cross_entropy"
+    losses: tuple[str, ...] = ("cross_entropy", "margin")
     steps: int = 40
     restarts: int = 1
 
     def apply(self, target: Target, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
-        # One attack for all levels, as it is compiled: the radius is an argument.
-        images, attack = batch.images.copy(), self._attack(self.levels[-1])
+        images = batch.images.copy()
         remaining = np.flatnonzero(~target.misclassifies(images, batch.labels))
-        for endpoint in target.endpoints:
+        # The same attacks for all levels, as they are compiled: the radius is an argument.
+        for attack, endpoint in itertools.product(self._attacks(self.levels[-1]), target.endpoints):
             part = batch.take(remaining)
             found = attack.perturb(target, endpoint, part, np.full(len(part), level, np.float32), 0)
             images[remaining] = found
@@ -95,9 +96,9 @@ class ProjectedGradient(Shift):
 
     def settings(self, level: float) -> dict[str, Any]:
         """See `Shift.settings`."""
-        return {"shift": self.name, "version": self.version, "level": level, "attack": settings(self._attack(level))}
+        attacks = [settings(attack) for attack in self._attacks(level)]
+        return {"shift": self.name, "version": self.version, "level": level, "attacks": attacks}
 
-    def _attack(self, level: float) -> ProjectedGradientDescent:
-        return ProjectedGradientDescent(
-            norm=self.norm, loss=self.loss, epsilon=level, rounds=1, steps=self.steps, restarts=self.restarts
-        )
+    def _attacks(self, epsilon: float) -> list[ProjectedGradientDescent]:
+        common = {"norm": self.norm, "epsilon": epsilon, "rounds": 1, "steps": self.steps, "restarts": self.restarts}
+        return [ProjectedGradientDescent(loss=loss, **common) for loss in self.losses]

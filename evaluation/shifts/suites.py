@@ -115,15 +115,14 @@ def _white_box(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[Shift
         linf, l2 = tuple(eps / 255 for eps in (1, 2, 3, 4, 6, 8)), (0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
     else:
         linf, l2 = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3), (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-    return tuple(
-        ShiftMember(ProjectedGradient(norm=norm, loss=loss, levels=levels), f"PGD {name}{suffix}", f"ε, {name}")
-        for norm, name, levels in (("linf", "L∞", linf), ("l2", "L2", l2))
-        for loss, suffix in (("cross_entropy", ""), ("margin", ", margin"))
+    return (
+        ShiftMember(ProjectedGradient(norm="linf", levels=linf), "PGD L∞", "ε, L∞"),
+        ShiftMember(ProjectedGradient(norm="l2", levels=l2), "PGD L2", "ε, L2"),
     )
 
 
 NOISE = ShiftSuite("noise", "Gaussian, uniform and salt-and-pepper noise at ten levels", _noise, 1000)
 TRANSFER = ShiftSuite("transfer", "FGSM at ten levels, made on the networks of --source", _transfer, 1000, True)
 CORRUPTION = ShiftSuite("corruptions", "15 common corruptions at five severities", _corruptions, 1000)
-WHITE_BOX = ShiftSuite("white_box", "PGD-40 in L∞ and L2 at six radii, with two losses", _white_box, 500)
+WHITE_BOX = ShiftSuite("white_box", "PGD-40 in L∞ and L2 at six radii, the worse of two losses", _white_box, 500)
 SHIFT_SUITES: dict[str, ShiftSuite] = {suite.name: suite for suite in (NOISE, TRANSFER, CORRUPTION, WHITE_BOX)}

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from evaluation import metrics, suites
+from evaluation import metrics, subjects, suites
 from evaluation.attacks import Batch
 from evaluation.shifts import (
     FastGradientTransfer,
@@ -21,9 +21,10 @@ from evaluation.shifts.runner import check_images, run_shifts, shift_key
 from evaluation.shifts.suites import NOISE, SHIFT_SUITES, TRANSFER, WHITE_BOX, ShiftMember, Source
 from evaluation.shifts.summary import Curve, summarize_shifts
 from evaluation.store import OTHER_LABEL, Store
+from evaluation.subjects import Subject
 from evaluation.target import Target, saved_model_digest
 from tests.evaluation.small_models import TINY, dense, save_classifier
-from zoo import datasets
+from zoo import catalog, datasets
 from zoo.datasets import Split
 
 GRAY = Batch(np.full((200, 28, 28, 1), 0.5, np.float32), np.zeros(200, np.int64), np.arange(200), 0)
@@ -149,6 +150,19 @@ def test_transfer_without_a_source_is_refused() -> None:
         TRANSFER.members_on(datasets.info("mnist"))
 
 
+MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/single_im"]
+
+
+@pytest.mark.skipif(not MODELS, reason="the catalogue has no such model")
+def test_source_is_another_network_of_the_same_data_set(linear: tuple[Path, np.ndarray]) -> None:
+    path = catalog.verified_saved_model(MODELS[0])
+    assert subjects.sources(MODELS, [Subject("other", linear[0], "mnist")]) == (Source(MODELS[0], path),)
+    with pytest.raises(ValueError, match=r"Expected another network than x as a source. Received: mnist/single_im"):
+        subjects.sources(MODELS, [Subject("x", path, "mnist")])
+    with pytest.raises(ValueError, match=r"Expected a source of cifar10 for x. Received: mnist/single_im"):
+        subjects.sources(MODELS, [Subject("x", linear[0], "cifar10")])
+
+
 @pytest.mark.parametrize("levels", [(), (0.2, 0.1), (0.0, 0.1), (0.1, 0.1)])
 def test_levels_ascend_from_above_0(levels: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=r"`levels` must be positive and ascending. Received: "):
@@ -172,8 +186,8 @@ def test_white_box_breaks_what_a_linear_classifier_loses(linear: tuple[Path, np.
     """Within an L-infinity ball the margin of class a over b falls by eps ||w_a - w_b||_1, and in L2 by the L2 norm."""
     weights, batch = linear[1], linear_batch(linear[1])
     logits = (batch.images.reshape(len(batch), -1) - 0.5) @ weights
-    for norm, order, levels in (("linf", 1, (0.02, 0.05)), ("l2", 2, (0.05, 0.15))):
-        shift = ProjectedGradient(norm=norm, loss="margin", levels=levels)
+    for norm, order, levels in (("linf", 1, (0.005, 0.01)), ("l2", 2, (0.02, 0.04))):
+        shift = ProjectedGradient(norm=norm, levels=levels)
         for level in levels:
             left = np.full(len(batch), np.inf)
             for other in range(3):
@@ -182,7 +196,7 @@ def test_white_box_breaks_what_a_linear_classifier_loses(linear: tuple[Path, np.
                 left = np.where(batch.labels == other, left, np.minimum(left, margin))
             images = shift.apply(linear_target, batch, level)
             right = linear_target.predict(images) == batch.labels
-            decided = np.abs(left) > 0.02
+            decided = np.abs(left) > 0.01
             assert 0 < np.sum(left < 0) < len(batch)
             np.testing.assert_array_equal(right[decided], (left > 0)[decided])
             size = np.linalg.norm((images - batch.images).reshape(len(batch), -1), np.inf if norm == "linf" else 2, axis=1)
@@ -245,7 +259,7 @@ def test_levels_and_endpoints_are_part_of_the_key() -> None:
             (noise, 0.2, both),
             (attack, 0.5, both),
             (attack, 0.5, ("logits",)),
-            (dataclasses.replace(attack, loss="margin"), 0.5, both),
+            (dataclasses.replace(attack, losses=("margin",)), 0.5, both),
         )
     }
     assert len(keys) == 5
