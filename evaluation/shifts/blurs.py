@@ -1,5 +1,6 @@
 """The blurs among the common corruptions, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
 
+import functools
 import math
 
 import numpy as np
@@ -72,21 +73,31 @@ def smear(images: np.ndarray, radius: float, sigma: float, degrees: np.ndarray) 
 
 
 def zoom_blur(images: np.ndarray, draws: SampleGenerators, factors: tuple[float, ...]) -> np.ndarray:
-    """Averages the image and its magnifications."""
-    total = images.astype(np.float64)
+    """Averages square images and their magnifications, see `magnify`."""
+    matrix = _zoom_matrix(images.shape[1], factors)
+    flat = images.astype(np.float64).reshape(len(images), -1, images.shape[-1])
+    return np.moveaxis(np.moveaxis(flat, 2, 1) @ matrix.T, 1, 2).reshape(images.shape)
+
+
+@functools.lru_cache(maxsize=8)
+def _zoom_matrix(side: int, factors: tuple[float, ...]) -> np.ndarray:
+    """The whole blur as one matrix of pixels by pixels: many magnifications cost no more than one."""
+    total = np.eye(side**2)
     for factor in factors:
-        total = total + magnify(images, factor)
+        matrix = _magnification(side, factor)
+        total += np.kron(matrix, matrix)
     return total / (len(factors) + 1)
 
 
 def magnify(images: np.ndarray, factor: float) -> np.ndarray:
     """Returns the middle of square images, magnified bilinearly to their size, the shape of `images`."""
-    side = images.shape[1]
+    matrix = _magnification(images.shape[1], factor)
+    return np.einsum("ij,njkc,lk->nilc", matrix, images, matrix, optimize=True)
+
+
+def _magnification(side: int, factor: float) -> np.ndarray:
+    """What `magnify` does to rows, and to columns: bilinear zoom is linear in both."""
     crop = math.ceil(side / factor)
-    # Bilinear zoom is linear in rows and in columns: one matrix for the whole batch.
-    matrix = ndimage.zoom(np.eye(crop), (factor, 1), order=1)
-    first = (len(matrix) - side) // 2
-    matrix = matrix[first : first + side]
-    first = (side - crop) // 2
-    middle = images[:, first : first + crop, first : first + crop]
-    return np.einsum("ij,njkc,lk->nilc", matrix, middle, matrix, optimize=True)
+    zoomed = ndimage.zoom(np.eye(crop), (factor, 1), order=1)
+    trimmed, first = (len(zoomed) - side) // 2, (side - crop) // 2
+    return np.pad(zoomed[trimmed : trimmed + side], ((0, 0), (first, side - crop - first)))
