@@ -111,8 +111,7 @@ def _draw(found: dict[str, dict[str, Spectrum]], title: str) -> Figure:
     for spectrum in found["corruption"].values():
         _draw_radial(right, spectrum, **line_style(GROUPS.index(spectrum.group)))
     for i, group in enumerate(GROUPS):
-        low, high = (WHITE_CENTROID * third / 3 for third in (i, i + 1))
-        right.plot([], [], label=f"{group}: centroid {low:.2f} to {high:.2f}", **line_style(i))
+        right.plot([], [], label=f"{group}: centroid from {WHITE_CENTROID * i / 3:.2f} on", **line_style(i))
     for panel, name in ((left, "noise and attacks"), (right, "common corruptions")):
         panel.set(yscale="log", xlim=(0, 0.5), xlabel="cycles per pixel", ylabel="power, mean 1")
         panel.set_title(name, fontsize=9, loc="left")

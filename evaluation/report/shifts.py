@@ -208,7 +208,7 @@ def _caption(summaries: list[ShiftSummary]) -> str:
     if any(curve.ordinal for curve in curves):
         lines.append(
             "Each type: mean over five severities. Frequencies: mean of the perturbation's power spectrum in cycles per "
-            f"pixel, measured; white noise has {WHITE_CENTROID:.2f}, and low, medium and high are its thirds. "
+            f"pixel, measured; white noise has {WHITE_CENTROID:.2f}, and thirds of that part low, medium and high. "
             "Frost is drawn: there are no photographs of it here."
         )
     else:

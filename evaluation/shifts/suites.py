@@ -75,7 +75,7 @@ class ShiftSuite:
         return self.build(dataset, sources)
 
 
-def _is_colourful(dataset: DatasetInfo) -> bool:
+def _is_natural(dataset: DatasetInfo) -> bool:
     """Natural images, whose classes noise of a tenth hides; digits and clothes on black stand half."""
     return dataset.tfds_name.startswith("cifar")
 
@@ -86,7 +86,7 @@ def _steps(most: float) -> tuple[float, ...]:
 
 
 def _noise(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftMember, ...]:
-    gaussian, uniform, impulses = (0.1, 0.1, 0.1) if _is_colourful(dataset) else (0.5, 0.5, 0.3)
+    gaussian, uniform, impulses = (0.1, 0.1, 0.1) if _is_natural(dataset) else (0.5, 0.5, 0.3)
     return (
         ShiftMember(GaussianNoise(levels=_steps(gaussian)), "Gaussian noise", "standard deviation"),
         ShiftMember(UniformNoise(levels=_steps(uniform)), "Uniform noise", "half width"),
@@ -95,7 +95,7 @@ def _noise(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftMemb
 
 
 def _transfer(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftMember, ...]:
-    levels = _steps(0.02 if _is_colourful(dataset) else 0.5)
+    levels = _steps(0.02 if _is_natural(dataset) else 0.5)
     members = []
     for source in sources:
         shift = FastGradientTransfer(source=source.path, dataset=dataset, levels=levels)
@@ -111,7 +111,7 @@ def _corruptions(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[Shi
 
 
 def _white_box(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftMember, ...]:
-    if _is_colourful(dataset):
+    if _is_natural(dataset):
         linf, l2 = tuple(eps / 255 for eps in (1, 2, 3, 4, 6, 8)), (0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
     else:
         linf, l2 = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3), (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
