@@ -1,4 +1,4 @@
-"""Attacks SavedModels and tells how robust they are.
+"""Attacks SavedModels, shifts their images, and tells how robust they are.
 
   zoo-evaluate --model=mnist/dim --suite=quick                    a minute: PGD and FGM on 200 test images
   zoo-evaluate --model=mnist/dim --model=mnist/cnn --suite=cleverhans
@@ -8,6 +8,17 @@
                                                                   anyone's model from images in [0, 1] to logits
   zoo-evaluate --model=mnist/dim --suite=cleverhans --report_only --output=report
                                                                   tables (Markdown, CSV, JSON) and figures from the store
+  zoo-evaluate --model=mnist/dim --model=mnist/cnn --suite=noise
+                                                  accuracy at ten levels of three noises, and the areas under the curves
+  zoo-evaluate --model=all --suite=corruptions    15 common corruptions, five severities, by frequency
+  zoo-evaluate --model=mnist/dim --suite=white_box --samples=200
+                                                  PGD in L∞ and L2 at several radii
+  zoo-evaluate --model=mnist/dim --suite=transfer --source=mnist/cnn
+                                                  FGSM made on another network
+  zoo-evaluate --model=mnist/dim --suite=noise --report_only --page=docs/similarity.md
+                                                  the section between <!-- shifts noise:begin --> and ...:end -->
+  zoo-evaluate --model=mnist/dim --suite=boundary --report_only --page=docs/similarity.md
+                                                  medians of the Boundary attack: <!-- boundary:begin --> ...:end -->
 
 `python -m evaluation` does the same. Results go to --store, an SQLite file; what is there is not computed again. Every
 adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals; suites: --list.
@@ -15,22 +26,33 @@ adversarial image is classified anew on the serving path; accuracies carry 95 % 
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
 from rich.console import Console
 
 from zoo.startup import configure_tensorflow
 
+if TYPE_CHECKING:
+    from evaluation.shifts.suites import ShiftSuite
+    from evaluation.subjects import Subject
+
 _MODELS = flags.DEFINE_multi_string("model", [], "Id in the catalogue, such as mnist/dim, or `all`. Repeatable.")
 _SAVED_MODELS = flags.DEFINE_multi_string("saved_model", [], "Path of a SavedModel directory. Repeatable.")
 _DATASET = flags.DEFINE_string("dataset", None, "Data set for --saved_model; a catalogued model has its own.")
-_SUITE = flags.DEFINE_string("suite", "quick", "The attacks; --list shows the suites.")
+_SUITE = flags.DEFINE_string("suite", "quick", "The attacks or shifts; --list shows the suites.")
+_SOURCES = flags.DEFINE_multi_string(
+    "source", [], "Id of a catalogued network whose gradients the suite `transfer` uses. Repeatable; not one of --model."
+)
 _SAMPLES = flags.DEFINE_integer(
     "samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks.", lower_bound=0, upper_bound=2**31 - 1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks and shifts.", lower_bound=0, upper_bound=2**31 - 1)
 _WORKERS = flags.DEFINE_integer(
-    "workers", 1, "Processes that share the work; each needs about 1 GB. The results do not depend on it.", lower_bound=1
+    "workers",
+    1,
+    "Processes that share the attacks; each needs about 1 GB. The results do not depend on it.",
+    lower_bound=1,
 )
 _STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results; it is created where missing.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for tables (Markdown, CSV, JSON) and figures (PNG, SVG).")
@@ -38,8 +60,9 @@ _PAGE = flags.DEFINE_string(
     "page",
     None,
     "Markdown file whose sections are made anew: what stands between the lines <!-- results:begin --> and "
-    "<!-- results:end -->; likewise `comparison` (with the paper's figures), `nearest` (which attack breaks how many) and "
-    "`pairs` (which model keeps more images than which other).",
+    "<!-- results:end -->; likewise `comparison` (with the paper's figures), `nearest` (which attack breaks how many), "
+    "`pairs` (which model keeps more images than which other) and `boundary`; `shifts SUITE` of a suite of shifts. Models "
+    "X, X-seed1, X-seed2 ... are seeds of one there.",
 )
 _FIGURES = flags.DEFINE_string("figures", "docs/figures", "Folder for the figures of --page.")
 _UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")
@@ -74,10 +97,14 @@ def _evaluate() -> None:
     from evaluation import subjects, suites
     from evaluation.report import write_report
     from evaluation.report.tables import terminal_table
+    from evaluation.shifts.suites import ShiftSuite
     from evaluation.store import Store
 
     suite = suites.find(_SUITE.value)
     chosen = subjects.catalogued(_MODELS.value) + subjects.from_paths(_SAVED_MODELS.value, _DATASET.value)
+    if isinstance(suite, ShiftSuite):
+        _evaluate_shifts(suite, chosen)
+        return
     samples = _SAMPLES.value or suite.samples
     with Store(_STORE.value) as store:
         summaries = []
@@ -104,14 +131,44 @@ def _evaluate() -> None:
             update_page(summaries, store, Path(_PAGE.value), Path(_FIGURES.value))
 
 
+def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"]) -> None:
+    from evaluation import subjects
+    from evaluation.report import shifts
+    from evaluation.store import Store
+
+    if _UPDATE_CARD.value:
+        raise ValueError("Expected no --update_card: cards hold scores of attacks. Received: a suite of shifts.")
+    summaries = []
+    with Store(_STORE.value) as store:
+        for subject in chosen:
+            summary = subjects.evaluate_shifts(
+                subject,
+                suite,
+                store,
+                sources=subjects.sources(_SOURCES.value, chosen),
+                samples=_SAMPLES.value or suite.samples,
+                seed=_SEED.value,
+                report_only=_REPORT_ONLY.value,
+            )
+            summaries.append(summary)
+    Console().print(shifts.terminal_table(summaries))
+    if _OUTPUT.value:
+        for path in shifts.write_shift_report(summaries, Path(_OUTPUT.value)):
+            print(path)
+    if _PAGE.value:
+        shifts.update_shift_page(summaries, Path(_PAGE.value), Path(_FIGURES.value))
+
+
 def _list_suites() -> None:
-    from evaluation.suites import SUITES
+    from evaluation.suites import SHIFT_SUITES, SUITES
 
     for suite in SUITES.values():
         print(f"{suite.name}: {suite.description}")
         for member in suite.members:
             limit = f" (first {member.samples} images)" if member.samples else ""
             print(f"  {member.label:10} {member.attack}{limit}")
+    for suite in SHIFT_SUITES.values():
+        print(f"{suite.name}: {suite.description}")
 
 
 if __name__ == "__main__":

@@ -37,8 +37,10 @@ def median_distance(distances: np.ndarray) -> float:
     return float(low if low == high else (low + high) / 2)
 
 
-def wilson_interval(successes: int, samples: int) -> tuple[float, float]:
+def wilson_interval(successes: float, samples: int) -> tuple[float, float]:
     """Returns the 95 % Wilson score interval of a share (Wilson 1927), within [0, 1].
+
+    The successes need not be whole: of values in [0, 1] with the same sum the interval is on the safe side.
 
     Raises:
         ValueError: `successes` is not within 0 and `samples`, or there are no samples.
@@ -53,6 +55,20 @@ def wilson_interval(successes: int, samples: int) -> tuple[float, float]:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == samples else min(1.0, centre + half)
     return float(low), float(high)
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the 95 % interval of a mean by Student's t, over the seeds of a training, say.
+
+    Raises:
+        ValueError: there are fewer than two values.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        raise ValueError(f"Expected two values or more. Received: {len(values)}.")
+    mean, half = np.mean(values), t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(mean - half), float(mean + half)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:

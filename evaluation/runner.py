@@ -91,7 +91,7 @@ def run_suite(
     _, labels, predictions = store.clean(target.digest, info.name)
     tasks = list(_tasks(target, info, split, suite, store, samples, seed))
     attacker = Attacker(target, split, labels == predictions, seed, train)
-    with Progress(*_COLUMNS) as progress:
+    with Progress(*COLUMNS) as progress:
         total = progress.add_task(name, total=sum(len(task.chosen) for task in tasks))
         for task, outcome in run_tasks(attacker, tasks, workers):
             ids = split.ids[task.chosen]
@@ -99,7 +99,8 @@ def run_suite(
             progress.update(total, advance=len(task.chosen), description=f"{name}: {task.label}")
 
 
-_COLUMNS = (
+# Of the progress bar.
+COLUMNS = (
     TextColumn("{task.description:50}"),
     BarColumn(),
     MofNCompleteColumn(),

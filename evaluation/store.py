@@ -1,4 +1,4 @@
-"""SQLite: (model digest, data set, attack with settings, endpoint, seed, sample) -> distance.
+"""SQLite: (model digest, data set, attack or shift with settings, endpoint, seed, sample) -> distance or prediction.
 
 Every chunk of samples is one transaction, so that a run killed at any moment leaves whole chunks and resumes after them.
 """
@@ -15,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-_SCHEMA = """
+# Files made before there were shifts lack this table: it is added with its first rows.
+_PREDICTIONS = """
+CREATE TABLE IF NOT EXISTS predictions (
+    run INTEGER NOT NULL, first INTEGER NOT NULL, labels BLOB NOT NULL, PRIMARY KEY (run, first)
+) WITHOUT ROWID;
+"""
+_SCHEMA = f"""{_PREDICTIONS}
 CREATE TABLE IF NOT EXISTS models (
     digest TEXT PRIMARY KEY, name TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -42,18 +48,20 @@ CREATE TABLE IF NOT EXISTS checks (
 ) WITHOUT ROWID;
 """
 _FORMAT = 1
+# A prediction takes a byte; what does not fit is wrong for every data set of fewer classes.
+OTHER_LABEL = 255
 
 
 @dataclasses.dataclass(frozen=True)
 class RunKey:
-    """What identifies one attack on one model: any difference is new work.
+    """What identifies one attack on one model, or one level of a shift: any difference is new work.
 
     Attributes:
         digest: the model's.
         dataset: name of the data set whose test split is attacked.
         endpoint: which endpoint is differentiated.
         seed: int.
-        settings: the attack's, as plain JSON values.
+        settings: the attack's or the shift's, as plain JSON values.
     """
 
     digest: str
@@ -64,8 +72,8 @@ class RunKey:
 
     @property
     def norm(self) -> str:
-        """The attack's norm."""
-        return self.settings["norm"]
+        """The attack's norm; empty for a shift."""
+        return self.settings.get("norm", "")
 
     def as_json(self) -> str:
         """Returns a canonical text of the key."""
@@ -185,6 +193,30 @@ class Store:
             self._connection.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", rows)
             self._connection.executemany("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", blobs)
             self._connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (run, int(ids[0]), len(rows), seconds))
+
+    def add_predictions(self, run: int, ids: np.ndarray, predictions: np.ndarray, seconds: float) -> None:
+        """Adds one chunk of a shift in one transaction, one byte a sample.
+
+        Args:
+            run: number of the run.
+            ids: sample ids, int, (n,), ascending; each stretch without a gap becomes a row.
+            predictions: labels, int, (n,); those from `OTHER_LABEL` on are kept as that.
+            seconds: time taken.
+        """
+        breaks = np.flatnonzero(np.diff(ids) != 1) + 1
+        stretches = zip(np.split(ids, breaks), np.split(np.minimum(predictions, OTHER_LABEL), breaks), strict=True)
+        rows = [(run, int(part[0]), labels.astype(np.uint8).tobytes()) for part, labels in stretches]
+        with self._connection:
+            self._connection.execute(_PREDICTIONS)
+            self._connection.executemany("INSERT OR IGNORE INTO predictions VALUES (?, ?, ?)", rows)
+            self._connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (run, int(ids[0]), len(ids), seconds))
+
+    def predictions(self, run: int) -> dict[int, int]:
+        """Returns the predicted label of each sample of a shift's run, by sample id."""
+        if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'predictions'").fetchone():
+            return {}
+        rows = self._connection.execute("SELECT first, labels FROM predictions WHERE run = ? ORDER BY first", (run,))
+        return {first + i: label for first, labels in rows for i, label in enumerate(labels)}
 
     def distances(self, run: int) -> dict[int, float]:
         """Returns the distance of each sample of a run, by sample id."""

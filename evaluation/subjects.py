@@ -6,6 +6,9 @@ from pathlib import Path
 from evaluation import diagnostics
 from evaluation.attacks import Batch
 from evaluation.runner import run_suite
+from evaluation.shifts.runner import run_shifts
+from evaluation.shifts.suites import ShiftSuite, Source
+from evaluation.shifts.summary import ShiftSummary, summarize_shifts
 from evaluation.store import Store
 from evaluation.suites import Suite
 from evaluation.summary import Summary, summarize
@@ -56,6 +59,29 @@ def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:
     return [Subject("/".join(Path(path).resolve().parts[-2:]), Path(path), dataset) for path in paths]
 
 
+def sources(model_ids: list[str], subjects: list[Subject]) -> tuple[Source, ...]:
+    """Returns the catalogued networks whose gradients are transferred, their files verified.
+
+    Args:
+        model_ids: ids in the catalogue.
+        subjects: the models under evaluation.
+
+    Raises:
+        ValueError: an id is unknown, is of another data set than a model, or is itself evaluated: white box, not transfer.
+        IntegrityError: a file differs from its card.
+    """
+    found = []
+    for model_id in model_ids:
+        path, dataset = catalog.verified_saved_model(model_id), catalog.model_card(model_id).dataset
+        for subject in subjects:
+            if subject.dataset != dataset:
+                raise ValueError(f"Expected a source of {subject.dataset} for {subject.name}. Received: {model_id}.")
+            if saved_model_digest(subject.path) == saved_model_digest(path):
+                raise ValueError(f"Expected another network than {subject.name} as a source. Received: {model_id}.")
+        found.append(Source(model_id, path))
+    return tuple(found)
+
+
 def evaluate(
     subject: Subject,
     suite: Suite,
@@ -86,12 +112,55 @@ def evaluate(
         digest = saved_model_digest(subject.path)
     else:
         digest = _attack(subject, info, suite, store, samples, seed, workers)
-    kept = store.check(digest, info.name, "endpoints")
+    kept = _kept_endpoints(subject, store, digest)
+    return summarize(store, digest, info, suite, seed=seed, target_endpoints=kept, samples=samples)
+
+
+def evaluate_shifts(
+    subject: Subject,
+    suite: ShiftSuite,
+    store: Store,
+    *,
+    sources: tuple[Source, ...] = (),
+    samples: int,
+    seed: int,
+    report_only: bool = False,
+) -> ShiftSummary:
+    """Runs what the store lacks of shifts and returns the numbers.
+
+    Args:
+        subject: the model.
+        suite: the shifts.
+        store: the results.
+        sources: networks whose gradients are transferred; a suite that needs none ignores them.
+        samples: how many of the first test images are changed.
+        seed: seed of the shifts.
+        report_only: compute nothing.
+
+    Raises:
+        TargetError: the SavedModel cannot be evaluated as it is.
+        ValueError: the suite needs sources; or `report_only`, and the store knows nothing of the model.
+    """
+    info = datasets.info(subject.dataset)
+    members = suite.members_on(info, sources)
+    if report_only:
+        digest = saved_model_digest(subject.path)
+    else:
+        split = datasets.load(subject.dataset, "test")
+        target = Target(subject.path, info, split.first(_PROBE).images)
+        run_shifts(target, info, split, members, store, samples=samples, seed=seed, name=subject.name)
+        digest = target.digest
+    kept = _kept_endpoints(subject, store, digest)
+    return summarize_shifts(store, digest, info, suite.name, members, seed=seed, target_endpoints=kept, samples=samples)
+
+
+def _kept_endpoints(subject: Subject, store: Store, digest: str) -> tuple[str, ...]:
+    kept = store.check(digest, subject.dataset, "endpoints")
     if kept is None:
         raise ValueError(
             f"Expected results of {subject.name} in {store.path}. Received: none. Run without --report_only first."
         )
-    return summarize(store, digest, info, suite, seed=seed, target_endpoints=tuple(kept), samples=samples)
+    return tuple(kept)
 
 
 def _attack(

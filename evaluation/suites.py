@@ -8,6 +8,7 @@ from evaluation.attacks import (
     SPSA,
     Attack,
     BasicIterativeMethod,
+    BoundaryAttack,
     CarliniWagnerL2,
     FastGradientMethod,
     MadryEtAl,
@@ -16,6 +17,7 @@ from evaluation.attacks import (
     Refined,
 )
 from evaluation.norms import NORMS, THRESHOLDS
+from evaluation.shifts.suites import SHIFT_SUITES, ShiftSuite
 from zoo.card_page import NORM_NAMES
 
 
@@ -92,6 +94,7 @@ CLEVERHANS = Suite(
     ),
     1000,
 )
+BOUNDARY = Suite("boundary", "the Boundary attack to its convergence", (Member(BoundaryAttack(), "Boundary L2"),), 200)
 
 
 def _paper42(hardened: bool, l1: bool) -> Suite:
@@ -108,18 +111,17 @@ def _paper42(hardened: bool, l1: bool) -> Suite:
 
 
 PAPER42 = tuple(_paper42(hardened, l1) for hardened in (False, True) for l1 in (False, True))
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (CLEAN, QUICK, CLEVERHANS, *PAPER42)}
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (CLEAN, QUICK, CLEVERHANS, BOUNDARY, *PAPER42)}
 
 
-def find(name: str) -> Suite:
-    """Returns the suite called `name`.
+def find(name: str) -> Suite | ShiftSuite:
+    """Returns the suite called `name`, of attacks or of shifts.
 
     Raises:
         ValueError: there is none; the message lists close matches.
     """
-    if name not in SUITES:
-        close = difflib.get_close_matches(name, SUITES, n=3, cutoff=0.4) or list(SUITES)
-        raise ValueError(
-            f"`suite` must be one of {', '.join(SUITES)}. Received: {name!r}. Did you mean: {', '.join(close)}?"
-        )
-    return SUITES[name]
+    known = {**SUITES, **SHIFT_SUITES}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
+        raise ValueError(f"`suite` must be one of {', '.join(known)}. Received: {name!r}. Did you mean: {', '.join(close)}?")
+    return known[name]

@@ -4,6 +4,10 @@
                                      t-SNE of each autoencoder's latents, with silhouette and purity
   python -m evaluation.analysis logit_scale --model=mnist/dim --samples=200
                                      what a factor on the logits does to attacks
+  python -m evaluation.analysis spectra --model=mnist/dim --samples=100
+                                     power spectra of noises, corruptions and attacks
+  python -m evaluation.analysis boundary --model=mnist/dim --samples=100
+                                     how the Boundary attack converges; draws all models whose tables lie in --output
 
 `latents` needs the extra `analysis`: pip install "brainzoo[analysis]".
 """
@@ -19,7 +23,7 @@ from zoo.startup import configure_tensorflow
 _MODEL = flags.DEFINE_string("model", "mnist/dim", "Id in the catalogue; `zoo list` shows the ids.")
 _SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=100)
 _OUTPUT = flags.DEFINE_string("output", "report", "Folder for the files.")
-_ANALYSES = ("latents", "logit_scale")
+_ANALYSES = ("latents", "logit_scale", "spectra", "boundary")
 
 
 def main(arguments: list[str]) -> None:

@@ -1,7 +1,7 @@
 """The Boundary attack: a random walk along the boundary that needs decisions only."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -54,10 +54,20 @@ class BoundaryAttack(Attack):
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
+        *_, (_, best) = self.walk(target, batch)
+        return best
+
+    def walk(self, target: Target, batch: Batch) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields the steps done and the nearest adversarials so far, (n, height, width, channels), until all have converged.
+
+        Begins with the starts, pulled to the boundary, after 0 steps. Where a start is no adversarial it stays. The array is
+        the same each time and changes in place.
+        """
         advance = target.compiled(("boundary", _BLOCK), lambda: _build(target))
         best = batch.starts[:, 0].copy()
         active = np.flatnonzero(target.misclassifies(best, batch.labels))
         best[active] = shrink(target, batch.take(active), best[active])
+        yield 0, best
         mark = np.full(len(batch), np.inf)
         sizes = np.tile(np.float32([self.spherical_step, self.source_step]), (len(batch), 1))
         spherical, direct = _SuccessRate(len(batch), _SPHERICAL_MEMORY), _SuccessRate(len(batch), _STEP_MEMORY)
@@ -82,9 +92,9 @@ class BoundaryAttack(Attack):
                 goes_on = reached < (1 - self.improvement) * mark[active]
                 mark[active] = reached
                 active = active[goes_on]
+            yield first + _BLOCK, best
             if len(active) == 0:
                 break
-        return best
 
 
 def _build(target: Target) -> Callable:

@@ -28,10 +28,11 @@ _LEGEND = 40
 def line_styles(summaries: list[Summary]) -> dict[str, dict[str, Any]]:
     """Returns colour and dashes of each model by digest: the same in every figure of one report."""
     digests = list(dict.fromkeys(summary.digest for summary in summaries))
-    return {digest: _style(i) for i, digest in enumerate(digests)}
+    return {digest: line_style(i) for i, digest in enumerate(digests)}
 
 
-def _style(index: int) -> dict[str, Any]:
+def line_style(index: int) -> dict[str, Any]:
+    """Returns colour and dashes of the line with this number."""
     lap, colour = divmod(index, len(_COLOURS))
     return {"color": _COLOURS[colour], "linestyle": _DASHES[lap % len(_DASHES)]}
 
@@ -118,7 +119,7 @@ def _draw_attacks(panel: Axes, norm: str, summary: Summary) -> None:
     for score in summary.attacks:
         if score.norm == norm:
             epsilons, surviving = _to_the_right_edge(*survival(score.distances), score)
-            style = _style(names.index(_attack_name(score)) + 1)
+            style = line_style(names.index(_attack_name(score)) + 1)
             accuracy = 100 * surviving / score.samples
             panel.step(epsilons, accuracy, where="post", label=_attack_name(score), linewidth=0.9, zorder=3, **style)
 

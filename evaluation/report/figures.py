@@ -20,7 +20,7 @@ from evaluation.summary import Summary
 from zoo import datasets
 
 # On top of matplotlib's defaults: a user's matplotlibrc must not change a published figure.
-_STYLE = {
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -51,16 +51,16 @@ def write_figures(
     styles, names = line_styles(summaries), file_names(summaries)
     directory.mkdir(parents=True, exist_ok=True)
     curves, grids = [], []
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         for group in by_dataset(attacked):
             dataset = group[0].dataset.name
             figure = accuracy_curves(group, styles)
-            curves += [_save(figure, directory / f"accuracy-{dataset}.{suffix}") for suffix in formats]
-            curves.append(_save(accuracy_heatmap(group), directory / f"heatmap-{dataset}.png"))
+            curves += [save_figure(figure, directory / f"accuracy-{dataset}.{suffix}") for suffix in formats]
+            curves.append(save_figure(accuracy_heatmap(group), directory / f"heatmap-{dataset}.png"))
             split = datasets.load(dataset, "test")
             for summary in group:
                 figure = adversarial_grid(summary, store, split)
-                grids.append(_save(figure, directory / f"adversarials-{names[summary.digest]}.png"))
+                grids.append(save_figure(figure, directory / f"adversarials-{names[summary.digest]}.png"))
     return curves + grids
 
 
@@ -71,7 +71,7 @@ def file_names(summaries: list[Summary]) -> dict[str, str]:
     return {digest: name if count[name] == 1 else f"{name}-{digest[:8]}" for digest, name in names.items()}
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
     """Writes a figure so that a reader sees the old file or the new, never a part."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()

@@ -4,6 +4,7 @@ import os
 import urllib.parse
 from pathlib import Path
 
+from evaluation.report.boundary import boundary_table
 from evaluation.report.comparison import comparison_table
 from evaluation.report.figures import write_figures
 from evaluation.report.nearest import nearest_table
@@ -15,7 +16,8 @@ from zoo.card import write_text
 
 
 def update_page(summaries: list[Summary], store: Store, page: Path, figures: Path) -> None:
-    """Makes those sections of a page anew that stand in it: `results`, `comparison`, `nearest` and `pairs`.
+    """Makes those sections of a page anew that stand in it: `results`, `comparison`, `nearest`, `pairs` and
+    `boundary`.
 
     A section is what stands between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`. On a page about several suites
     its name ends with the suite's, as in `results paper42`.
@@ -82,6 +84,7 @@ _SECTIONS = {
     "comparison": lambda summaries, *_: comparison_table(summaries),
     "nearest": lambda summaries, *_: nearest_table(summaries),
     "pairs": lambda summaries, *_: pairs_table(summaries),
+    "boundary": lambda summaries, *_: boundary_table(summaries),
 }
 
 
@@ -111,11 +114,15 @@ def results_section(summaries: list[Summary], figures: list[Path], base: Path) -
 
 
 def _image(path: Path, base: Path) -> str:
-    link = urllib.parse.quote(Path(os.path.relpath(path, base)).as_posix())
-    kind, _, name = path.stem.partition("-")
     text = {
         "accuracy": "Accuracy against distance",
         "heatmap": "Accuracy under each attack",
         "adversarials": "Adversarial images",
-    }[kind]
-    return f"![{text}: {name}]({link})"
+    }[path.stem.partition("-")[0]]
+    return image_link(path, base, text)
+
+
+def image_link(path: Path, base: Path, text: str) -> str:
+    """Returns a Markdown link to a figure KIND-NAME.png, relative to the folder `base`."""
+    link = urllib.parse.quote(Path(os.path.relpath(path, base)).as_posix())
+    return f"![{text}: {path.stem.partition('-')[2]}]({link})"

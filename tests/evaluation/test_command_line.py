@@ -12,7 +12,8 @@ import pytest
 from absl import app, flags, logging
 from absl.testing import flagsaver
 
-from evaluation.suites import QUICK, SUITES
+from evaluation.shifts import SaltAndPepperNoise
+from evaluation.suites import QUICK, SHIFT_SUITES, SUITES
 from tests.conftest import load_split
 from tests.evaluation.rows import read_rows
 from zoo import datasets
@@ -152,6 +153,28 @@ def test_list_shows_every_attack_with_its_settings(main: Main, capsys: pytest.Ca
         for member in suite.members:
             assert member.label in printed
             assert str(member.attack) in printed
+    for shifts in SHIFT_SUITES.values():
+        assert f"{shifts.name}: {shifts.description}" in printed
+
+
+def test_suite_of_shifts_is_run_reported_and_not_run_again(
+    main: Main, digits_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = [f"--saved_model={digits_path}", "--dataset=mnist", "--suite=noise", "--samples=4"]
+    main(*arguments, "--output=report")
+    first = capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        *("shifts-noise.md", "shifts-noise.csv", "noise-mnist.png"),
+    }
+    monkeypatch.setattr(SaltAndPepperNoise, "apply", None)
+    main(*arguments, "--report_only")
+    reported = capsys.readouterr().out
+    assert "Salt and pepper" in reported
+    assert reported.strip() in first
+    message = exit_message(main, *arguments, "--update_card")
+    assert "Expected no --update_card" in message
+    message = exit_message(main, *arguments[:2], "--suite=transfer")
+    assert "Expected --source=ID for the suite transfer" in message
 
 
 def test_help_teaches() -> None:
@@ -173,7 +196,7 @@ def test_examples_of_the_help_parse(program: object) -> None:
     for words in examples:
         with flagsaver.flagsaver():
             assert flags.FLAGS(words) == words[:1]
-            assert flags.FLAGS.suite in SUITES
+            assert flags.FLAGS.suite in SUITES | SHIFT_SUITES
 
 
 def test_clean_suite_attacks_nothing(main: Main, digits_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,131 @@
+"""Power spectra of what noises, common corruptions and attacks add to images.
+
+The centroid of a spectrum, its mean frequency weighted by power, parts the corruptions in three groups: the thirds of the
+way from 0 to white noise.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evaluation.attacks import Attack, Batch, DecoupledDirectionNorm, ProjectedGradientDescent
+from evaluation.norms import THRESHOLDS
+from evaluation.report.curves import line_style
+from evaluation.report.figures import save_figure
+from evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum, shift_spectrum
+from evaluation.shifts.suites import CORRUPTION, NOISE
+from evaluation.target import Target
+from zoo import catalog, datasets
+from zoo.card import write_text
+from zoo.datasets import Split
+
+FIELDS = ("perturbation", "kind", "group", "centroid", "frequency", "power")
+_COLUMNS = 7
+
+
+def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
+    """Writes spectra-NAME.csv, the radial spectra, and spectra-NAME.png, the two-dimensional and the radial ones.
+
+    Args:
+        model_id: id in the catalogue: its data set is shifted, and it is attacked.
+        samples: the first test images.
+        directory: where the files go; created where missing.
+
+    Returns:
+        The files.
+    """
+    from rich.progress import track
+
+    info = datasets.info(catalog.model_card(model_id).dataset)
+    split = datasets.load(info.name, "test").first(samples)
+    target = Target(catalog.verified_saved_model(model_id), info, split.images[:4])
+    found: dict[str, dict[str, Spectrum]] = {"noise": {}, "corruption": {}, "attack": {}}
+    for kind, suite in (("noise", NOISE), ("corruption", CORRUPTION)):
+        for member in track(suite.members_on(info), suite.name):
+            found[kind][member.label] = shift_spectrum(member.shift, split)
+    for label, attack in track(attacks(), "attacks"):
+        found["attack"][label] = attack_spectrum(target, attack, split)
+    found["corruption"] = dict(sorted(found["corruption"].items(), key=lambda item: item[1].centroid))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for kind, spectra in found.items():
+        for label, spectrum in spectra.items():
+            identity = (label, kind, spectrum.group, f"{spectrum.centroid:.4f}")
+            writer.writerows((*identity, f"{f:.4f}", f"{p:.4g}") for f, p in zip(*spectrum.radial(), strict=True))
+    stem = directory / f"spectra-{model_id.replace('/', '-')}"
+    write_text(stem.with_suffix(".csv"), text.getvalue())
+    figure = _draw(found, f"{info.name}, first {len(split):,} test images; attacks on {model_id}")
+    return [stem.with_suffix(".csv"), save_figure(figure, stem.with_suffix(".png"))]
+
+
+def attacks() -> list[tuple[str, Attack]]:
+    """Returns the attacks whose perturbations are looked at, with their names."""
+    return [
+        ("PGD L∞", ProjectedGradientDescent(norm="linf", epsilon=THRESHOLDS["linf"])),
+        ("PGD L2", ProjectedGradientDescent(norm="l2", epsilon=THRESHOLDS["l2"])),
+        ("DDN L2", DecoupledDirectionNorm()),
+    ]
+
+
+def attack_spectrum(target: Target, attack: Attack, split: Split) -> Spectrum:
+    """Returns the mean spectrum of the smallest perturbations that an attack finds.
+
+    Args:
+        target: the model.
+        attack: the attack.
+        split: the images; those that are misclassified, or on which the attack fails, are left out.
+
+    Raises:
+        ValueError: the attack fails on all of them.
+    """
+    batch = Batch(split.images, split.labels, split.ids, 0)
+    batch = batch.take(~target.misclassifies(batch.images, batch.labels))
+    images = attack.run(target, "logits", batch)
+    wrong = target.misclassifies(images, batch.labels)
+    if not wrong.any():
+        raise ValueError(f"Expected adversarials of {attack.name}. Received: none on {len(batch)} images.")
+    return Spectrum.of((images - batch.images)[wrong])
+
+
+def _draw(found: dict[str, dict[str, Spectrum]], title: str) -> Figure:
+    # Gaussian noise is a corruption, too.
+    every = [(label, spectrum) for spectra in found.values() for label, spectrum in spectra.items()]
+    rows = -(-len(every) // _COLUMNS)
+    figure = Figure(figsize=(11, 1.75 * rows + 3.4), dpi=120, layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1.75 * rows, 3.2))
+    panels = above.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for panel in panels:
+        panel.axis("off")
+    for panel, (label, spectrum) in zip(panels, every, strict=False):
+        _draw_square(panel, label, spectrum)
+    above.suptitle(f"{title}\npower by frequency, 0 in the middle, four decades from the greatest (bright) down", fontsize=9)
+    left, right = below.subplots(1, 2)
+    others = {**found["noise"], **found["attack"]}
+    for i, (label, spectrum) in enumerate(others.items()):
+        _draw_radial(left, spectrum, label=label, **line_style(i))
+    for spectrum in found["corruption"].values():
+        _draw_radial(right, spectrum, **line_style(GROUPS.index(spectrum.group)))
+    for i, group in enumerate(GROUPS):
+        right.plot([], [], label=f"{group}: centroid from {WHITE_CENTROID * i / 3:.2f} on", **line_style(i))
+    for panel, name in ((left, "noise and attacks"), (right, "common corruptions")):
+        panel.set(yscale="log", xlim=(0, 0.5), xlabel="cycles per pixel", ylabel="power, mean 1")
+        panel.set_title(name, fontsize=9, loc="left")
+        panel.grid(color="0.9", linewidth=0.6)
+        panel.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _draw_square(panel: Axes, label: str, spectrum: Spectrum) -> None:
+    greatest = max(spectrum.power.max(), 1e-30)
+    panel.imshow(np.log10(np.maximum(spectrum.power / greatest, 1e-4)), cmap="magma", vmin=-4, vmax=0)
+    panel.set_title(f"{label}\n{spectrum.group}, {spectrum.centroid:.2f}", fontsize=7)
+
+
+def _draw_radial(panel: Axes, spectrum: Spectrum, **style: object) -> None:
+    frequencies, power = spectrum.radial()
+    panel.plot(frequencies, power / max(spectrum.power.mean(), 1e-30), linewidth=1.2, **style)

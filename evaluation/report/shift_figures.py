@@ -1,0 +1,125 @@
+"""Figures of shifts: accuracy against level, and bars by corruption and by the frequencies that corruptions change."""
+
+from pathlib import Path
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evaluation.report.curves import line_style
+from evaluation.report.figures import STYLE, save_figure
+from evaluation.report.shift_layout import Estimate, SeedGroup, by_dataset, corruption_spectra, labels_of, seed_groups
+from evaluation.shifts.spectra import GROUPS, Spectrum
+from evaluation.shifts.summary import ShiftSummary
+
+
+def write_shift_figures(summaries: list[ShiftSummary], directory: Path) -> list[Path]:
+    """Writes one figure (PNG) a data set, SUITE-DATASET.png: bars of corruptions, curves of all others.
+
+    Raises:
+        ValueError: there are no summaries, or they are of different suites or seeds.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with matplotlib.style.context(["default", STYLE]):
+        for group in by_dataset(summaries):
+            spectra = corruption_spectra(group)
+            figure = corruption_bars(group, spectra) if spectra else level_curves(group)
+            paths.append(save_figure(figure, directory / f"{group[0].suite}-{group[0].dataset.name}.png"))
+    return paths
+
+
+def level_curves(summaries: list[ShiftSummary]) -> Figure:
+    """Draws a panel a shift: accuracy against level of each model, its seeds averaged, with the 95 % interval as a band.
+
+    Args:
+        summaries: models of one data set.
+    """
+    labels, models = labels_of(summaries), seed_groups(summaries)
+    columns = 2 if len(labels) == 4 else min(3, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(3.4 * columns + 0.4, 2.8 * rows + 0.9), dpi=130, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for label, panel in zip(labels, panels, strict=False):
+        _draw_curves(panel, label, models)
+    for panel in panels[len(labels) :]:
+        panel.axis("off")
+    for panel in panels[::columns]:
+        panel.set_ylabel("accuracy in %")
+    title = _title(summaries)
+    figure.suptitle(title.replace(": ", ":\n") if columns == 1 else title, fontsize=10)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(columns + 1, len(names)), frameon=False)
+    return figure
+
+
+def _draw_curves(panel: Axes, label: str, models: list[SeedGroup]) -> None:
+    unit = ""
+    for i, model in enumerate(models):
+        curves = model.curves(label)
+        if not curves:
+            continue
+        unit = curves[0].unit
+        levels, found = np.append(0.0, curves[0].levels), model.accuracy(label)
+        style = line_style(i)
+        bounds = [[100 * value.low for value in found], [100 * value.high for value in found]]
+        panel.fill_between(levels, *bounds, color=style["color"], alpha=0.15, linewidth=0)
+        panel.plot(levels, [100 * v.value for v in found], marker="o", markersize=2.5, label=model.title, **style)
+    panel.set(xlabel=unit, xlim=(0, None), ylim=(-2, 102), yticks=range(0, 101, 25))
+    panel.set_title(label, fontsize=9, loc="left")
+    panel.grid(color="0.9", linewidth=0.6)
+
+
+def corruption_bars(summaries: list[ShiftSummary], spectra: dict[str, Spectrum]) -> Figure:
+    """Draws the mean accuracy of each model by corruption, and by group of frequencies.
+
+    Args:
+        summaries: models of one data set.
+        spectra: of the corruptions, low frequencies first.
+    """
+    models = seed_groups(summaries)
+    groups = {group: [label for label, found in spectra.items() if found.group == group] for group in GROUPS}
+    groups = {group: labels for group, labels in groups.items() if labels}
+    figure = Figure(figsize=(10.5, 6.4), dpi=130, layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(3, 2), sharey=True)
+    _draw_bars(above, models, [(label, [label]) for label in spectra])
+    above.tick_params(axis="x", labelrotation=35)
+    for tick in above.get_xticklabels():
+        tick.set_horizontalalignment("right")
+        tick.set_rotation_mode("anchor")
+    first = 0
+    for group, labels in groups.items():
+        above.text(first - 0.45, 103, f"{group} frequencies", fontsize=8, color="0.35")
+        first += len(labels)
+        if first < len(spectra):
+            above.axvline(first - 0.5, color="0.6", linewidth=0.8, linestyle="dotted")
+    rows = [(f"{group} frequencies, {len(labels)} types", labels) for group, labels in groups.items()]
+    _draw_bars(below, models, [*rows, (f"all {len(spectra)} types", list(spectra))])
+    figure.suptitle(_title(summaries) + "; mean over severities", fontsize=10)
+    handles, names = above.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)), frameon=False)
+    return figure
+
+
+def _draw_bars(panel: Axes, models: list[SeedGroup], rows: list[tuple[str, list[str]]]) -> None:
+    width = 0.84 / len(models)
+    for i, model in enumerate(models):
+        found = [model.area(labels) or Estimate(np.nan, np.nan, np.nan) for _, labels in rows]
+        values = np.array([[value.value, value.low, value.high] for value in found]).T * 100
+        places = np.arange(len(rows)) + (i - (len(models) - 1) / 2) * width
+        errors = [values[0] - values[1], values[2] - values[0]]
+        options = {"color": line_style(i)["color"], "label": model.title, "error_kw": {"elinewidth": 0.8, "ecolor": "0.25"}}
+        panel.bar(places, values[0], width, yerr=errors, **options)
+    panel.set_xticks(np.arange(len(rows)), [name for name, _ in rows])
+    panel.set(ylabel="accuracy in %", ylim=(0, 102), yticks=range(0, 101, 25), xlim=(-0.6, len(rows) - 0.4))
+    panel.grid(axis="y", color="0.9", linewidth=0.6)
+    panel.set_axisbelow(True)
+
+
+def _title(summaries: list[ShiftSummary]) -> str:
+    first = summaries[0]
+    most = max(len(model.summaries) for model in seed_groups(summaries))
+    interval = "95 % interval over seeds (of one seed: over images)" if most > 1 else "95 % Wilson interval"
+    counts = {curve.samples for summary in summaries for curve in summary.curves}
+    return f"{first.dataset.name}, suite {first.suite}, N = {min(counts):,}: {interval}"

@@ -1,0 +1,133 @@
+"""What tables and figures of shifts share: seeds of a model taken together, and corruptions by frequency."""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from evaluation import metrics
+from evaluation.shifts.spectra import Spectrum, shift_spectrum
+from evaluation.shifts.suites import CORRUPTION
+from evaluation.shifts.summary import Curve, ShiftSummary
+from zoo import datasets
+
+_SEED = re.compile(r"-seed\d+$")
+# Images from which a corruption's spectrum is measured.
+_SPECTRUM_IMAGES = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A share with its 95 % interval.
+
+    Attributes:
+        value: the mean over the seeds.
+        low, high: Student's t over the seeds; of one seed Wilson's over the images.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(values: list[float], samples: int) -> Estimate:
+    """Returns the mean of one share a seed, with its interval.
+
+    Args:
+        values: shares in [0, 1], one a seed.
+        samples: how many images each of them counts.
+    """
+    mean = float(np.mean(values))
+    if len(values) > 1:
+        low, high = metrics.t_interval(values)
+        return Estimate(mean, max(0.0, low), min(1.0, high))
+    return Estimate(mean, *metrics.wilson_interval(min(mean * samples, samples), samples))
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedGroup:
+    """One model, trained once or with several seeds.
+
+    Attributes:
+        name: the model's, without the data set's and the seed's.
+        summaries: one a seed.
+    """
+
+    name: str
+    summaries: list[ShiftSummary]
+
+    @property
+    def title(self) -> str:
+        """The name, and how many seeds there are where there are several."""
+        return self.name if len(self.summaries) == 1 else f"{self.name} ({len(self.summaries)} seeds)"
+
+    def curves(self, label: str) -> list[Curve]:
+        """Returns the seeds' curves of a shift, those that the store has."""
+        return [curve for summary in self.summaries if (curve := summary.curve(label)) is not None]
+
+    def accuracy(self, label: str) -> list[Estimate]:
+        """Returns the accuracy at each level, the clean one first; of ranks without it."""
+        curves = self.curves(label)
+        rows = [curve.accuracy if curve.ordinal else np.append(curve.clean.mean(), curve.accuracy) for curve in curves]
+        return [estimate(list(values), _samples(curves)) for values in zip(*rows, strict=True)]
+
+    def area(self, labels: list[str]) -> Estimate | None:
+        """Returns the area under the curve of a shift, or the mean over several; None where a seed lacks one."""
+        found = [[summary.curve(label) for label in labels] for summary in self.summaries]
+        if any(curve is None for curves in found for curve in curves):
+            return None
+        values = [float(np.mean([curve.area for curve in curves])) for curves in found]
+        return estimate(values, _samples([curve for curves in found for curve in curves]))
+
+
+def _samples(curves: list[Curve]) -> int:
+    return min(curve.samples for curve in curves)
+
+
+def without_seed(name: str, dataset: str) -> str:
+    """Returns a model's name without the data set's and the seed's: "x/a", "x/a-seed1" and "x/a-seed2" are seeds of "a"."""
+    return _SEED.sub("", name).removeprefix(f"{dataset}/")
+
+
+def seed_groups(summaries: list[ShiftSummary]) -> list[SeedGroup]:
+    """Takes the seeds of each model together, see `without_seed`.
+
+    Args:
+        summaries: models of one data set.
+    """
+    groups: dict[str, list[ShiftSummary]] = {}
+    for summary in summaries:
+        groups.setdefault(without_seed(summary.name, summary.dataset.name), []).append(summary)
+    return [SeedGroup(name, members) for name, members in groups.items()]
+
+
+def by_dataset(summaries: list[ShiftSummary]) -> list[list[ShiftSummary]]:
+    """Returns the summaries of each data set, in the order of first appearance.
+
+    Raises:
+        ValueError: there are none, or they are of different suites or seeds, which no table can compare.
+    """
+    if len(found := sorted({(summary.suite, summary.seed) for summary in summaries})) != 1:
+        raise ValueError(f"Expected summaries of one suite and one seed. Received: {found}. Report them one by one.")
+    names = dict.fromkeys(summary.dataset.name for summary in summaries)
+    return [[summary for summary in summaries if summary.dataset.name == name] for name in names]
+
+
+def labels_of(summaries: list[ShiftSummary]) -> list[str]:
+    """Returns the shifts that any of the models has, in the suite's order."""
+    return list(dict.fromkeys(curve.label for summary in summaries for curve in summary.curves))
+
+
+def corruption_spectra(summaries: list[ShiftSummary]) -> dict[str, Spectrum]:
+    """Measures the spectra of the corruptions on the first test images, by label, low frequencies first.
+
+    Args:
+        summaries: models of one data set; under another suite than that of corruptions there are none.
+    """
+    if summaries[0].suite != CORRUPTION.name:
+        return {}
+    info, labels = summaries[0].dataset, labels_of(summaries)
+    split = datasets.load(info.name, "test").first(_SPECTRUM_IMAGES)
+    members = [member for member in CORRUPTION.members_on(info) if member.label in labels]
+    found = {member.label: shift_spectrum(member.shift, split) for member in members}
+    return dict(sorted(found.items(), key=lambda item: item[1].centroid))

@@ -1,0 +1,82 @@
+"""The digital ones among the common corruptions, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
+
+import io
+
+import numpy as np
+import PIL.Image
+from scipy import ndimage
+
+from evaluation.shifts.base import SampleGenerators
+
+
+def contrast(images: np.ndarray, draws: SampleGenerators, factor: float) -> np.ndarray:
+    """Scales the distance of each value from its channel's mean."""
+    means = images.mean(axis=(1, 2), keepdims=True)
+    return (images - means) * factor + means
+
+
+def elastic_transform(
+    images: np.ndarray, draws: SampleGenerators, strength: float, smoothness: float, skew: float
+) -> np.ndarray:
+    """Moves three points, and the image with them, and then each pixel by a smooth random field.
+
+    Args:
+        images: the images.
+        draws: random numbers.
+        strength: size of the field, as a share of the image's side.
+        smoothness: standard deviation of the Gaussian that smooths it, as a share of the side.
+        skew: most movement of a point, as a share of the side.
+    """
+    side = images.shape[1]
+    images = _move_points(images, draws.uniform(-skew * side, skew * side, (3, 2)))
+    fields = [draws.uniform(-1.0, 1.0, images.shape[1:3]) for _ in range(2)]
+    # The Gaussian is cut at three standard deviations.
+    smooth = {"sigma": smoothness * side, "axes": (1, 2), "mode": "reflect", "truncate": 3}
+    across, down = (strength * side * ndimage.gaussian_filter(field, **smooth) for field in fields)
+    rows, columns = np.mgrid[:side, :side]
+    return _sample(images, rows + down, columns + across, "reflect")
+
+
+def _move_points(images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The affine map that moves two corners of a square in the middle, and the one across, by `offsets`, (n, 3, 2)."""
+    side = images.shape[1]
+    centre, half = side // 2, side // 3
+    points = centre + half * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    moved = np.concatenate([points + offsets, np.ones((len(images), 3, 1))], axis=2)
+    back = np.linalg.solve(moved, np.broadcast_to(points, (len(images), 3, 2)))
+    rows, columns = np.mgrid[:side, :side].astype(float)
+    sources = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ back[:, None]
+    return _sample(images, sources[..., 1], sources[..., 0], "mirror")
+
+
+def _sample(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: str) -> np.ndarray:
+    """Bilinear values at these places of each sample, (n, height, width); `mode` is SciPy's for what lies outside."""
+    samples = np.broadcast_to(np.arange(len(images), dtype=float)[:, None, None], rows.shape)
+    places = np.stack([samples, rows, columns])
+    channels = [ndimage.map_coordinates(images[..., c], places, order=1, mode=mode) for c in range(images.shape[-1])]
+    return np.stack(channels, axis=-1)
+
+
+def pixelate(images: np.ndarray, draws: SampleGenerators, share: float) -> np.ndarray:
+    """Shrinks the side to a share by averaging boxes, and magnifies it again without smoothing."""
+    side, small = images.shape[1], int(images.shape[1] * share)
+    matrix = _box(side, small) @ _box(small, side)
+    return np.einsum("ij,njkc,lk->nilc", matrix, images, matrix, optimize=True)
+
+
+def _box(rows: int, columns: int) -> np.ndarray:
+    """Pillow's box filter from `columns` to `rows` pixels, as a matrix."""
+    eye = PIL.Image.fromarray(np.eye(columns, dtype=np.float32))
+    return np.asarray(eye.resize((columns, rows), PIL.Image.Resampling.BOX))
+
+
+def jpeg_compression(images: np.ndarray, draws: SampleGenerators, quality: int) -> np.ndarray:
+    """Writes and reads each image as JPEG."""
+    pixels = np.round(255 * images).astype(np.uint8)
+    return np.stack([_through_jpeg(image, quality) for image in pixels]).reshape(images.shape) / 255.0
+
+
+def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "JPEG", quality=quality)
+    return np.asarray(PIL.Image.open(file))

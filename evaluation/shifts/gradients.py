@@ -1,0 +1,104 @@
+"""Shifts that follow gradients: of another network (transfer), or of the model itself (white box)."""
+
+import dataclasses
+import functools
+import itertools
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.attacks import Batch, ProjectedGradientDescent
+from evaluation.attacks.base import settings
+from evaluation.attacks.tensors import input_gradient
+from evaluation.shifts.base import Shift
+from evaluation.target import Target, saved_model_digest
+from zoo.datasets import DatasetInfo
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FastGradientTransfer(Shift):
+    """One step of FGSM (Goodfellow et al. 2015) on another network: its size is the level, in L-infinity.
+
+    In the store the source is its digest: a source that was trained anew is another one.
+
+    Attributes:
+        source: SavedModel directory of the network whose gradient is followed.
+        dataset: the data set of both models.
+    """
+
+    name: ClassVar[str] = "transfer/fast_gradient"
+
+    source: Path
+    dataset: DatasetInfo
+
+    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+        """See `Shift.apply`."""
+        signs = np.sign(_loss_gradient(_load(self.source, self.dataset), batch))
+        return np.clip(batch.images + level * signs, 0.0, 1.0).astype(np.float32)
+
+    def settings(self, level: float) -> dict[str, Any]:
+        """See `Shift.settings`."""
+        return {"shift": self.name, "version": self.version, "level": level, "source": _digest(self.source)}
+
+
+@functools.lru_cache(maxsize=4)
+def _load(source: Path, dataset: DatasetInfo) -> Target:
+    return Target(source, dataset, np.full((2, *dataset.image_shape), 0.5, np.float32))
+
+
+_digest = functools.lru_cache(maxsize=4)(saved_model_digest)
+
+
+def _loss_gradient(source: Target, batch: Batch) -> np.ndarray:
+    function = source.compiled("loss gradient", lambda: _build(source))
+    return function(batch.images, batch.labels).numpy()
+
+
+def _build(source: Target) -> tf.types.experimental.PolymorphicFunction:
+    gradient_of = input_gradient(source.endpoint("logits"), "cross_entropy")
+    signature = [tf.TensorSpec((None, *source.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)]
+    return tf.function(lambda images, labels: gradient_of(images, labels)[1], input_signature=signature, autograph=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProjectedGradient(Shift):
+    """PGD on the model itself with a fixed radius, the level; of each loss and endpoint, and the worst counts.
+
+    Attributes:
+        norm: str. "linf" or "l2".
+        losses: see `evaluation.attacks.GradientAttack`.
+        steps: int.
+        restarts: int. Runs from different random points of the ball; the first success counts.
+    """
+
+    name: ClassVar[str] = "white_box/projected_gradient"
+    uses_gradients: ClassVar[bool] = True
+    nested: ClassVar[bool] = True
+
+    norm: str
+    losses: tuple[str, ...] = ("cross_entropy", "margin")
+    steps: int = 40
+    restarts: int = 1
+
+    def apply(self, target: Target, batch: Batch, level: float) -> np.ndarray:
+        """See `Shift.apply`."""
+        images = batch.images.copy()
+        remaining = np.flatnonzero(~target.misclassifies(images, batch.labels))
+        # The same attacks for all levels, as they are compiled: the radius is an argument.
+        for attack, endpoint in itertools.product(self._attacks(self.levels[-1]), target.endpoints):
+            part = batch.take(remaining)
+            found = attack.perturb(target, endpoint, part, np.full(len(part), level, np.float32), 0)
+            images[remaining] = found
+            remaining = remaining[~target.misclassifies(found, part.labels)]
+        return images
+
+    def settings(self, level: float) -> dict[str, Any]:
+        """See `Shift.settings`."""
+        attacks = [settings(attack) for attack in self._attacks(level)]
+        return {"shift": self.name, "version": self.version, "level": level, "attacks": attacks}
+
+    def _attacks(self, epsilon: float) -> list[ProjectedGradientDescent]:
+        common = {"norm": self.norm, "epsilon": epsilon, "rounds": 1, "steps": self.steps, "restarts": self.restarts}
+        return [ProjectedGradientDescent(loss=loss, **common) for loss in self.losses]

@@ -1,0 +1,93 @@
+"""Runs what the store lacks of shifts, chunk by chunk."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from rich.progress import Progress
+
+from evaluation.attacks import Batch
+from evaluation.runner import COLUMNS, evaluate_clean, versions
+from evaluation.shifts.base import Shift
+from evaluation.shifts.suites import ShiftMember
+from evaluation.store import RunKey, Store
+from evaluation.target import Target
+from zoo.datasets import DatasetInfo, Split
+
+
+def shift_key(digest: str, dataset: str, shift: Shift, level: float, endpoints: tuple[str, ...], seed: int) -> RunKey:
+    """Returns the identity of one level of a shift on one model in the store."""
+    return RunKey(digest, dataset, "+".join(endpoints) if shift.uses_gradients else "logits", seed, shift.settings(level))
+
+
+def run_shifts(
+    target: Target,
+    info: DatasetInfo,
+    split: Split,
+    members: tuple[ShiftMember, ...],
+    store: Store,
+    *,
+    samples: int,
+    seed: int,
+    name: str,
+) -> None:
+    """Classifies the first `samples` images under every shift and level, as far as the store lacks results.
+
+    Args:
+        target: the model.
+        info: the data set.
+        split: its test split.
+        members: the shifts.
+        store: where results are and go.
+        samples: how many of the first images.
+        seed: seed of the shifts.
+        name: the model's name, for the progress bar and the store.
+    """
+    store.add_model(target.digest, name)
+    evaluate_clean(target, info, split, store)
+    store.set_check(target.digest, info.name, "endpoints", list(target.endpoints))
+    tasks = list(_missing(target, info, split, members, store, min(samples, len(split)), seed))
+    with Progress(*COLUMNS) as progress:
+        total = progress.add_task(name, total=sum(len(chosen) for *_, chosen in tasks))
+        for member, level, run, chosen in tasks:
+            started = time.monotonic()
+            batch = Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed)
+            images = check_images(member.shift.apply(target, batch, level), batch, member.label)
+            store.add_predictions(run, batch.ids, target.predict(images), time.monotonic() - started)
+            progress.update(total, advance=len(chosen), description=f"{name}: {member.label} {level:g}")
+
+
+def check_images(images: np.ndarray, batch: Batch, label: str) -> np.ndarray:
+    """Returns what a shift gave, after making sure that it is images.
+
+    Raises:
+        ValueError: wrong shape, NaN, or values outside [0, 1]: the shift is broken, and nothing is stored.
+    """
+    if images.shape != batch.images.shape or not np.all((images >= 0.0) & (images <= 1.0)):
+        raise ValueError(
+            f"Expected {label} to give images of shape {batch.images.shape} in [0, 1]. "
+            f"Received: shape {images.shape}, from {np.min(images)} to {np.max(images)}."
+        )
+    return images
+
+
+def _missing(
+    target: Target,
+    info: DatasetInfo,
+    split: Split,
+    members: tuple[ShiftMember, ...],
+    store: Store,
+    count: int,
+    seed: int,
+) -> Iterator[tuple[ShiftMember, float, int, np.ndarray]]:
+    """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are."""
+    for member in members:
+        for level in member.shift.levels:
+            key = shift_key(target.digest, info.name, member.shift, level, target.endpoints, seed)
+            run = store.run_id(key, versions())
+            done = store.predictions(run)
+            for first in range(0, count, member.shift.chunk_size):
+                chunk = range(first, min(first + member.shift.chunk_size, count))
+                missing = np.array([i for i in chunk if int(split.ids[i]) not in done], int)
+                if len(missing):
+                    yield member, level, run, missing

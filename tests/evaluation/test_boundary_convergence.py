@@ -1,0 +1,54 @@
+"""How the Boundary attack converges: it ends where the attack ends, and never goes back."""
+
+import csv
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import image as matplotlib_image
+
+from evaluation.analysis import boundary
+from evaluation.attacks import Batch, BoundaryAttack
+from evaluation.attacks.starting_points import StartingPoints
+from evaluation.target import Target
+from tests.evaluation.small_models import reached
+from zoo import catalog, datasets
+from zoo.datasets import Split
+
+ATTACK = BoundaryAttack(steps=200)
+
+
+def test_curve_falls_to_what_the_attack_reaches(tiny_target: Target, tiny_batch: Batch, tiny: Split) -> None:
+    labels = tiny_batch.labels.copy()
+    # Misclassified: its distance is 0 from the start.
+    labels[5] = (labels[5] + 1) % 3
+    batch = Batch(tiny_batch.images, labels, tiny_batch.ids, 0)
+    rows = boundary.convergence(tiny_target, batch, StartingPoints(tiny_target, tiny), ATTACK)
+    assert [row[0] for row in rows][:4] == [0, 10, 20, 30]
+    assert rows[-1][0] == ATTACK.steps
+    for before, after in itertools.pairwise(rows):
+        assert all(new <= old for new, old in zip(after[1:], before[1:], strict=True))
+    assert rows[-1][2] < 0.9 * rows[0][2]
+    rest = tiny_batch.take(np.arange(16) != 5)
+    squared = np.append(reached(ATTACK, tiny_target, rest) ** 2 / 16, 0.0)
+    expected = np.quantile(squared, (0.25, 0.5, 0.75), method="inverted_cdf")
+    np.testing.assert_allclose(rows[-1][1:], expected, rtol=1e-5)
+
+
+MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/single_im"]
+
+
+@pytest.mark.skipif(not MODELS, reason="the catalogue has no such model")
+def test_figure_has_every_table_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Split) -> None:
+    monkeypatch.setattr(datasets, "load", lambda *_: digits)
+    monkeypatch.setattr(boundary, "BoundaryAttack", lambda: BoundaryAttack(steps=30))
+    paths = boundary.analyse(MODELS[0], 10, tmp_path)
+    assert [path.name for path in paths] == ["boundary-mnist-single_im.csv", "boundary-mnist.png"]
+    with paths[0].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["steps"] for row in rows] == ["0", "10", "20", "30"]
+    alone = matplotlib_image.imread(paths[1])
+    (tmp_path / "boundary-mnist-other.csv").write_text(paths[0].read_text().replace(MODELS[0], "mnist/other"))
+    boundary.analyse(MODELS[0], 10, tmp_path)
+    assert np.any(matplotlib_image.imread(paths[1]) != alone)

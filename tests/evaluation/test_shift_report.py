@@ -1,0 +1,191 @@
+"""Reports of shifts: seeds are averaged, intervals are of the right kind, and what is drawn is what is in the tables."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import image as matplotlib_image
+from rich.console import Console
+
+from evaluation import metrics
+from evaluation.attacks import BoundaryAttack
+from evaluation.report import shifts
+from evaluation.report.boundary import boundary_table
+from evaluation.report.page import update_page
+from evaluation.report.shift_figures import corruption_bars, level_curves
+from evaluation.report.shift_layout import corruption_spectra, seed_groups, without_seed
+from evaluation.shifts.suites import CORRUPTION, NOISE
+from evaluation.shifts.summary import Curve, ShiftSummary
+from evaluation.store import Store
+from evaluation.summary import Score, Summary
+from tests.evaluation import fake_results
+from zoo import datasets
+from zoo.datasets import Split
+
+N = 40
+MNIST = datasets.info("mnist")
+
+
+def summary(name: str, suite: str, chance: float, seed: int = 0) -> ShiftSummary:
+    """A model that is right with this chance, and more seldom at greater levels."""
+    generator, members = np.random.default_rng([seed, int(100 * chance)]), (NOISE if suite == "noise" else CORRUPTION)
+    curves = []
+    for member in members.members_on(MNIST):
+        levels = np.array(member.shift.levels)
+        falling = chance * (1 - 0.5 * np.arange(len(levels)) / len(levels))
+        correct = generator.random((len(levels), N)) < falling[:, None]
+        clean = generator.random(N) < chance
+        curves.append(Curve(member.label, member.unit, member.shift.ordinal, levels, np.arange(N), clean, correct, 1.0))
+    return ShiftSummary(name, name.encode().hex().ljust(64, "0"), MNIST, suite, 0, curves)
+
+
+def trio(suite: str) -> list[ShiftSummary]:
+    """Two seeds of one model, and another model."""
+    names = ("mnist/good", "mnist/good-seed1", "mnist/bad")
+    return [summary(name, suite, chance, i) for i, (name, chance) in enumerate(zip(names, (0.95, 0.9, 0.5), strict=True))]
+
+
+@pytest.fixture
+def images(monkeypatch: pytest.MonkeyPatch, digits: Split) -> None:
+    """Test images for the spectra of corruptions, few of them."""
+    monkeypatch.setattr(datasets, "load", lambda name, split: digits.first(6))
+
+
+def test_names_without_seeds() -> None:
+    assert without_seed("mnist/a", "mnist") == without_seed("mnist/a-seed12", "mnist") == "a"
+    assert without_seed("mnist/a-seedling", "mnist") == "a-seedling"
+    assert without_seed("else/a-seed1", "mnist") == "else/a"
+
+
+def test_seeds_are_averaged_with_students_interval() -> None:
+    good, bad = seed_groups(trio("noise"))
+    assert (good.title, bad.title) == ("good (2 seeds)", "bad")
+    areas = [one.curve("Uniform noise").area for one in good.summaries]
+    found = good.area(["Uniform noise"])
+    assert found.value == pytest.approx(np.mean(areas))
+    low, high = metrics.t_interval(areas)
+    assert (found.low, found.high) == (max(0.0, low), min(1.0, high))
+    one = bad.summaries[0].curve("Uniform noise")
+    alone = bad.area(["Uniform noise"])
+    assert (alone.value, alone.low, alone.high) == pytest.approx((one.area, *one.area_interval))
+
+
+def test_accuracy_begins_with_unchanged_images_except_of_ranks() -> None:
+    _, bad = seed_groups(trio("noise"))
+    values = [value.value for value in bad.accuracy("Gaussian noise")]
+    one = bad.summaries[0].curve("Gaussian noise")
+    assert values == pytest.approx([one.clean.mean(), *one.correct.mean(axis=1)])
+    _, bad = seed_groups(trio("corruptions"))
+    assert len(bad.accuracy("Fog")) == 5
+
+
+def test_terminal_table_has_every_number() -> None:
+    console = Console(width=120, file=io.StringIO())
+    console.print(shifts.terminal_table(trio("noise")))
+    printed = console.file.getvalue()
+    for model in seed_groups(trio("noise")):
+        for value in [*model.accuracy("Gaussian noise"), model.area(["Salt and pepper"])]:
+            assert f"{100 * value.value:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]" in printed
+    assert "good (2 seeds)" in printed
+
+
+def test_corruptions_are_sorted_by_frequency_with_means_of_the_groups(images: None) -> None:
+    models = trio("corruptions")
+    table, spectra = shifts.area_table(models), corruption_spectra(models)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows[:15]] == list(spectra)
+    assert np.all(np.diff([spectrum.centroid for spectrum in spectra.values()]) >= 0)
+    bad, groups = seed_groups(models)[1], {}
+    for label, spectrum in spectra.items():
+        groups.setdefault(spectrum.group, []).append(label)
+    found = {row[0]: row for row in rows[15:]}
+    assert list(found) == [*(f"**{group} frequencies**" for group in groups), "**all**"]
+    for group, labels in groups.items():
+        row, expected = found[f"**{group} frequencies**"], np.mean([bad.area([label]).value for label in labels])
+        assert row[1] == f"mean of {len(labels)}"
+        assert row[3].startswith(f"{100 * expected:.1f}<br>")
+    assert set(groups) >= {"low", "high"}
+
+
+def test_model_that_lacks_a_shift_has_no_number() -> None:
+    models = trio("noise")
+    models[2].curves.pop(0)
+    row = next(line for line in shifts.area_table(models).splitlines() if line.startswith("| Gaussian noise"))
+    assert row.endswith("| — |")
+    assert level_curves(models).axes[0].get_legend_handles_labels()[1] == ["good (2 seeds)"]
+
+
+def test_figures_show_the_numbers(images: None) -> None:
+    models = trio("noise")
+    panel = level_curves(models).axes[1]
+    assert panel.get_title(loc="left") == "Uniform noise"
+    good = seed_groups(models)[0]
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), [100 * value.value for value in good.accuracy("Uniform noise")])
+    models = trio("corruptions")
+    spectra = corruption_spectra(models)
+    above, _ = corruption_bars(models, spectra).axes
+    heights = [bar.get_height() for bar in above.containers[1].patches]
+    np.testing.assert_allclose(heights, [100 * seed_groups(models)[0].area([label]).value for label in spectra])
+
+
+@pytest.mark.parametrize("suite", ["noise", "corruptions"])
+def test_report_and_page_are_written(suite: str, images: None, tmp_path: Path) -> None:
+    paths = shifts.write_shift_report(trio(suite), tmp_path)
+    assert [path.name for path in paths] == [f"shifts-{suite}.md", f"shifts-{suite}.csv", f"{suite}-mnist.png"]
+    assert np.ptp(matplotlib_image.imread(paths[2])) > 0.9
+    with paths[1].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    curve = trio(suite)[2].curves[0]
+    own = [row for row in rows if (row["model"], row["shift"]) == ("mnist/bad", curve.label)]
+    assert [row["level"] for row in own] == ["0", *(str(float(level)) for level in curve.levels), "area"]
+    assert float(own[-1]["accuracy"]) == pytest.approx(curve.area)
+    assert own[0]["sample_ids"] == f"0-{N - 1}"
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n<!-- shifts {suite}:begin -->\nold\n<!-- shifts {suite}:end -->\nafter\n")
+    shifts.update_shift_page(trio(suite), page, tmp_path / "figures")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert f"![Suite {suite}: mnist](figures/{suite}-mnist.png)" in text
+
+
+def test_page_without_the_section_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing\n")
+    with pytest.raises(ValueError, match="Expected the lines <!-- shifts noise:begin -->"):
+        shifts.update_shift_page(trio("noise"), page, tmp_path)
+    assert list(tmp_path.iterdir()) == [page]
+
+
+def test_no_models_and_several_suites_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Received: \[\]"):
+        shifts.terminal_table([])
+    with pytest.raises(ValueError, match="Expected summaries of one suite and one seed"):
+        shifts.terminal_table([summary("a", "noise", 0.5), summary("a", "corruptions", 0.5)])
+
+
+def attacked(name: str, attack: str, seed: int) -> Summary:
+    """A model with made-up distances."""
+    distances = np.random.default_rng(seed).lognormal(size=N)
+    score = Score("Boundary L2", "l2", 1.5, distances, np.arange(N), settings={"attack": attack})
+    return Summary(name, name, fake_results.INFO, "boundary", 0, N, N, [score], [score], [])
+
+
+def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
+    names = ("tiny/good", "tiny/good-seed1", "tiny/bad")
+    models = [attacked(name, BoundaryAttack.name, i) for i, name in enumerate(names)]
+    medians = [np.median(model.attacks[0].distances) for model in models]
+    page = tmp_path / "page.md"
+    page.write_text("<!-- boundary:begin -->\n<!-- boundary:end -->\n")
+    with Store(":memory:") as store:
+        update_page(models, store, page, tmp_path)
+    good, bad = (line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines()[3:5])
+    assert good[:3] == ["| good", "2", f"{np.mean(medians[:2]):.3g}"]
+    squared = np.square(medians[:2]) / 16
+    assert good[3:5] == [f"{squared.mean():.3g}", "[{:.3g}, {:.3g}]".format(*metrics.t_interval(squared))]
+    assert bad[2:5] == [f"{medians[2]:.3g}", f"{medians[2] ** 2 / 16:.3g}", "—"]
+    with pytest.raises(ValueError, match=r"Expected results of the Boundary attack on tiny. Received: none."):
+        boundary_table([attacked("tiny/other", "deepfool", 0)])
