@@ -33,7 +33,11 @@ def change_config(config: ConfigDict, changes: list[str]) -> ConfigDict:
     return config
 
 
+def config_digest(config: ConfigDict) -> str:
+    """Returns a short name that two configs share only where all their values are the same."""
+    return hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()[:10]
+
+
 def run_directory(workdir: Path, recipe_id: str, config: ConfigDict) -> Path:
     """Returns the folder of one recipe and config, so that a changed config never resumes another's checkpoints."""
-    digest = hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()[:10]
-    return workdir / recipe_id / digest
+    return workdir / recipe_id / config_digest(config)

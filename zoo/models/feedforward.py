@@ -63,17 +63,15 @@ class FeedforwardNetwork(ImageClassifier):
 
     def endpoints(self) -> dict[str, Callable[[Any], Any]]:
         """Returns the functions of an image batch by name; `logits_stable` for smooth nonlinearities only."""
-        passes = {
-            "logits_float64": {"dtype": "float64"},
-            "logits_softened": {"activate": self._nonlinearity.softened},
-        }
+        functions = super().endpoints()
+        functions["logits_float64"] = self._logits_through(dtype="float64")
+        functions["logits_softened"] = self._logits_through(activate=self._nonlinearity.softened)
         if self._nonlinearity.stable_slope:
-            passes["logits_stable"] = {"dtype": "float64", "activate": self._nonlinearity.stable}
-        functions = {
-            name: lambda images, options=options: self._propagate(images, **options)["logits"]
-            for name, options in passes.items()
-        }
-        return {**super().endpoints(), **functions}
+            functions["logits_stable"] = self._logits_through(dtype="float64", activate=self._nonlinearity.stable)
+        return functions
+
+    def _logits_through(self, **options: Any) -> Callable[[Any], Any]:
+        return lambda images: self._propagate(images, **options)["logits"]
 
     def _propagate(
         self,
