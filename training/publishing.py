@@ -65,7 +65,7 @@ def check_id(model_id: str, recipe: Recipe) -> str:
     Raises:
         ValueError: the id is not "<data set of the recipe>/<name>", or is another recipe's.
     """
-    if not re.fullmatch(rf"{re.escape(recipe.dataset)}/[\w.-]+", model_id, flags=re.ASCII):
+    if not re.fullmatch(rf"{re.escape(recipe.dataset)}/\w[\w.-]*", model_id, flags=re.ASCII):
         raise ValueError(f"Expected an id of the form {recipe.dataset}/NAME for {recipe.id}. Received: {model_id!r}")
     if model_id != recipe.id and model_id in RECIPES:
         raise ValueError(f"Expected an id that is not another recipe's. Received: {model_id!r}. Add to it, as in -seed1.")

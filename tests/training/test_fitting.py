@@ -25,10 +25,11 @@ def noisy_classifier(learning_rate: float = 0.1) -> keras.Model:
 
 
 def fit_classifier(
-    model: keras.Model, directory: Path, monitor: str = "val_loss", mode: str = "min", epochs: int = 5
+    model: keras.Model, directory: Path, monitor: str = "val_loss", mode: str = "min", epochs: int = 5, **options: int
 ) -> dict:
     batches = EpochBatches(IMAGES, LABELS, 16, seed=0)
-    return fit(model, batches, VALIDATION, epochs=epochs, seed=0, directory=directory, monitor=monitor, mode=mode)
+    named = {"epochs": epochs, "monitor": monitor, "mode": mode, **options}
+    return fit(model, batches, VALIDATION, seed=0, directory=directory, **named)
 
 
 @pytest.mark.parametrize(("monitor", "mode"), [("val_loss", "min"), ("val_accuracy", "max")])
@@ -50,6 +51,20 @@ def test_more_epochs_go_on_from_the_last_not_from_the_best(tmp_path: Path) -> No
     fit_classifier(again, tmp_path / "three and two", epochs=3)
     received = fit_classifier(again, tmp_path / "three and two", epochs=5)
     assert received == expected
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_best_epoch_is_chosen_from_the_last(tmp_path: Path) -> None:
+    """Resumed between two candidates, too: a later, worse epoch does not replace the first."""
+    model = noisy_classifier(learning_rate=2.0)
+    history = fit_classifier(model, tmp_path / "unbroken", choose_from=3)["val_loss"]
+    assert min(history[:3]) < min(history[3:]), "otherwise the choice among all would be the same"
+    kept = model.evaluate(*VALIDATION, verbose=0, return_dict=True)["loss"]
+    assert kept == pytest.approx(min(history[3:]), rel=1e-5)
+    again = noisy_classifier(learning_rate=2.0)
+    for epochs in (4, 5):
+        fit_classifier(again, tmp_path / "resumed", epochs=epochs, choose_from=3)
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
