@@ -23,8 +23,9 @@ class FeedforwardNetwork(ImageClassifier):
     - `logits_softened`: a backward pass alone with sigma'(z / 10), or with a tenth of the slope where a ReLU has none.
 
     Args:
-        hidden: the hidden layers in their order, `Conv2D` before `Dense`, without activation. A convolution's map is
-            max-pooled, 2 x 2, after the nonlinearity.
+        hidden: the hidden layers in their order, `Conv2D` before `Dense`, without activation. A convolution's maps are
+            max-pooled, 2 x 2, before the nonlinearity. As it is monotone, pooling after it would give the same values from
+            four times as many units; like this a unit is what the next layer sees.
         activation: str. A name of `zoo.layers.NONLINEARITIES`.
         saturation_penalty: float or None. Initial weight of a `SaturationPenalty` on all hidden pre-activations.
         image_shape: (height, width, channels).
@@ -58,7 +59,7 @@ class FeedforwardNetwork(ImageClassifier):
         return self._propagate(images, training=training)["logits"]
 
     def features(self, images: Any) -> dict[str, Any]:
-        """Returns `pre_activation_<i>` and `activation_<i>` of each hidden layer i (before any pooling) and `logits`."""
+        """Returns `pre_activation_<i>` and `activation_<i>` of each hidden layer i and `logits`."""
         return self._propagate(images)
 
     def endpoints(self) -> dict[str, Callable[[Any], Any]]:
@@ -86,12 +87,12 @@ class FeedforwardNetwork(ImageClassifier):
         named = {}
         for i, layer in enumerate(self.hidden):
             values = _apply(layer, values, dtype)
+            if isinstance(layer, keras.layers.Conv2D):
+                values = ops.max_pool(values, 2, 2)
             if self.penalty is not None and dtype is None:
                 values = self.penalty(values, training=training)
             named[f"pre_activation_{i}"] = values
             values = named[f"activation_{i}"] = activate(values)
-            if isinstance(layer, keras.layers.Conv2D):
-                values = ops.max_pool(values, 2, 2)
         return {**named, "logits": _apply(self.readout, values, dtype)}
 
     def hyperparameters(self) -> dict[str, Any]:
