@@ -10,6 +10,7 @@
 
 `python -m training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and validation
 splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
+`python -m training.sweep --help` tells how the strength of a saturation penalty is chosen.
 """
 
 import json
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> None:
     from training.publishing import check_id
 
     if _LIST.value:
-        print("\n".join(f"{recipe.id:22} {recipe.title}" for recipe in recipes.RECIPES.values()))
+        print("\n".join(f"{recipe.id:36} {recipe.title}" for recipe in recipes.RECIPES.values()))
         return
     if not _RECIPE.value:
         raise app.UsageError("Expected --recipe=NAME. Received: none. --list shows the recipes.")

@@ -68,5 +68,5 @@ def largest_within(path: Path, points: float = 0.01) -> float:
     vanilla = [row.accuracy for row in rows if row.strength == 0.0]
     if not vanilla:
         raise ValueError(f"Expected a line for strength 0 in {path}. Received: {[row.strength for row in rows]}.")
-    # An accuracy is a multiple of one image; half of the smallest split's absorbs the rounding.
+    # Keras' accuracies are float32; the slack, far less than one image, is for their rounding.
     return max(row.strength for row in rows if row.accuracy >= vanilla[0] - points - 1e-6)
