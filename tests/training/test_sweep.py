@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 
 from tests.training.interrupted_fit import few_images
 from training.recipes import Recipe, Trained
-from training.sweep import largest_within, read_points, saturation_statistics, sweep, table_path
-from training.sweep.table import Point, write_points
+from training.sweep import Point, largest_within, read_points, table_path
+from training.sweep.run import saturation_statistics, sweep
+from training.sweep.table import write_points
 from zoo import datasets
 from zoo.models import MaxPoolingNetwork, MultilayerPerceptron
 

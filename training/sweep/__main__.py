@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import app, flags
 
 from training.configuration import change_config
+from training.sweep import largest_within
 from zoo.startup import configure_tensorflow
 
 _RECIPE = flags.DEFINE_string("recipe", None, "The recipe, one with a strength.", required=True)
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"Expected flags only, as in --values=0,0.1,1. Received: {' '.join(arguments[1:])}")
     configure_tensorflow("2")
     from training import recipes
-    from training.sweep import largest_within, sweep
+    from training.sweep.run import sweep
 
     try:
         recipe = recipes.find(_RECIPE.value)
