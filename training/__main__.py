@@ -4,13 +4,15 @@
   zoo-train --recipe=mnist/dim                        train DIM as shipped; run it again after a kill and it resumes
   zoo-train --recipe=mnist/dim --set=internal_epochs=5 --set=seed=1 --catalogue=/tmp/mine
                                                       a variation, published elsewhere
+  zoo-train --recipe=mnist/sigmoid_mlp --set=seed=1 --id=mnist/sigmoid_mlp-seed1
+                                                      a variation, published under an id of its own
   zoo-train --recipe=mnist/dim --show_config          print the config and stop
 
 `python -m training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and validation
 splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
+`python -m training.sweep --help` tells how the strength of a saturation penalty is chosen.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -20,12 +22,14 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from training.configuration import change_config, run_directory
 from zoo.startup import configure_tensorflow
 
 _RECIPE = flags.DEFINE_string("recipe", None, "The recipe, such as mnist/dim.")
 _SET = flags.DEFINE_multi_string("set", [], "Change a value of the config: --set=name=value, value as JSON. Repeatable.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder of checkpoints and logs, one folder a recipe and config in it.")
 _CATALOGUE = flags.DEFINE_string("catalogue", None, "Publish into this catalogue instead of the installed one.")
+_ID = flags.DEFINE_string("id", None, "Publish under this id instead of the recipe's.")
 _LIST = flags.DEFINE_bool("list", False, "List the recipes and stop.")
 _SHOW_CONFIG = flags.DEFINE_bool("show_config", False, "Print the recipe's config as JSON and stop.")
 
@@ -38,24 +42,26 @@ def main(arguments: list[str]) -> None:
     if _CATALOGUE.value:
         os.environ["BRAINZOO_SAVED_MODELS"] = os.path.abspath(_CATALOGUE.value)
     from training import recipes
+    from training.publishing import check_id
 
     if _LIST.value:
-        print("\n".join(f"{recipe.id:22} {recipe.title}" for recipe in recipes.RECIPES.values()))
+        print("\n".join(f"{recipe.id:36} {recipe.title}" for recipe in recipes.RECIPES.values()))
         return
     if not _RECIPE.value:
         raise app.UsageError("Expected --recipe=NAME. Received: none. --list shows the recipes.")
     try:
         recipe = recipes.find(_RECIPE.value)
         config = change_config(recipe.config(), _SET.value)
+        model_id = check_id(_ID.value or recipe.id, recipe)
     except ValueError as error:
         sys.exit(str(error))
     if _SHOW_CONFIG.value:
         print(config.to_json(indent=2))
         return
-    _train(recipe, config)
+    _train(recipe, config, model_id)
 
 
-def _train(recipe, config: ConfigDict) -> None:
+def _train(recipe, config: ConfigDict, model_id: str) -> None:
     import keras
 
     from training.publishing import publish
@@ -66,40 +72,8 @@ def _train(recipe, config: ConfigDict) -> None:
     started = time.monotonic()
     trained = recipe.fit(config, directory)
     seconds = _add_seconds(directory, time.monotonic() - started)
-    card = publish(recipe, config, trained, seconds)
+    card = publish(recipe, config, trained, seconds, model_id)
     logging.info("Published %s: validation %s", card.id, card.training["validation"])
-
-
-def change_config(config: ConfigDict, changes: list[str]) -> ConfigDict:
-    """Applies "name=value" changes; values are JSON, or else text.
-
-    Raises:
-        ValueError: a change has no "=", an unknown name, or a value of another type than the default's.
-    """
-    for change in changes:
-        name, separator, text = change.partition("=")
-        if not separator or name not in config:
-            raise ValueError(
-                f"Expected --set=name=value with a name among {', '.join(sorted(config))}. Received: {change!r}"
-            )
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        try:
-            # ConfigDict would take None for anything and a bool for a number.
-            if value is None or isinstance(value, bool) != isinstance(config[name], bool):
-                raise TypeError(type(value).__name__)
-            config[name] = tuple(value) if isinstance(value, list) else value
-        except TypeError as error:
-            raise ValueError(f"Expected a {type(config[name]).__name__} for {name}. Received: {text!r}") from error
-    return config
-
-
-def run_directory(workdir: Path, recipe_id: str, config: ConfigDict) -> Path:
-    """Returns the folder of one recipe and config, so that a changed config never resumes another's checkpoints."""
-    digest = hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()[:10]
-    return workdir / recipe_id / digest
 
 
 def _add_seconds(directory: Path, seconds: float) -> float:

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,19 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 old.unlink()
 
 
+class BestEpoch(keras.callbacks.ModelCheckpoint):
+    """Writes the weights of the best epoch so far, counting from the epoch `first` on."""
+
+    def __init__(self, path: Path, monitor: str, mode: str, first: int, best: float | None) -> None:
+        options = {"save_best_only": True, "save_weights_only": True, "initial_value_threshold": best}
+        super().__init__(path, monitor, mode=mode, **options)
+        self.first = first
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch >= self.first:
+            super().on_epoch_end(epoch, logs)
+
+
 def fit(
     model: keras.Model,
     batches: EpochBatches,
@@ -56,6 +70,8 @@ def fit(
     directory: Path,
     monitor: str,
     mode: str,
+    choose_from: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, list[float]]:
     """Fits a compiled, built model, resuming from `directory`, and leaves it with the weights of its best epoch.
 
@@ -68,6 +84,9 @@ def fit(
         directory: folder of this fit's checkpoints and `history.csv`.
         monitor: the logged value that chooses the epoch, such as "val_accuracy".
         mode: "max" or "min".
+        choose_from: int. The first epoch, counted from 0, that may be the best. Defaults to 0.
+        callbacks: further callbacks. So that a resumed run repeats an unbroken one, what they do in an epoch may depend on
+            nothing but the epoch, the model's weights and the optimizer's state.
 
     Returns:
         The logged values of all epochs, by name.
@@ -79,13 +98,12 @@ def fit(
     first = _resume(model, directory)
     history_path, best_path = directory / "history.csv", directory / "best.weights.h5"
     history = _read_history(history_path, first)
-    best = history[monitor][int(_best(history[monitor], mode))] if history else None
+    best = history[monitor][_best(history[monitor], mode, choose_from)] if first > choose_from else None
     callbacks = [
         DeterministicEpochs(batches, seed),
+        *callbacks,
         keras.callbacks.TerminateOnNaN(),
-        keras.callbacks.ModelCheckpoint(
-            best_path, monitor, mode=mode, save_best_only=True, save_weights_only=True, initial_value_threshold=best
-        ),
+        BestEpoch(best_path, monitor, mode, choose_from, best),
         keras.callbacks.CSVLogger(history_path, append=True),
         EpochCheckpoint(directory),
     ]
@@ -108,7 +126,7 @@ def fit(
             f"Lower the learning rate; the log is {history_path}."
         )
     model.load_weights(best_path)
-    chosen = int(_best(history[monitor], mode))
+    chosen = _best(history[monitor], mode, choose_from)
     logging.info("Epoch %d of %d is best: %s = %.4f", chosen + 1, epochs, monitor, history[monitor][chosen])
     return history
 
@@ -135,8 +153,9 @@ def _read_history(path: Path, epochs: int) -> dict[str, list[float]]:
     return {key: [float(row[key]) for row in kept] for key in kept[0] if key != "epoch"} if kept else {}
 
 
-def _best(values: list[float], mode: str) -> int:
-    return int(np.argmax(values) if mode == "max" else np.argmin(values))
+def _best(values: list[float], mode: str, choose_from: int) -> int:
+    candidates = values[choose_from:]
+    return choose_from + int(np.argmax(candidates) if mode == "max" else np.argmin(candidates))
 
 
 def _is_seed(variable: Any) -> bool:

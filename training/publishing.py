@@ -2,10 +2,11 @@
 
 import importlib.metadata
 import platform
+import re
 
 from ml_collections import ConfigDict
 
-from training.recipes import Recipe, Trained
+from training.recipes import RECIPES, Recipe, Trained
 from zoo import catalog
 from zoo.card import ModelCard
 from zoo.export import export_model
@@ -13,14 +14,26 @@ from zoo.export import export_model
 _PACKAGES = ("keras", "numpy", "tensorflow", "tensorflow-datasets")
 
 
-def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float) -> ModelCard:
-    """Exports the model into the catalogue and writes its card, without scores: those come from evaluation."""
-    directory = catalog.root() / recipe.id
+def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float, model_id: str | None = None) -> ModelCard:
+    """Exports the model into the catalogue and writes its card, without scores: those come from evaluation.
+
+    Args:
+        recipe: the recipe.
+        config: the recipe's config as it was run.
+        trained: what the recipe returned.
+        seconds: how long it took.
+        model_id: id in the catalogue. Defaults to the recipe's.
+
+    Returns:
+        The card.
+    """
+    model_id = check_id(model_id or recipe.id, recipe)
+    directory = catalog.root() / model_id
     export_model(trained.model, directory / "1", overwrite=True)
     # The layer names inside the config are the same in every process but for Keras' own counter in the model's name.
-    model_config = {**trained.model.get_config(), "name": recipe.id.split("/")[1]}
+    model_config = {**trained.model.get_config(), "name": model_id.split("/")[1]}
     card = ModelCard(
-        id=recipe.id,
+        id=model_id,
         title=recipe.title,
         description=recipe.description,
         class_name=type(trained.model).__name__,
@@ -44,6 +57,19 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
     )
     catalog.save_card(card)
     return card
+
+
+def check_id(model_id: str, recipe: Recipe) -> str:
+    """Returns an id under which a recipe's model may be published.
+
+    Raises:
+        ValueError: the id is not "<data set of the recipe>/<name>", or is another recipe's.
+    """
+    if not re.fullmatch(rf"{re.escape(recipe.dataset)}/\w[\w.-]*", model_id, flags=re.ASCII):
+        raise ValueError(f"Expected an id of the form {recipe.dataset}/NAME for {recipe.id}. Received: {model_id!r}")
+    if model_id != recipe.id and model_id in RECIPES:
+        raise ValueError(f"Expected an id that is not another recipe's. Received: {model_id!r}. Add to it, as in -seed1.")
+    return model_id
 
 
 def _hardware() -> str:

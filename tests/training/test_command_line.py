@@ -15,7 +15,7 @@ from training.recipes import RECIPES
 _CHANGE = """
 import json, sys
 from ml_collections import ConfigDict
-from training.__main__ import change_config, run_directory
+from training.configuration import change_config, run_directory
 from pathlib import Path
 config = ConfigDict({"number": 1, "rate": 0.5, "flag": True, "text": "a", "widths": (1, 2)})
 try:
@@ -101,11 +101,12 @@ def test_recipe_from_the_shell_to_the_catalogue(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BRAINZOO_SAVED_MODELS", str(catalogue))
         publish(RECIPE, RECIPE.config(), Trained(model, {}, {}), seconds=1)
-        arguments = ["--recipe=mnist/bicnn", "--set=base=mnist/tiny", f"--catalogue={catalogue}", f"--workdir={tmp_path}"]
+        arguments = ["--recipe=mnist/bicnn", "--set=base=mnist/tiny", "--id=mnist/bicnn-tiny"]
+        arguments += [f"--catalogue={catalogue}", f"--workdir={tmp_path}"]
         # The flag wins over the variable.
         result = run_python("-m", "training", *arguments, BRAINZOO_SAVED_MODELS=str(tmp_path / "elsewhere"))
         assert result.returncode == 0, result.stderr
-        card = zoo.verify("mnist/bicnn")
+        card = zoo.verify("mnist/bicnn-tiny")
     assert card.recipe == {"name": "mnist/bicnn", "config": {"base": "mnist/tiny", "dataset": "mnist", "seed": 0}}
     assert card.config["binarize"]
     assert 0.0 <= card.training["validation"]["accuracy"] <= 1.0

@@ -25,10 +25,11 @@ def noisy_classifier(learning_rate: float = 0.1) -> keras.Model:
 
 
 def fit_classifier(
-    model: keras.Model, directory: Path, monitor: str = "val_loss", mode: str = "min", epochs: int = 5
+    model: keras.Model, directory: Path, monitor: str = "val_loss", mode: str = "min", epochs: int = 5, **options: int
 ) -> dict:
     batches = EpochBatches(IMAGES, LABELS, 16, seed=0)
-    return fit(model, batches, VALIDATION, epochs=epochs, seed=0, directory=directory, monitor=monitor, mode=mode)
+    named = {"epochs": epochs, "monitor": monitor, "mode": mode, **options}
+    return fit(model, batches, VALIDATION, seed=0, directory=directory, **named)
 
 
 @pytest.mark.parametrize(("monitor", "mode"), [("val_loss", "min"), ("val_accuracy", "max")])
@@ -52,6 +53,21 @@ def test_more_epochs_go_on_from_the_last_not_from_the_best(tmp_path: Path) -> No
     assert received == expected
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_best_epoch_is_chosen_from_the_last(tmp_path: Path) -> None:
+    """Earlier, better epochs are none of the candidates; after a resumption, too, a worse one does not replace a better."""
+
+    def kept_loss(model: keras.Model) -> float:
+        return model.evaluate(*VALIDATION, verbose=0, return_dict=True)["loss"]
+
+    model, again = (noisy_classifier(learning_rate=2.0) for _ in range(2))
+    history = fit_classifier(model, tmp_path / "last", choose_from=4)["val_loss"]
+    assert history[3] < min(*history[:3], history[4]), "otherwise this shows nothing"
+    assert kept_loss(model) == pytest.approx(history[4], rel=1e-5)
+    for epochs in (4, 5):
+        fit_classifier(again, tmp_path / "last two", epochs=epochs, choose_from=3)
+    assert kept_loss(again) == pytest.approx(history[3], rel=1e-5)
 
 
 def test_a_lost_loss_is_an_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 import zoo
 from tests.training.interrupted_fit import few_images
-from training.publishing import publish
+from training.publishing import check_id, publish
 from training.recipes import Recipe, Trained
 from training.recipes.cnn import fit_binarized
 from zoo import datasets
@@ -65,6 +65,25 @@ def test_publishing_again_replaces_files_and_card(tmp_path: Path) -> None:
     data = "1/variables/variables.data-00000-of-00001"
     assert first.files[data] != second.files[data]
     assert zoo.verify("mnist/tiny").files == second.files
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_publishing_under_an_id_of_its_own(tmp_path: Path) -> None:
+    """The card names the recipe all the same."""
+    card = publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1, model_id="mnist/tiny-seed1")
+    assert zoo.verify("mnist/tiny-seed1").files == card.files
+    assert (card.id, card.config["name"], card.recipe["name"]) == ("mnist/tiny-seed1", "tiny-seed1", "mnist/tiny")
+
+
+@pytest.mark.parametrize("model_id", ["tiny", "cifar10/tiny", "mnist/", "mnist/a/b", "mnist/..", "mnist/a b"])
+def test_ids_name_data_set_and_model(model_id: str) -> None:
+    with pytest.raises(ValueError, match=r"Expected an id of the form mnist/NAME for mnist/tiny. Received: "):
+        check_id(model_id, RECIPE)
+
+
+def test_a_recipe_does_not_take_the_id_of_another() -> None:
+    with pytest.raises(ValueError, match=r"Expected an id that is not another recipe's. Received: 'mnist/dim'"):
+        check_id("mnist/dim", RECIPE)
 
 
 @pytest.mark.usefixtures("catalogue")

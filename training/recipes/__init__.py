@@ -2,12 +2,13 @@
 
 import difflib
 
-from training.recipes import cnn, internal_models
+from training.recipes import cnn, internal_models, saturating
 from training.recipes.base import Recipe, Trained
 
 __all__ = ["RECIPES", "Recipe", "Trained", "find"]
 
-RECIPES: dict[str, Recipe] = {recipe.id: recipe for recipe in (*cnn.RECIPES, *internal_models.RECIPES)}
+_FAMILIES = (cnn, internal_models, saturating)
+RECIPES: dict[str, Recipe] = {recipe.id: recipe for family in _FAMILIES for recipe in family.RECIPES}
 
 
 def find(name: str) -> Recipe:

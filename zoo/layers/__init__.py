@@ -2,6 +2,16 @@
 
 from zoo.layers.binarize import Binarize
 from zoo.layers.noise import RandomGaussianNoise
+from zoo.layers.nonlinearities import NONLINEARITIES, Nonlinearity, nonlinearity
+from zoo.layers.saturation import SaturationPenalty
 from zoo.layers.stacked_dense import StackedDense
 
-__all__ = ["Binarize", "RandomGaussianNoise", "StackedDense"]
+__all__ = [
+    "NONLINEARITIES",
+    "Binarize",
+    "Nonlinearity",
+    "RandomGaussianNoise",
+    "SaturationPenalty",
+    "StackedDense",
+    "nonlinearity",
+]

@@ -3,5 +3,13 @@
 from zoo.models.base import ImageClassifier
 from zoo.models.cnn import ConvolutionalNetwork
 from zoo.models.internal_models import DenoisedInternalModels
+from zoo.models.mlp import MultilayerPerceptron
+from zoo.models.pooling_cnn import MaxPoolingNetwork
 
-__all__ = ["ConvolutionalNetwork", "DenoisedInternalModels", "ImageClassifier"]
+__all__ = [
+    "ConvolutionalNetwork",
+    "DenoisedInternalModels",
+    "ImageClassifier",
+    "MaxPoolingNetwork",
+    "MultilayerPerceptron",
+]

@@ -1,0 +1,246 @@
+"""Saturating networks of Nayebi and Ganguli, each beside equally long trained twins: plain, FGSM-trained and PGD-trained."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from ml_collections import ConfigDict
+
+from training.adversarial import AdversarialTraining
+from training.annealing import AnnealedVariable, LinearRamp
+from training.batches import EpochBatches
+from training.fitting import fit
+from training.recipes.base import Recipe, Trained
+from zoo import datasets
+from zoo.loading import create_model
+from zoo.models import ImageClassifier
+
+PAPER = {
+    "title": "Biologically inspired protection of deep networks from adversarial attacks",
+    "authors": "A. Nayebi, S. Ganguli",
+    "year": 2017,
+    "url": "https://arxiv.org/abs/1703.09202",
+}
+# Weight of the saturation penalty in the hold: the largest of a sweep (`python -m training.sweep`) that costs at most a
+# point of validation accuracy. The sweeps are kept in docs/figures/saturating.
+STRENGTHS = {
+    "mnist/saturating_sigmoid_mlp": 1.0,
+    "mnist/saturating_relu_mlp": 1e-4,
+    "mnist/saturating_relu_cnn": 1e-5,
+    "fashion_mnist/saturating_sigmoid_mlp": 0.5,
+}
+_DATASET_TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+_CHECKED_IMAGES = 1000
+_CHECK_STEPS = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """One architecture with the length of its trainings, which is the same for all its twins."""
+
+    name: str
+    title: str
+    class_name: str
+    activation: str
+    epochs: int
+    warm_up_epochs: int
+    hold_epochs: int
+
+    def config(self, dataset: str, **values: Any) -> ConfigDict:
+        return ConfigDict(
+            {
+                "dataset": dataset,
+                "seed": 0,
+                "class_name": self.class_name,
+                "activation": self.activation,
+                "epochs": self.epochs,
+                "hold_epochs": self.hold_epochs,
+                "batch_size": 128,
+                "learning_rate": 1e-3,
+                **values,
+            }
+        )
+
+    def annealed(self, dataset: str, **values: Any) -> ConfigDict:
+        return self.config(dataset, warm_up_epochs=self.warm_up_epochs, twin=f"{dataset}/{self.name}", **values)
+
+
+SIGMOID_MLP = _Network("sigmoid_mlp", "Sigmoid MLP", "MultilayerPerceptron", "sigmoid", 60, 10, 20)
+RELU_MLP = _Network("relu_mlp", "ReLU MLP", "MultilayerPerceptron", "relu", 60, 10, 20)
+RELU_CNN = _Network("relu_cnn", "ReLU CNN", "MaxPoolingNetwork", "relu", 18, 3, 6)
+_NETWORKS = (SIGMOID_MLP, RELU_MLP, RELU_CNN)
+
+
+def fit_plain(config: ConfigDict, directory: Path) -> Trained:
+    """Trains with cross-entropy on clean images."""
+    model = _create_model(config)
+    return _fit(model, model, config, directory)
+
+
+def fit_saturating(config: ConfigDict, directory: Path) -> Trained:
+    """Trains with cross-entropy plus the saturation penalty, whose weight is annealed up to `strength`."""
+    model = _create_model(config, saturation_penalty=config.strength)
+    annealing = AnnealedVariable(model.penalty.weight, config.strength, _ramp(config), "strength")
+    return _fit(model, model, config, directory, [annealing])
+
+
+def fit_adversarial(config: ConfigDict, directory: Path) -> Trained:
+    """Trains on adversarial images alone, whose epsilon is annealed; reports the accuracy under a longer attack."""
+    model = _create_model(config)
+    trainee = AdversarialTraining(model, config.epsilon, config.attack_steps, config.relative_step)
+    annealing = AnnealedVariable(trainee.epsilon, config.epsilon, _ramp(config), "epsilon")
+    trained = _fit(model, trainee, config, directory, [annealing])
+    trained.validation["accuracy under PGD"] = _accuracy_under_attack(model, config)
+    return trained
+
+
+def _create_model(config: ConfigDict, **hyperparameters: Any) -> ImageClassifier:
+    description = datasets.info(config.dataset)
+    shapes = {"image_shape": description.image_shape, "num_classes": description.num_classes}
+    return create_model(config.class_name, {"activation": config.activation, **shapes, **hyperparameters})
+
+
+def _ramp(config: ConfigDict) -> LinearRamp:
+    return LinearRamp(config.epochs, config.warm_up_epochs, config.hold_epochs)
+
+
+def _fit(
+    model: ImageClassifier,
+    trainee: keras.Model,
+    config: ConfigDict,
+    directory: Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Trained:
+    """Fits `trainee`, which is the model or trains it, and leaves the best of the last epochs by clean validation accuracy.
+
+    A saturating network is most accurate while the penalty is still small, and an adversarially trained one while epsilon
+    is: only the epochs of the hold are candidates. Their plain twins choose among as many.
+    """
+    train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
+    batches = EpochBatches(train.images, train.labels, config.batch_size, config.seed)
+    trainee(batches[0][0][:1])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    trainee.compile(keras.optimizers.Adam(config.learning_rate), loss, metrics=["accuracy"], jit_compile=False)
+    choose_from = max(0, config.epochs - config.hold_epochs)
+    history = fit(
+        trainee,
+        batches,
+        (validation.images, validation.labels),
+        epochs=config.epochs,
+        seed=config.seed,
+        directory=directory / "classifier",
+        monitor="val_accuracy",
+        mode="max",
+        choose_from=choose_from,
+        callbacks=callbacks,
+    )
+    return Trained(model, {"accuracy": max(history["val_accuracy"][choose_from:])}, {"classifier": config.epochs})
+
+
+def _accuracy_under_attack(model: ImageClassifier, config: ConfigDict) -> float:
+    """Tells whether the robustness is that against the training's own attack only; nothing is chosen by it."""
+    validation = datasets.load(config.dataset, "validation").first(_CHECKED_IMAGES)
+    attacker = AdversarialTraining(model, config.epsilon, steps=_CHECK_STEPS, relative_step=0.1, seed=config.seed)
+    adversarial = attacker.perturb(ops.convert_to_tensor(validation.images), ops.convert_to_tensor(validation.labels))
+    labels = ops.convert_to_numpy(ops.argmax(model(adversarial), axis=-1))
+    return float(np.mean(labels == validation.labels))
+
+
+def _schedule_text(network: _Network, value: str) -> str:
+    ramp = LinearRamp(network.epochs, network.warm_up_epochs, network.hold_epochs)
+    return (
+        f"{value} is 0 for {ramp.warm_up_epochs} epochs, rises linearly for {ramp.ramp_epochs} and is held for the last "
+        f"{ramp.hold_epochs}."
+    )
+
+
+def _choices(network: _Network) -> list[str]:
+    sizes = {
+        "MultilayerPerceptron": "Three hidden layers of 200 units.",
+        "MaxPoolingNetwork": "5 x 5 convolutions of 16 and 32 maps, each max-pooled, then 128 dense units.",
+    }
+    return [
+        sizes[network.class_name],
+        f"Adam 1e-3, batch 128, {network.epochs} epochs for every twin.",
+        f"The best of the last {network.hold_epochs} epochs by clean validation accuracy.",
+    ]
+
+
+def _plain(dataset: str, network: _Network) -> Recipe:
+    return Recipe(
+        id=f"{dataset}/{network.name}",
+        title=f"{network.title} on {_DATASET_TITLES[dataset]}",
+        description="The plain twin of the saturating and the adversarially trained network: same sizes, same training.",
+        paper=PAPER,
+        from_paper=[f"The vanilla {network.title}, trained with cross-entropy."],
+        our_choice=_choices(network),
+        config=lambda: network.config(dataset),
+        fit=fit_plain,
+    )
+
+
+def _saturating(dataset: str, network: _Network) -> Recipe:
+    model_id = f"{dataset}/saturating_{network.name}"
+    psi = {"sigmoid": "sigma(z) (1 - sigma(z))", "relu": "relu(z)"}[network.activation]
+    return Recipe(
+        id=model_id,
+        title=f"Saturating {network.title} on {_DATASET_TITLES[dataset]}",
+        description=(
+            "A penalty after nonlinear dendrites drives hidden units into the flat parts of their nonlinearity. Gradients "
+            "that vanish in float32 make it look more robust to plain attacks than it is."
+        ),
+        paper=PAPER,
+        from_paper=[
+            f"Cross-entropy + lambda times the sum over hidden layers and units of psi_c(z) = {psi}; never on the logits.",
+            "lambda is annealed upwards during the training.",
+        ],
+        our_choice=[
+            *_choices(network),
+            "Sum over units and layers, mean over the batch.",
+            _schedule_text(network, f"lambda = {STRENGTHS[model_id]:g}"),
+            "lambda is the largest of a sweep that costs at most a point of the vanilla's validation accuracy.",
+        ],
+        config=lambda: network.annealed(dataset, strength=STRENGTHS[model_id]),
+        fit=fit_saturating,
+    )
+
+
+def _adversarial(dataset: str, network: _Network, name: str, steps: int, relative_step: float, how: str) -> Recipe:
+    return Recipe(
+        id=f"{dataset}/{name}_{network.name}",
+        title=f"{name.upper()}-trained {network.title} on {_DATASET_TITLES[dataset]}",
+        description=f"The network that Nayebi and Ganguli compare theirs with: trained on adversarial images, {how}.",
+        paper=PAPER,
+        from_paper=["The architecture of the plain twin, trained on adversarial images."],
+        our_choice=[
+            *_choices(network),
+            f"Adversarial images alone, L∞, made with the true labels: {how}.",
+            f"The accuracy under PGD, on this card, is that of {_CHECK_STEPS} steps of epsilon / 10 on {_CHECKED_IMAGES:,} "
+            "validation images: it would "
+            "tell of catastrophic overfitting. Nothing was chosen by it.",
+            _schedule_text(network, "epsilon = 0.3"),
+            "As many updates as the plain twin.",
+        ],
+        config=lambda: network.annealed(dataset, epsilon=0.3, attack_steps=steps, relative_step=relative_step),
+        fit=fit_adversarial,
+    )
+
+
+def _fgsm(dataset: str, network: _Network) -> Recipe:
+    how = "one step of 1.25 epsilon from a random start (Wong et al. 2020), which guards against label leaking"
+    return _adversarial(dataset, network, "fgsm", 1, 1.25, how)
+
+
+def _pgd(dataset: str, network: _Network) -> Recipe:
+    return _adversarial(dataset, network, "pgd", 7, 0.25, "7 steps of epsilon / 4 from a random start (Madry et al. 2018)")
+
+
+_KINDS: tuple[Callable[[str, _Network], Recipe], ...] = (_plain, _saturating, _fgsm, _pgd)
+RECIPES = [
+    *(kind("mnist", network) for network in _NETWORKS for kind in _KINDS),
+    *(kind("fashion_mnist", SIGMOID_MLP) for kind in (_plain, _saturating)),
+]
