@@ -32,6 +32,12 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks.", lower_bound=0, u
 _WORKERS = flags.DEFINE_integer(
     "workers", 1, "Processes that share the work; each needs about 1 GB. The results do not depend on it.", lower_bound=1
 )
+_SOURCES = flags.DEFINE_multi_string(
+    "sources",
+    [],
+    "Id in the catalogue of a model whose adversarials are transferred, in suites that do so, beside those of a model's own "
+    "plain twin. Repeatable.",
+)
 _STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results; it is created where missing.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for tables (Markdown, CSV, JSON) and figures (PNG, SVG).")
 _PAGE = flags.DEFINE_string(
@@ -90,6 +96,7 @@ def _evaluate() -> None:
                 seed=_SEED.value,
                 workers=_WORKERS.value,
                 report_only=_REPORT_ONLY.value,
+                sources=tuple(_SOURCES.value),
             )
             summaries.append(summary)
             if _UPDATE_CARD.value:

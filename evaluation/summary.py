@@ -170,7 +170,9 @@ def summarize(
     ids, labels, predictions = store.clean(digest, info.name)
     attacks = []
     for member in suite.members_on(target_endpoints):
-        score = _score(store, digest, info, member, seed, endpoints(target_endpoints, member.attack), samples)
+        score = _score(
+            store, digest, info, member, seed, endpoints(target_endpoints, member.attack, member.endpoints), samples
+        )
         if score is not None:
             attacks.append(score)
     return Summary(
