@@ -45,7 +45,7 @@ _PAGE = flags.DEFINE_string(
     None,
     "Markdown file whose sections are made anew: what stands between the lines <!-- results:begin --> and "
     "<!-- results:end -->; likewise `comparison` (with the paper's figures), `nearest` (which attack breaks how many) and "
-    "`pairs` (which model keeps more images than which other).",
+    "`pairs` (which model keeps more images than which other); `saturating` (the suite brendel_bethge_comment).",
 )
 _FIGURES = flags.DEFINE_string("figures", "docs/figures", "Folder for the figures of --page.")
 _UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")

@@ -103,22 +103,25 @@ def _build(target: Target, tolerance: float) -> Callable:
     )
     def reach(images, signs, labels, radius):
         """Returns the radius at which each ray crosses the boundary, where that is less than `radius`, else `radius`."""
-        shorter = tf.where(wrong(images, signs, labels, (1 - tolerance) * radius))[:, 0]
-        images, signs, labels, own = (tf.gather(values, shorter) for values in (images, signs, labels, radius))
+        shorter = tf.where(wrong(images, signs, labels, (1 - tolerance) * radius))
+        part = [tf.gather_nd(values, shorter) for values in (images, signs, labels, radius)]
+        # Not every network takes an empty batch.
+        found = tf.cond(tf.size(shorter) > 0, lambda: bisect(*part), lambda: part[-1])
+        return tf.tensor_scatter_nd_update(radius, shorter, found)
 
+    def bisect(images, signs, labels, radius):
         def test(middle, low, high):
             found = wrong(images, signs, labels, middle)
             return tf.where(found, low, middle), tf.where(found, middle, high)
 
-        low, high = test(_NEAR * own, tf.zeros_like(own), (1 - tolerance) * own)
-        _, high = tf.while_loop(
+        loop = tf.while_loop(
             lambda low, high: tf.reduce_any(high - low > tolerance * high),
             lambda low, high: test((low + high) / 2, low, high),
-            (low, high),
+            test(_NEAR * radius, tf.zeros_like(radius), (1 - tolerance) * radius),
             parallel_iterations=1,
             # Forty halvings are beyond float32; a ray that is adversarial at any radius has none to end at.
             maximum_iterations=40,
         )
-        return tf.tensor_scatter_nd_update(radius, shorter[:, None], high)
+        return loop[1]
 
     return reach

@@ -4,6 +4,7 @@ import io
 import os
 import re
 from collections import Counter
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
@@ -49,18 +50,17 @@ def write_figures(
     """
     attacked = [summary for summary in summaries if summary.attacks]
     styles, names = line_styles(summaries), file_names(summaries)
-    directory.mkdir(parents=True, exist_ok=True)
     curves, grids = [], []
-    with matplotlib.style.context(["default", _STYLE]):
+    with figure_style():
         for group in by_dataset(attacked):
             dataset = group[0].dataset.name
             figure = accuracy_curves(group, styles)
-            curves += [_save(figure, directory / f"accuracy-{dataset}.{suffix}") for suffix in formats]
-            curves.append(_save(accuracy_heatmap(group), directory / f"heatmap-{dataset}.png"))
+            curves += [save_figure(figure, directory / f"accuracy-{dataset}.{suffix}") for suffix in formats]
+            curves.append(save_figure(accuracy_heatmap(group), directory / f"heatmap-{dataset}.png"))
             split = datasets.load(dataset, "test")
             for summary in group:
                 figure = adversarial_grid(summary, store, split)
-                grids.append(_save(figure, directory / f"adversarials-{names[summary.digest]}.png"))
+                grids.append(save_figure(figure, directory / f"adversarials-{names[summary.digest]}.png"))
     return curves + grids
 
 
@@ -71,8 +71,14 @@ def file_names(summaries: list[Summary]) -> dict[str, str]:
     return {digest: name if count[name] == 1 else f"{name}-{digest[:8]}" for digest, name in names.items()}
 
 
-def _save(figure: Figure, path: Path) -> Path:
-    """Writes a figure so that a reader sees the old file or the new, never a part."""
+def figure_style() -> AbstractContextManager[None]:
+    """Returns the context in which figures are drawn and saved, whatever the user's settings are."""
+    return matplotlib.style.context(["default", _STYLE])
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes a figure so that a reader sees the old file or the new, never a part; its folder is created where missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     # The date and the version of matplotlib would change the bytes of an unchanged figure.
