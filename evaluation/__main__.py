@@ -42,7 +42,10 @@ _SAVED_MODELS = flags.DEFINE_multi_string("saved_model", [], "Path of a SavedMod
 _DATASET = flags.DEFINE_string("dataset", None, "Data set for --saved_model; a catalogued model has its own.")
 _SUITE = flags.DEFINE_string("suite", "quick", "The attacks or shifts; --list shows the suites.")
 _SOURCES = flags.DEFINE_multi_string(
-    "source", [], "Id of a catalogued network whose gradients the suite `transfer` uses. Repeatable; not one of --model."
+    "source",
+    [],
+    "Id in the catalogue of a model whose adversarials are transferred, in the suites that do so. Repeatable. The suite "
+    "brendel_bethge_comment takes each model's own plain twin besides; the sources of `transfer` must not be among --model.",
 )
 _SAMPLES = flags.DEFINE_integer(
     "samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1
@@ -61,8 +64,8 @@ _PAGE = flags.DEFINE_string(
     None,
     "Markdown file whose sections are made anew: what stands between the lines <!-- results:begin --> and "
     "<!-- results:end -->; likewise `comparison` (with the paper's figures), `nearest` (which attack breaks how many), "
-    "`pairs` (which model keeps more images than which other) and `boundary`; `shifts SUITE` of a suite of shifts. Models "
-    "X, X-seed1, X-seed2 ... are seeds of one there.",
+    "`pairs` (which model keeps more images than which other), `saturating` (the suite brendel_bethge_comment) and "
+    "`boundary`; `shifts SUITE` of a suite of shifts. Models X, X-seed1, X-seed2 ... are seeds of one there.",
 )
 _FIGURES = flags.DEFINE_string("figures", "docs/figures", "Folder for the figures of --page.")
 _UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")
@@ -117,6 +120,7 @@ def _evaluate() -> None:
                 seed=_SEED.value,
                 workers=_WORKERS.value,
                 report_only=_REPORT_ONLY.value,
+                sources=tuple(_SOURCES.value),
             )
             summaries.append(summary)
             if _UPDATE_CARD.value:

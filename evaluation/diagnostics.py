@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from evaluation import metrics
 from evaluation.attacks.base import Batch
+from evaluation.attacks.tensors import loss_values
+from evaluation.target import DIFFERENTIABLE_ENDPOINTS
 from zoo.card_page import NORM_NAMES
 
 if TYPE_CHECKING:
@@ -21,6 +23,14 @@ PROBES = 200
 # By how much one attack must beat another on a sample to be more than rounding and luck.
 _MARGIN = 0.95
 _SHARE = 0.05
+_MAGNIFIED = 1e200
+# What attacks on saturating networks follow: the loss, and the endpoint, the first of these that a model has.
+GRADIENTS = {
+    "probabilities": ("clipped_probabilities", ("logits",)),
+    "logits": ("cross_entropy", ("logits",)),
+    "float64": ("margin", ("logits_float64", "logits")),
+    "stable": ("margin", ("logits_stable", "logits_float64", "logits")),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,24 +54,54 @@ class Check:
         return dataclasses.asdict(self)
 
 
-def zero_gradient_share(target: Target, endpoint: str, batch: Batch) -> float:
-    """Returns the share of images on which the cross-entropy's gradient in the image is zero everywhere."""
-    logits_of = target.endpoint(endpoint)
-    images = tf.constant(batch.images)
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits_of(images))
-    gradient = tape.gradient(loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return float(np.mean(np.all(gradient.numpy() == 0.0, axis=(1, 2, 3))))
+def zero_gradient_share(target: Target, endpoint: str, batch: Batch, loss: str = "cross_entropy") -> float:
+    """Returns the share of images on which the loss' gradient in the image is zero everywhere.
+
+    Args:
+        target: the model.
+        endpoint: the endpoint to differentiate. Of one in float64 the gradient is magnified before it becomes float32, like
+            the image.
+        batch: the samples.
+        loss: one of `tensors.LOSSES`.
+    """
+    logits_of, zeros = target.endpoint(endpoint), 0
+    for first in range(0, len(batch), PROBES):
+        images, labels = (tf.constant(values[first : first + PROBES]) for values in (batch.images, batch.labels))
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            values = loss_values(logits_of(images), labels, loss)
+        magnified = tf.fill(tf.shape(values), tf.constant(1.0 if values.dtype == tf.float32 else _MAGNIFIED, values.dtype))
+        gradient = tape.gradient(
+            values, images, output_gradients=magnified, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        zeros += int(np.sum(np.all(gradient.numpy() == 0.0, axis=(1, 2, 3))))
+    return zeros / len(batch)
 
 
 def measure(target: Target, batch: Batch, store: Store, dataset: str) -> None:
     """Measures what needs the model itself, and keeps it in the store."""
-    for endpoint in target.endpoints:
+    for endpoint in (name for name in target.endpoints if name in DIFFERENTIABLE_ENDPOINTS):
         name = f"zero gradient ({endpoint})"
         if store.check(target.digest, dataset, name) is None:
             share = zero_gradient_share(target, endpoint, batch)
             store.set_check(target.digest, dataset, name, {"value": share, "samples": len(batch)})
+
+
+def measure_gradients(target: Target, batch: Batch, store: Store, dataset: str) -> None:
+    """Measures on how many of these images each of `GRADIENTS` is zero everywhere, and keeps it in the store."""
+    for name, (loss, preferred) in GRADIENTS.items():
+        kept = store.check(target.digest, dataset, f"zero gradient of {name}")
+        if kept is None or kept["samples"] < len(batch):
+            endpoint = next(endpoint for endpoint in preferred if endpoint in target.endpoints)
+            share = zero_gradient_share(target, endpoint, batch, loss)
+            value = {"value": share, "samples": len(batch), "endpoint": endpoint}
+            store.set_check(target.digest, dataset, f"zero gradient of {name}", value)
+
+
+def zero_gradients(store: Store, digest: str, dataset: str) -> dict[str, dict]:
+    """Returns what `measure_gradients` kept, by name: value, samples and endpoint; empty where it was not measured."""
+    kept = {name: store.check(digest, dataset, f"zero gradient of {name}") for name in GRADIENTS}
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def from_store(store: Store, digest: str, dataset: str) -> list[Check]:
@@ -122,7 +162,9 @@ def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> lis
 
 
 def _unbounded(title: str, scores: list[Score]) -> list[Check]:
-    iterative = [score for score in scores if any(part.get("random_start") for part in _parts(score.settings))]
+    # An attack on a grid ends at the last epsilon.
+    unbounded = [score for score in scores if "epsilons" not in score.settings]
+    iterative = [score for score in unbounded if any(part.get("random_start") for part in _parts(score.settings))]
     if not iterative:
         return []
     ids, least = _least(iterative)

@@ -11,7 +11,7 @@ from evaluation.attacks import Attack
 from evaluation.attacks.base import settings
 from evaluation.store import RunKey, Store
 from evaluation.suites import Member, Suite
-from evaluation.target import Target, TargetError
+from evaluation.target import DIFFERENTIABLE_ENDPOINTS, Target, TargetError
 from evaluation.workers import run_tasks
 from zoo.datasets import DatasetInfo, Split
 
@@ -28,9 +28,19 @@ def run_key(target: Target, dataset: str, member: Member, endpoint: str, seed: i
     return RunKey(target.digest, dataset, endpoint, seed, settings(member.attack))
 
 
-def endpoints(target_endpoints: tuple[str, ...], attack: Attack) -> tuple[str, ...]:
-    """Returns the endpoints that an attack is run on: gradient-free attacks see the model's own logits only."""
-    return target_endpoints if attack.uses_gradients else ("logits",)
+def endpoints(target_endpoints: tuple[str, ...], attack: Attack, preferred: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Returns the endpoints that an attack is run on: gradient-free attacks see the model's own logits only.
+
+    Args:
+        target_endpoints: those of the model.
+        attack: the attack.
+        preferred: the first of these that the model has is the one; none for all that every suite differentiates.
+    """
+    if not attack.uses_gradients:
+        return ("logits",)
+    if preferred:
+        return (next(name for name in preferred if name in target_endpoints),)
+    return tuple(name for name in DIFFERENTIABLE_ENDPOINTS if name in target_endpoints)
 
 
 def evaluate_clean(target: Target, info: DatasetInfo, split: Split, store: Store) -> None:
@@ -114,13 +124,16 @@ def _tasks(
     target: Target, info: DatasetInfo, split: Split, suite: Suite, store: Store, samples: int, seed: int
 ) -> Iterator[Task]:
     """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are."""
+    planned: dict[int, set[int]] = {}
     for member in suite.members_on(target.endpoints):
         count = min(samples, member.samples or samples, len(split))
-        for endpoint in endpoints(target.endpoints, member.attack):
+        for endpoint in endpoints(target.endpoints, member.attack, member.endpoints):
             run = store.run_id(run_key(target, info.name, member, endpoint, seed), versions())
-            done = store.distances(run)
+            # Where a model lacks an endpoint, two members may be one attack on the same other one.
+            done = planned.setdefault(run, set(store.distances(run)))
             for first in range(0, count, member.attack.chunk_size):
                 chunk = range(first, min(first + member.attack.chunk_size, count))
                 missing = np.array([i for i in chunk if int(split.ids[i]) not in done], int)
                 if len(missing):
+                    done.update(int(split.ids[i]) for i in missing)
                     yield Task(f"{member.label} ({endpoint})", member.attack, endpoint, run, missing)

@@ -91,6 +91,7 @@ def evaluate(
     seed: int,
     workers: int = 1,
     report_only: bool = False,
+    sources: tuple[str, ...] = (),
 ) -> Summary:
     """Runs what the store lacks and returns the numbers.
 
@@ -102,12 +103,15 @@ def evaluate(
         seed: seed of the attacks.
         workers: processes that share the work.
         report_only: attack nothing.
+        sources: ids in the catalogue of models from which adversarials are transferred, beside the model's plain twin.
 
     Raises:
         TargetError: the SavedModel cannot be attacked as it is.
         ValueError: `report_only`, and the store knows nothing of the model.
     """
     info = datasets.info(subject.dataset)
+    if suite.transfers:
+        suite = suite.transferred_from(transfer_sources(subject, sources))
     if report_only:
         digest = saved_model_digest(subject.path)
     else:
@@ -163,6 +167,27 @@ def _kept_endpoints(subject: Subject, store: Store, digest: str) -> tuple[str, .
     return tuple(kept)
 
 
+def transfer_sources(subject: Subject, sources: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the models from which adversarials are transferred to this one.
+
+    Args:
+        subject: the model.
+        sources: ids in the catalogue; those of other data sets and the model itself are left out.
+
+    Returns:
+        First the plain twin that the card's recipe names, where it does, then the sources.
+
+    Raises:
+        ValueError: an id is unknown.
+    """
+    twin = None
+    if subject.model_id is not None:
+        twin = catalog.model_card(subject.model_id).recipe.get("config", {}).get("twin")
+    named = dict.fromkeys([*([twin] if twin else []), *sources])
+    named.pop(subject.model_id, None)
+    return tuple(source for source in named if catalog.model_card(source).dataset == subject.dataset)
+
+
 def _attack(
     subject: Subject, info: datasets.DatasetInfo, suite: Suite, store: Store, samples: int, seed: int, workers: int
 ) -> str:
@@ -183,6 +208,9 @@ def _attack(
     if suite.members:
         first = split.first(diagnostics.PROBES)
         diagnostics.measure(target, Batch(first.images, first.labels, first.ids, seed), store, info.name)
+    if suite.gradients:
+        first = split.first(samples)
+        diagnostics.measure_gradients(target, Batch(first.images, first.labels, first.ids, seed), store, info.name)
     return target.digest
 
 

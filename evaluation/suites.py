@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 
+from evaluation import brendel_bethge_comment as comment
 from evaluation import paper42
 from evaluation.attacks import (
     SPSA,
@@ -15,6 +16,7 @@ from evaluation.attacks import (
     MomentumIterativeMethod,
     ProjectedGradientDescent,
     Refined,
+    Transfer,
 )
 from evaluation.norms import NORMS, THRESHOLDS
 from evaluation.shifts.suites import SHIFT_SUITES, ShiftSuite
@@ -29,11 +31,14 @@ class Member:
         attack: the attack with its settings.
         label: its name in tables.
         samples: at most this many of the evaluated images; None for all.
+        endpoints: the first of these that a model has is attacked, and "logits" is the last; none for those that every
+            suite differentiates.
     """
 
     attack: Attack
     label: str
     samples: int | None = None
+    endpoints: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Suite:
         members: the attacks, cheap and strong first.
         samples: how many test images it attacks unless told otherwise.
         refined: whether the adversarials of models with a surrogate endpoint are refined, see `Refined`.
+        gradients: whether the all-zero gradients among the attacked images are counted, see `diagnostics.GRADIENTS`.
     """
 
     name: str
@@ -53,6 +59,22 @@ class Suite:
     members: tuple[Member, ...]
     samples: int
     refined: bool = False
+    gradients: bool = False
+
+    @property
+    def transfers(self) -> bool:
+        """Whether an attack takes its adversarials from other models."""
+        return any(isinstance(member.attack, Transfer) for member in self.members)
+
+    def transferred_from(self, sources: tuple[str, ...]) -> "Suite":
+        """Returns the suite with these models of the catalogue as sources of its transfer attacks; without any for none."""
+
+        def with_sources(member: Member) -> Member:
+            transfers = isinstance(member.attack, Transfer)
+            return dataclasses.replace(member, attack=member.attack.from_sources(sources)) if transfers else member
+
+        kept = [member for member in self.members if sources or not isinstance(member.attack, Transfer)]
+        return dataclasses.replace(self, members=tuple(map(with_sources, kept)))
 
     def members_on(self, endpoints: tuple[str, ...]) -> tuple[Member, ...]:
         """Returns the attacks as a model with these endpoints meets them.
@@ -60,7 +82,7 @@ class Suite:
         What has no useful gradient, and so a surrogate, is a threshold as a rule. Other models share the results of an
         attack with the suites that do not refine.
         """
-        if not self.refined or endpoints == ("logits",):
+        if not self.refined or "attack_logits" not in endpoints:
             return self.members
         return tuple(dataclasses.replace(member, attack=Refined(inner=member.attack)) for member in self.members)
 
@@ -111,7 +133,20 @@ def _paper42(hardened: bool, l1: bool) -> Suite:
 
 
 PAPER42 = tuple(_paper42(hardened, l1) for hardened in (False, True) for l1 in (False, True))
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (CLEAN, QUICK, CLEVERHANS, BOUNDARY, *PAPER42)}
+COMMENT = Suite(
+    "brendel_bethge_comment",
+    "plain, stabilised, transferred and decision-based attacks in L∞ against vanishing gradients",
+    (
+        # Those that follow `logits` alone show what its gradient hides; no surrogate takes their place.
+        *(Member(attack, label, endpoints=("logits",)) for label, attack in comment.plain()),
+        *(Member(attack, label, endpoints=wanted) for label, attack, wanted in comment.stabilized()),
+        Member(comment.transferred(), comment.TRANSFER),
+        Member(comment.decisions(), comment.DECISIONS, samples=200),
+    ),
+    1000,
+    gradients=True,
+)
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (CLEAN, QUICK, CLEVERHANS, BOUNDARY, *PAPER42, COMMENT)}
 
 
 def find(name: str) -> Suite | ShiftSuite:

@@ -131,7 +131,7 @@ class Summary:
         if len(wide) == len(members):
             return None
         left_out = ", ".join(score.label for score in members if score.samples < most)
-        return _union(f"all but {left_out}", wide)
+        return union_of(f"all but {left_out}", wide)
 
     def clean_json(self) -> dict[str, Any]:
         """Returns the clean accuracy as a card keeps it."""
@@ -170,7 +170,9 @@ def summarize(
     ids, labels, predictions = store.clean(digest, info.name)
     attacks = []
     for member in suite.members_on(target_endpoints):
-        score = _score(store, digest, info, member, seed, endpoints(target_endpoints, member.attack), samples)
+        score = _score(
+            store, digest, info, member, seed, endpoints(target_endpoints, member.attack, member.endpoints), samples
+        )
         if score is not None:
             attacks.append(score)
     return Summary(
@@ -213,11 +215,11 @@ def _score(store, digest, info, member, seed, names, samples) -> Score | None:
 
 def _unions(attacks: list[Score]) -> list[Score]:
     by_norm = [(norm, [score for score in attacks if score.norm == norm]) for norm in NORMS]
-    unions = [_union(f"all {norm}", members) for norm, members in by_norm if members]
+    unions = [union_of(f"all {norm}", members) for norm, members in by_norm if members]
     return [score for score in unions if score.samples]
 
 
-def _union(label: str, members: list[Score]) -> Score:
+def union_of(label: str, members: list[Score]) -> Score:
     """The minimum over attacks of one norm, on the images that all of them attacked."""
     norm = members[0].norm
     ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in members)))

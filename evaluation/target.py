@@ -14,6 +14,8 @@ from zoo.datasets import DatasetInfo
 
 SIGNATURE = "serving_default"
 DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
+# The values of `logits`, computed so that less of the gradient is lost: for the suites that ask for them.
+STABILIZED_ENDPOINTS = ("logits_float64", "logits_stable", "logits_softened")
 _PREDICTION_BATCH = 1000
 # Share of the greatest logit by which a class must win: in a batch of another size float32 rounds differently.
 CLEARLY = 1e-5
@@ -32,7 +34,8 @@ class Target:
         digest: SHA-256 over its files, the identity of the model in the store.
         image_shape: (height, width, channels).
         num_classes: width of the logits.
-        endpoints: names of the functions to attack: "logits", and "attack_logits" where the model has one.
+        endpoints: names of the functions to attack: "logits", and those of "attack_logits" and the stabilised ones that the
+            model has.
 
     Args:
         path: a SavedModel directory whose signature `serving_default` maps float images in [0, 1] to logits.
@@ -54,7 +57,9 @@ class Target:
         self._output = self._find_output()
         self.image_shape = dataset.image_shape
         self.endpoints = tuple(
-            name for name in DIFFERENTIABLE_ENDPOINTS if name == "logits" or callable(getattr(self._loaded, name, None))
+            name
+            for name in DIFFERENTIABLE_ENDPOINTS + STABILIZED_ENDPOINTS
+            if name == "logits" or callable(getattr(self._loaded, name, None))
         )
         self._compiled: dict[Any, Callable] = {}
         self.num_classes = self._check_outputs(dataset, probe)

@@ -16,6 +16,7 @@ from evaluation.attacks.cleverhans import (
 from evaluation.attacks.decoupled_direction_norm import DecoupledDirectionNorm
 from evaluation.attacks.deepfool import DeepFool
 from evaluation.attacks.elastic_net import ElasticNet
+from evaluation.attacks.epsilon_grid import EpsilonGrid
 from evaluation.attacks.foolbox import FoolboxAttack
 from evaluation.attacks.greedy_pixels import GreedyPixels
 from evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
@@ -29,8 +30,11 @@ from evaluation.attacks.line_search import (
 )
 from evaluation.attacks.noise import AdditiveNoise
 from evaluation.attacks.pointwise import Pointwise
+from evaluation.attacks.rays import RayS
 from evaluation.attacks.refinement import Refined
+from evaluation.attacks.rescaled_gradient import RescaledGradientAttack
 from evaluation.attacks.spsa import SPSA
+from evaluation.attacks.transfer import Transfer
 
 __all__ = [
     "SPSA",
@@ -47,6 +51,7 @@ __all__ = [
     "DecoupledDirectionNorm",
     "DeepFool",
     "ElasticNet",
+    "EpsilonGrid",
     "EpsilonSearch",
     "FastGradientMethod",
     "FoolboxAttack",
@@ -61,6 +66,9 @@ __all__ = [
     "MomentumIterativeMethod",
     "Pointwise",
     "ProjectedGradientDescent",
+    "RayS",
     "Refined",
+    "RescaledGradientAttack",
     "SparseL1Descent",
+    "Transfer",
 ]

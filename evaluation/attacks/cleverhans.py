@@ -61,8 +61,17 @@ class GradientAttack(EpsilonSearch):
                 remaining = remaining[~target.misclassifies(images, batch.labels[remaining])]
         return results
 
-    def _ascend(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, stream: int) -> np.ndarray:
-        advance = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+    def maximize(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray) -> np.ndarray:
+        """Returns images within `epsilon` (float32, (n,)) after all steps, whatever `target` says of them on the way.
+
+        What has only just crossed this model's boundary seldom crosses another's.
+        """
+        return self._ascend(target, endpoint, batch, epsilon, 0, stops=False)
+
+    def _ascend(
+        self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, stream: int, stops: bool = True
+    ) -> np.ndarray:
+        advance = target.compiled((self, endpoint, stops), lambda: self._build(target, endpoint, stops))
         radius = epsilon[:, None, None, None]
         start = batch.images
         if self.random_start:
@@ -82,7 +91,7 @@ class GradientAttack(EpsilonSearch):
             state = [tf.gather(values, kept) for values in (images, current, momentum, labels, radius)]
         return results
 
-    def _build(self, target: Target, endpoint: str) -> Callable:
+    def _build(self, target: Target, endpoint: str, stops: bool) -> Callable:
         decisive = target.endpoint("logits")
         gradient_of = input_gradient(target.endpoint(endpoint), self.loss, self.logit_scale)
         image = tf.TensorSpec((None, *target.image_shape), tf.float32)
@@ -97,9 +106,10 @@ class GradientAttack(EpsilonSearch):
 
         def step(images, current, momentum, labels, radius, done):
             logits, gradient = gradient_of(current, labels)
-            # A surrogate endpoint has decisions of its own; the model's count.
-            decision = logits if endpoint == "logits" else decisive(current)
-            done = tf.logical_or(done, clearly_wrong(decision, labels))
+            if stops:
+                # A surrogate endpoint has decisions of its own; the model's count.
+                decision = logits if endpoint == "logits" else decisive(current)
+                done = tf.logical_or(done, clearly_wrong(decision, labels))
             moved, momentum = self._update(images, current, momentum, gradient, radius)
             return tf.where(wide(done), current, moved), momentum, done
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from evaluation.target import CLEARLY
 
-LOSSES = ("cross_entropy", "margin")
+LOSSES = ("cross_entropy", "margin", "clipped_probabilities")
 
 
 def wide(values: tf.Tensor) -> tf.Tensor:
@@ -32,12 +32,22 @@ def clearly_wrong(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return wrong_by(logits, labels) > CLEARLY * tf.reduce_max(tf.abs(logits), axis=-1)
 
 
+def loss_values(logits: tf.Tensor, labels: tf.Tensor, loss: str, logit_scale: float = 1.0) -> tf.Tensor:
+    """Returns what an attack increases, (n,), of the logits' type; see `input_gradient`."""
+    if loss == "margin":
+        return wrong_by(logits, labels)
+    if loss == "clipped_probabilities":
+        return _keras_cross_entropy(logits, labels)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logit_scale * logits)
+
+
 def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str, logit_scale: float = 1.0) -> Callable:
     """Returns a function of images and labels that gives the logits and the loss' gradient in the images.
 
     Args:
         logits_of: an endpoint.
-        loss: one of `LOSSES`; the margin is the best other logit minus the true one.
+        loss: one of `LOSSES`; the margin is the best other logit minus the true one, "clipped_probabilities" what Keras
+            computes from float32 probabilities.
         logit_scale: factor on the logits inside the cross-entropy.
     """
 
@@ -45,11 +55,18 @@ def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str, logit
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = logits_of(images)
-            if loss == "margin":
-                values = wrong_by(logits, labels)
-            else:
-                values = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logit_scale * logits)
+            values = loss_values(logits, labels, loss, logit_scale)
         # Thresholding and rounding have no gradient at all for TensorFlow: zeros, not an error.
         return logits, tape.gradient(values, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     return gradient_of
+
+
+def _keras_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Keras' cross-entropy of float32 probabilities, which it clips to [1e-7, 1 - 1e-7]: beyond there is no gradient."""
+    # Slow to import, and few need it.
+    import keras
+
+    probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+    # In a graph Keras looks for the softmax and takes its logits; it cannot where the probabilities are a model's output.
+    return keras.losses.sparse_categorical_crossentropy(labels, tf.ensure_shape(probabilities, (None, None)))

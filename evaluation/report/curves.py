@@ -13,7 +13,7 @@ from evaluation.summary import Score, Summary
 from zoo.card_page import NORM_NAMES
 
 # Okabe and Ito's palette, which colour-blind readers tell apart; its yellow is too pale for a line on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 _UNITS = {
     "linf": "L∞ distance (values in [0, 1])",
@@ -33,8 +33,8 @@ def line_styles(summaries: list[Summary]) -> dict[str, dict[str, Any]]:
 
 def line_style(index: int) -> dict[str, Any]:
     """Returns colour and dashes of the line with this number."""
-    lap, colour = divmod(index, len(_COLOURS))
-    return {"color": _COLOURS[colour], "linestyle": _DASHES[lap % len(_DASHES)]}
+    lap, colour = divmod(index, len(COLOURS))
+    return {"color": COLOURS[colour], "linestyle": _DASHES[lap % len(_DASHES)]}
 
 
 def survival(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

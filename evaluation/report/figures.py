@@ -4,6 +4,7 @@ import io
 import os
 import re
 from collections import Counter
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +21,7 @@ from evaluation.summary import Summary
 from zoo import datasets
 
 # On top of matplotlib's defaults: a user's matplotlibrc must not change a published figure.
-STYLE = {
+_STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -49,9 +50,8 @@ def write_figures(
     """
     attacked = [summary for summary in summaries if summary.attacks]
     styles, names = line_styles(summaries), file_names(summaries)
-    directory.mkdir(parents=True, exist_ok=True)
     curves, grids = [], []
-    with matplotlib.style.context(["default", STYLE]):
+    with figure_style():
         for group in by_dataset(attacked):
             dataset = group[0].dataset.name
             figure = accuracy_curves(group, styles)
@@ -71,8 +71,14 @@ def file_names(summaries: list[Summary]) -> dict[str, str]:
     return {digest: name if count[name] == 1 else f"{name}-{digest[:8]}" for digest, name in names.items()}
 
 
+def figure_style() -> AbstractContextManager[None]:
+    """Returns the context in which figures are drawn and saved, whatever the user's settings are."""
+    return matplotlib.style.context(["default", _STYLE])
+
+
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes a figure so that a reader sees the old file or the new, never a part."""
+    """Writes a figure so that a reader sees the old file or the new, never a part; its folder is created where missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     # The date and the version of matplotlib would change the bytes of an unchanged figure.

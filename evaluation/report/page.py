@@ -9,6 +9,7 @@ from evaluation.report.comparison import comparison_table
 from evaluation.report.figures import write_figures
 from evaluation.report.nearest import nearest_table
 from evaluation.report.pairs import pairs_table
+from evaluation.report.saturating import saturating_section
 from evaluation.report.tables import markdown_table
 from evaluation.store import Store
 from evaluation.summary import Summary
@@ -16,7 +17,7 @@ from zoo.card import write_text
 
 
 def update_page(summaries: list[Summary], store: Store, page: Path, figures: Path) -> None:
-    """Makes those sections of a page anew that stand in it: `results`, `comparison`, `nearest`, `pairs` and
+    """Makes those sections of a page anew that stand in it: `results`, `comparison`, `nearest`, `pairs`, `saturating` and
     `boundary`.
 
     A section is what stands between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`. On a page about several suites
@@ -79,12 +80,18 @@ def _results(summaries: list[Summary], store: Store, page: Path, figures: Path) 
     return results_section(summaries, write_figures(summaries, store, figures, formats=("png",)), page.parent)
 
 
+def _saturating(summaries: list[Summary], store: Store, page: Path, figures: Path) -> str:
+    text, drawn = saturating_section(summaries, store, figures)
+    return "\n\n".join([text.rstrip(), *(_image(path, page.parent) for path in drawn)])
+
+
 _SECTIONS = {
     "results": _results,
     "comparison": lambda summaries, *_: comparison_table(summaries),
     "nearest": lambda summaries, *_: nearest_table(summaries),
     "pairs": lambda summaries, *_: pairs_table(summaries),
     "boundary": lambda summaries, *_: boundary_table(summaries),
+    "saturating": _saturating,
 }
 
 
@@ -118,6 +125,7 @@ def _image(path: Path, base: Path) -> str:
         "accuracy": "Accuracy against distance",
         "heatmap": "Accuracy under each attack",
         "adversarials": "Adversarial images",
+        "saturating": "Apparent robustness and worst case",
     }[path.stem.partition("-")[0]]
     return image_link(path, base, text)
 

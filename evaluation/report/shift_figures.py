@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evaluation.report.curves import line_style
-from evaluation.report.figures import STYLE, save_figure
+from evaluation.report.figures import figure_style, save_figure
 from evaluation.report.shift_layout import Estimate, SeedGroup, by_dataset, corruption_spectra, labels_of, seed_groups
 from evaluation.shifts.spectra import GROUPS, Spectrum
 from evaluation.shifts.summary import ShiftSummary
@@ -22,7 +22,7 @@ def write_shift_figures(summaries: list[ShiftSummary], directory: Path) -> list[
     """
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
-    with matplotlib.style.context(["default", STYLE]):
+    with figure_style():
         for group in by_dataset(summaries):
             spectra = corruption_spectra(group)
             figure = corruption_bars(group, spectra) if spectra else level_curves(group)

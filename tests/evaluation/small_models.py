@@ -25,12 +25,13 @@ def save_classifier(
     *,
     attack_logits: Logits | None = None,
     python_endpoints: bool = True,
+    **others: Logits,
 ) -> Path:
-    """Writes a SavedModel with the contract's signature and, unless told otherwise, its Python endpoints."""
+    """Writes a SavedModel with the contract's signature and, unless told otherwise, its Python endpoints and others."""
     module = tf.Module()
     module.model_weights = list(variables)
     specification = [tf.TensorSpec((None, *image_shape), tf.float32, name="image")]
-    functions = {"logits": logits, "attack_logits": attack_logits} if python_endpoints else {}
+    functions = {"logits": logits, "attack_logits": attack_logits, **others} if python_endpoints else {}
     for name, function in functions.items():
         if function is not None:
             setattr(module, name, tf.function(function, input_signature=specification, autograph=False))

@@ -18,7 +18,7 @@ from evaluation.report.page import update_page
 from evaluation.report.pairs import pairs_table
 from evaluation.store import Store
 from evaluation.suites import SUITES
-from evaluation.summary import Score, Summary, _union
+from evaluation.summary import Score, Summary, union_of
 from zoo import datasets
 from zoo.card_page import NORM_NAMES
 
@@ -30,7 +30,7 @@ def score(label: str, norm: str, *distances: float) -> Score:
 
 
 def make_summary(name: str, *attacks: Score) -> Summary:
-    unions = [_union(f"all {norm}", members) for norm in NORMS if (members := [a for a in attacks if a.norm == norm])]
+    unions = [union_of(f"all {norm}", members) for norm in NORMS if (members := [a for a in attacks if a.norm == norm])]
     return Summary(name, name * 8, datasets.info("mnist"), "paper42", 0, 99, 100, list(attacks), unions, [])
 
 

@@ -24,7 +24,7 @@ def test_every_attack_of_the_published_tables_has_results(suite: Suite, model_id
     with Store(RESULTS / "mnist.sqlite") as store:
         has = tuple(store.check(digest, "mnist", "endpoints"))
         for member in suite.members_on(has):
-            for endpoint in endpoints(has, member.attack):
+            for endpoint in endpoints(has, member.attack, member.endpoints):
                 run = store.find_run(RunKey(digest, "mnist", endpoint, 0, settings(member.attack)))
                 assert run is not None, f"{member.label}: raise its version together with the results"
                 assert len(store.distances(run)) >= (member.samples or suite.samples)

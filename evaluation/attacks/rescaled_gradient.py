@@ -1,0 +1,188 @@
+"""Gradient steps that neither a vanishing nor an underflowing gradient stops."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.attacks.base import Attack, Batch, Choices, random_directions
+from evaluation.attacks.epsilon_grid import check_epsilons
+from evaluation.attacks.tensors import clearly_wrong, loss_values, wide
+from evaluation.target import Target
+
+# Steps between two looks at which samples are done.
+_BLOCK = 5
+# Bounds of the factor on the loss: a product with a gradient of ordinary size is finite, and so is the inverse.
+_LARGEST = {tf.float32: 1e30, tf.float64: 1e280}
+_JUMP = 1e30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RescaledGradientAttack(Attack):
+    """Projected gradient descent in Linf (Madry et al. 2018, https://arxiv.org/abs/1706.06083) with rescaled gradients.
+
+    The gradient of a saturated network in a pixel may be 1e-100: nothing is wrong with its sign, but it is no float32. Here
+    every sample's loss has a factor of its own that follows the size of its gradient, so that what reaches the image is of
+    order 1; it takes effect in the type in which the endpoint computes. Where there is no gradient even so, the step goes
+    in a random direction. Brendel and Bethge (2017, https://arxiv.org/abs/1704.01547) stabilise gradients to this end.
+
+    The largest epsilon is tried first. A sample that it breaks goes on to the next smaller one, with the perturbation that
+    was found scaled down, and ends at the first that withstands all steps; each restart tries what is left to gain. Steps
+    are signs, of a size that falls to zero along a cosine.
+
+    Attributes:
+        epsilons: ascending.
+        steps: int. At each epsilon.
+        relative_step: size of the first step as a share of epsilon.
+        restarts: int. Starts from different random points.
+        loss: "margin", "cross_entropy", or "targeted_margin": a class's logit minus the true one, where the n-th restart
+            aims at the class that is the n-th likeliest of the others for the image itself.
+        logit_scale: factor on the logits inside the cross-entropy, an inverse temperature.
+    """
+
+    name: ClassVar[str] = "rescaled_gradient"
+    choices: ClassVar[Choices] = {"norm": ("linf",), "loss": ("margin", "cross_entropy", "targeted_margin")}
+
+    norm: str = "linf"
+    epsilons: tuple[float, ...]
+    steps: int
+    relative_step: float = 0.2
+    restarts: int = 1
+    loss: str = "margin"
+    logit_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_epsilons(self.epsilons)
+
+    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        best = batch.images.copy()
+        # The smallest position in the grid at which a sample is broken.
+        reached = np.full(len(batch), len(self.epsilons))
+        others = _other_classes(target, batch)
+        for restart in range(self.restarts):
+            direction, goes_on = random_directions(batch, self.norm, restart), np.ones(len(batch), bool)
+            for level in reversed(range(len(self.epsilons))):
+                active = np.flatnonzero(goes_on & (reached == level + 1))
+                if len(active) == 0:
+                    continue
+                epsilon = np.float32(self.epsilons[level])
+                start = np.clip(batch.images[active] + epsilon * direction[active], 0.0, 1.0)
+                classes = others[active, restart % others.shape[1]]
+                images = self._ascend(target, endpoint, batch.take(active), start, classes, epsilon)
+                found = target.misclassifies(images, batch.labels[active])
+                goes_on[active], active = found, active[found]
+                best[active], reached[active] = images[found], level
+                direction[active] = (images[found] - batch.images[active]) / epsilon
+        return best
+
+    def _ascend(
+        self, target: Target, endpoint: str, batch: Batch, start: np.ndarray, classes: np.ndarray, epsilon: float
+    ) -> np.ndarray:
+        advance = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        results, active, magnification = start.copy(), np.arange(len(batch)), np.ones(len(batch))
+        for first in range(0, self.steps, _BLOCK):
+            part = batch.take(active)
+            current, followed, done = advance(
+                part.images, results[active], part.labels, classes[active], magnification[active], epsilon, batch.seed, first
+            )
+            results[active], magnification[active] = current.numpy(), followed.numpy()
+            active = active[~done.numpy()]
+            if len(active) == 0:
+                break
+        return results
+
+    def _build(self, target: Target, endpoint: str) -> Callable:
+        attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
+        image, label, number = (
+            tf.TensorSpec((None, *target.image_shape), tf.float32),
+            tf.TensorSpec((None,), tf.int64),
+            tf.TensorSpec((), tf.int32),
+        )
+
+        def gradient_of(current, labels, classes, magnification):
+            """The gradient of each sample's magnified loss, the logits, and the magnification to go on with."""
+            with tf.GradientTape() as tape:
+                tape.watch(current)
+                logits = attacked(current)
+                values = self._loss(logits, labels, classes)
+            gradient = tape.gradient(
+                values,
+                current,
+                output_gradients=tf.cast(magnification, values.dtype),
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+            size = tf.cast(tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3)), tf.float64)
+            followed = tf.where(size > 0, magnification / tf.maximum(size, 1e-300), magnification * _JUMP)
+            followed = tf.where(tf.math.is_finite(size), followed, magnification / _JUMP)
+            largest = _LARGEST[values.dtype]
+            return gradient, logits, tf.clip_by_value(followed, 1 / largest, largest)
+
+        def calibrate(current, labels, classes, magnification):
+            """Magnifies until every sample has a gradient, or none that could be found."""
+
+            def body(magnification, _):
+                gradient, _, followed = gradient_of(current, labels, classes, magnification)
+                nothing = tf.reduce_all(tf.equal(gradient, 0.0), axis=(1, 2, 3))
+                return followed, tf.reduce_any(tf.logical_and(nothing, followed > magnification))
+
+            start = (magnification, tf.constant(True))
+            return tf.while_loop(lambda _, missing: missing, body, start, parallel_iterations=1)[0]
+
+        def step(i, images, current, labels, classes, magnification, epsilon, seed, done):
+            gradient, logits, magnification = gradient_of(current, labels, classes, magnification)
+            # A surrogate endpoint has decisions of its own; the model's count.
+            decision = logits if endpoint == "logits" else decisive(current)
+            done = tf.logical_or(done, clearly_wrong(decision, labels))
+            # Keyed by the step alone: a sample's walk does not depend on its batch.
+            noise = tf.random.stateless_normal(target.image_shape, tf.stack([seed, i]))
+            nothing = tf.reduce_all(tf.equal(gradient, 0.0), axis=(1, 2, 3), keepdims=True)
+            # What overflowed has a sign, unless it is not a number.
+            direction = tf.where(nothing, noise, tf.where(tf.math.is_nan(gradient), 0.0, gradient))
+            rate = self.relative_step * (1 + tf.cos(np.pi * tf.cast(i, tf.float32) / self.steps)) / 2
+            moved = tf.clip_by_value(current + rate * epsilon * tf.sign(direction), images - epsilon, images + epsilon)
+            return tf.where(wide(done), current, tf.clip_by_value(moved, 0.0, 1.0)), magnification, done
+
+        @tf.function(
+            input_signature=[
+                image,
+                image,
+                label,
+                label,
+                tf.TensorSpec((None,), tf.float64),
+                tf.TensorSpec((), tf.float32),
+                number,
+                number,
+            ],
+            autograph=False,
+        )
+        def advance(images, current, labels, classes, magnification, epsilon, seed, first):
+            if_new = functools.partial(calibrate, current, labels, classes, magnification)
+            magnification = tf.cond(tf.equal(first, 0), if_new, lambda: magnification)
+            loop = tf.while_loop(
+                lambda i, *_: i < tf.minimum(first + _BLOCK, self.steps),
+                lambda i, current, magnification, done: (
+                    i + 1,
+                    *step(i, images, current, labels, classes, magnification, epsilon, seed, done),
+                ),
+                (first, current, magnification, tf.zeros_like(labels, tf.bool)),
+                parallel_iterations=1,
+            )
+            return loop[1:]
+
+        return advance
+
+    def _loss(self, logits: tf.Tensor, labels: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        if self.loss == "targeted_margin":
+            return tf.gather(logits, classes, batch_dims=1) - tf.gather(logits, labels, batch_dims=1)
+        return loss_values(logits, labels, self.loss, self.logit_scale)
+
+
+def _other_classes(target: Target, batch: Batch) -> np.ndarray:
+    """The other classes of each sample, likeliest first, int64, (n, classes - 1)."""
+    order = np.argsort(-target.serving_logits(batch.images), axis=1, kind="stable")
+    return order[order != batch.labels[:, None]].reshape(len(batch), -1)

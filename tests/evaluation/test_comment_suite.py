@@ -1,0 +1,210 @@
+"""The suite brendel_bethge_comment from end to end: on any SavedModel, and the page that it fills."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation import brendel_bethge_comment as comment
+from evaluation.attacks.base import settings
+from evaluation.report.page import update_page
+from evaluation.report.saturating import COMMENT as STABILIZED
+from evaluation.report.saturating import WORST, architecture, saturating_section, scores
+from evaluation.runner import endpoints
+from evaluation.store import RunKey, Store
+from evaluation.subjects import Subject, evaluate, transfer_sources
+from evaluation.suites import COMMENT, SUITES, Suite
+from evaluation.summary import Summary, summarize
+from tests.evaluation import fake_results
+from tests.evaluation.small_models import TINY
+from zoo import catalog, datasets
+from zoo.datasets import Split
+
+SAMPLES = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What is read of a card."""
+
+    dataset: str = "mnist"
+    recipe: dict = dataclasses.field(default_factory=dict)
+
+
+def test_members_take_the_best_endpoint_that_a_model_has() -> None:
+    wanted = {member.label: member.endpoints for member in COMMENT.members}
+    assert all(names[-1] == "logits" for names in wanted.values() if names)
+    every = ("logits", "attack_logits", "logits_float64", "logits_stable", "logits_softened")
+    attacked = {m.label: endpoints(every, m.attack, m.endpoints) for m in COMMENT.members}
+    assert attacked[comment.PROBABILITIES] == attacked["Margin"] == attacked[comment.DECISIONS] == ("logits",)
+    assert attacked[comment.FLOAT64] == ("logits_float64",)
+    assert attacked["Margin, stable sigmoid"] == attacked["Temperature"] == ("logits_stable",)
+    assert attacked["Margin, softened sigmoid"] == ("logits_softened",)
+    for member in COMMENT.members:
+        assert endpoints(("logits",), member.attack, member.endpoints) == ("logits",)
+
+
+def test_other_suites_do_not_attack_stabilised_endpoints() -> None:
+    attack = SUITES["quick"].members[0].attack
+    assert endpoints(("logits", "logits_float64"), attack) == ("logits",)
+    assert endpoints(("logits", "attack_logits", "logits_stable"), attack) == ("logits", "attack_logits")
+    hardened = SUITES["paper42_hardened"]
+    assert hardened.members_on(("logits", "logits_float64")) == hardened.members
+
+
+def test_sources_are_the_twin_and_those_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = {
+        "mnist/mlp": Card(recipe={"config": {"seed": 0}}),
+        "mnist/saturating_mlp": Card(recipe={"config": {"twin": "mnist/mlp"}}),
+        "mnist/cnn": Card(),
+        "fashion_mnist/mlp": Card("fashion_mnist"),
+    }
+    monkeypatch.setattr(catalog, "model_card", cards.__getitem__)
+
+    def sources(name: str, *named: str) -> tuple[str, ...]:
+        return transfer_sources(Subject(name, Path(), "mnist", name), named)
+
+    assert sources("mnist/saturating_mlp") == ("mnist/mlp",)
+    assert sources("mnist/saturating_mlp", "mnist/cnn", "mnist/mlp", "fashion_mnist/mlp") == ("mnist/mlp", "mnist/cnn")
+    # No network is its own source.
+    assert sources("mnist/mlp", "mnist/mlp") == ()
+    assert transfer_sources(Subject("mine", Path(), "mnist"), ("mnist/cnn",)) == ("mnist/cnn",)
+
+
+def test_without_sources_nothing_is_transferred() -> None:
+    assert COMMENT.transfers
+    assert not COMMENT.transferred_from(()).transfers
+    assert len(COMMENT.transferred_from(()).members) == len(COMMENT.members) - 1
+
+
+@pytest.fixture(scope="module")
+def small() -> Suite:
+    """The suite with fewer steps, and its last member on fewer images."""
+    short = {"Temperature": comment.stabilized()[0][1], "Targeted margin": comment.stabilized()[0][1]}
+    members = [dataclasses.replace(m, attack=short.get(m.label, m.attack)) for m in COMMENT.members]
+    members[-1] = dataclasses.replace(members[-1], samples=8)
+    return dataclasses.replace(COMMENT, members=tuple(members))
+
+
+@pytest.fixture
+def tiny_world(tiny_path: Path, tiny: Split, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    """The tiny network as a subject, with itself as the catalogue's only model."""
+    monkeypatch.setattr(catalog, "verified_saved_model", lambda name: tiny_path)
+    monkeypatch.setattr(catalog, "model_card", lambda name: Card("tiny"))
+    monkeypatch.setattr(datasets, "info", lambda name: TINY)
+    monkeypatch.setattr(datasets, "load", lambda name, split: tiny)
+    return Subject("tiny/relu_mlp", tiny_path, "tiny")
+
+
+def test_any_model_runs_and_equal_attacks_run_once(tiny_world: Subject, small: Suite, tmp_path: Path) -> None:
+    """A model without the endpoints is attacked on `logits`; what the store has is not attacked again."""
+    with Store(tmp_path / "results.sqlite") as store:
+        summary = evaluate(tiny_world, small, store, samples=SAMPLES, seed=0, sources=("tiny/source",))
+        assert [score.label for score in summary.attacks] == [member.label for member in small.members]
+        assert all(score.endpoints == ("logits",) for score in summary.attacks)
+        runs = store._connection.execute("SELECT COUNT(*) FROM runs").fetchone()[0]
+        # The six stabilised members are one attack on `logits` here.
+        assert runs == len(small.members) - 5
+        chunks = store._connection.execute("SELECT COUNT(*) FROM chunks").fetchone()[0]
+        again = evaluate(tiny_world, small, store, samples=SAMPLES, seed=0, sources=("tiny/source",))
+        assert store._connection.execute("SELECT COUNT(*) FROM chunks").fetchone()[0] == chunks == runs
+        assert [score.accuracy for score in again.attacks] == [score.accuracy for score in summary.attacks]
+        reported = evaluate(tiny_world, small, store, samples=SAMPLES, seed=0, report_only=True, sources=("tiny/source",))
+        assert len(reported.attacks) == len(small.members)
+        # From itself it is as good as its own gradient.
+        found = {score.label: score for score in summary.attacks}
+        assert found[comment.TRANSFER].accuracy == 0.0
+        assert [score.samples for score in summary.attacks] == [SAMPLES] * (len(small.members) - 1) + [8]
+        for name, score in scores(summary).items():
+            assert score.accuracy >= scores(summary)[WORST].accuracy or "RayS" in name
+        _check_section(summary, store, tmp_path)
+
+
+def _check_section(summary: Summary, store: Store, folder: Path) -> None:
+    text, (figure,) = saturating_section([summary], store, folder)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(comment.EPSILONS)
+    assert rows[2].startswith("| relu_mlp | plain | 0.1 | 100.0<br>")
+    assert "0.0 / 0.0 / 0.0 / 0.0" in rows[2]
+    assert "No `logits_stable`, `logits` attacked instead: relu_mlp." in text
+    assert "†: the first 8 images alone." in text
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    lines = figure.with_suffix(".csv").read_text().splitlines()
+    # Nine columns at five epsilons with 0, and four shares.
+    assert len(lines) == 1 + 9 * 5 + 4
+
+
+def add_distances(store: Store, name: str, distances: dict[str, np.ndarray]) -> Summary:
+    """Writes distances by label of a member into the store; the other members have none."""
+    digest = name.encode().hex().ljust(64, "0")
+    store.add_model(digest, name)
+    labels = fake_results.SPLIT.labels
+    store.set_clean(digest, "tiny", fake_results.SPLIT.ids, labels, labels)
+    for member in COMMENT.members:
+        if member.label in distances:
+            key = RunKey(digest, "tiny", "logits", 0, settings(member.attack))
+            reached = distances[member.label]
+            ids = np.arange(len(reached))
+            store.add_results(store.run_id(key, {}), ids, reached, (labels[ids] + 1) % 3, 1.0)
+    return summarize(store, digest, fake_results.INFO, COMMENT, seed=0, target_endpoints=("logits",), samples=40)
+
+
+@pytest.fixture
+def twins(store: Store) -> list[Summary]:
+    """A saturating network that seems to keep 30 of 40 images at every epsilon and keeps 2, and its plain twin."""
+    many, few = np.where(np.arange(40) < 30, np.inf, 0.1), np.where(np.arange(40) < 2, np.inf, 0.1)
+    none = np.full(40, 0.1)
+    own = {comment.PROBABILITIES: many, comment.FLOAT64: few, comment.TRANSFER: many}
+    twin = {comment.PROBABILITIES: few, comment.FLOAT64: none, comment.TRANSFER: none}
+    return [add_distances(store, "tiny/saturating_net", own), add_distances(store, "tiny/net", twin)]
+
+
+def test_sentence_follows_the_numbers(twins: list[Summary], store: Store, tmp_path: Path) -> None:
+    text, _ = saturating_section(twins, store, tmp_path)
+    (sentence,) = (line for line in text.splitlines() if line.startswith("- "))
+    assert "Saturating net** at ε = 0.1" in sentence
+    numbers = re.findall(r"-?[\d.]+(?= %| points|,? survive| survive)", sentence)
+    # Seems to keep 75 %, the twin 5 %; keeps 5 %, the twin nothing.
+    assert [float(value) for value in numbers] == [75.0, 5.0, 5.0, 0.0, 70.0, 5.0]
+    assert "p = 0.5" in sentence
+    # The plain twin first, whatever the order given.
+    assert [line.split(" | ")[1] for line in text.splitlines() if re.match(r"\| net", line)] == ["plain", "saturating"]
+
+
+def test_union_of_the_stabilised_attacks_leaves_the_plain_ones_out(twins: list[Summary]) -> None:
+    found = scores(twins[0])
+    np.testing.assert_array_equal(found[STABILIZED].distances, found[comment.FLOAT64].distances)
+    np.testing.assert_array_equal(found[WORST].distances, found[comment.FLOAT64].distances)
+
+
+def test_page_is_filled_and_is_the_same_twice(twins: list[Summary], store: Store, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n<!-- saturating:begin -->\nold\n<!-- saturating:end -->\nend\n")
+    update_page(twins, store, page, tmp_path / "figures")
+    text = page.read_text()
+    assert "![Apparent robustness and worst case: tiny](figures/saturating-tiny.png)" in text
+    assert "old" not in text
+    before = (tmp_path / "figures" / "saturating-tiny.png").read_bytes()
+    update_page(twins, store, page, tmp_path / "figures")
+    assert page.read_text() == text
+    assert (tmp_path / "figures" / "saturating-tiny.png").read_bytes() == before
+
+
+def test_other_suites_have_no_such_table(store: Store) -> None:
+    with pytest.raises(ValueError, match="of the suite brendel_bethge_comment"):
+        scores(fake_results.add_model(store, "tiny/net"))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mnist/relu_mlp", ("relu_mlp", "plain")),
+        ("mnist/saturating_relu_mlp", ("relu_mlp", "saturating")),
+        ("pgd_relu_cnn", ("relu_cnn", "pgd")),
+        ("mnist/fgsm", ("fgsm", "plain")),
+    ],
+)
+def test_names_tell_architecture_and_training(name: str, expected: tuple[str, str]) -> None:
+    assert architecture(name) == expected
