@@ -19,6 +19,7 @@ from evaluation.attacks.elastic_net import ElasticNet
 from evaluation.attacks.foolbox import FoolboxAttack
 from evaluation.attacks.greedy_pixels import GreedyPixels
 from evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
+from evaluation.attacks.lbfgs import LBFGS
 from evaluation.attacks.line_search import (
     BinaryContrastReduction,
     BlendedUniformNoise,
@@ -33,6 +34,7 @@ from evaluation.attacks.refinement import Refined
 from evaluation.attacks.spsa import SPSA
 
 __all__ = [
+    "LBFGS",
     "SPSA",
     "AdditiveNoise",
     "Attack",

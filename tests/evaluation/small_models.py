@@ -1,7 +1,7 @@
 """Small SavedModels to attack: what is true of them is known in closed form, or they are small enough to be fast."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,13 @@ def save_classifier(
     *,
     attack_logits: Logits | None = None,
     python_endpoints: bool = True,
+    more_endpoints: Mapping[str, Callable] | None = None,
 ) -> Path:
     """Writes a SavedModel with the contract's signature and, unless told otherwise, its Python endpoints."""
     module = tf.Module()
     module.model_weights = list(variables)
     specification = [tf.TensorSpec((None, *image_shape), tf.float32, name="image")]
-    functions = {"logits": logits, "attack_logits": attack_logits} if python_endpoints else {}
+    functions = {"logits": logits, "attack_logits": attack_logits, **(more_endpoints or {})} if python_endpoints else {}
     for name, function in functions.items():
         if function is not None:
             setattr(module, name, tf.function(function, input_signature=specification, autograph=False))

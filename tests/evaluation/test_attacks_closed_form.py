@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evaluation.attacks import (
+    LBFGS,
     SPSA,
     Attack,
     BasicIterativeMethod,
@@ -208,6 +209,18 @@ def test_minimising_attacks_find_the_nearest_class(
     ratio = excess(attack, request.getfixturevalue(classes))
     assert ratio.max() < worst
     assert np.median(ratio) < median
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+def test_lbfgs_is_exact_for_two_classes(rescale: bool, two_classes: Problem) -> None:
+    assert excess(LBFGS(rescale=rescale, rounds=8), two_classes).max() < 1.01
+
+
+def test_lbfgs_finds_the_nearest_of_several_classes(five_classes: Problem) -> None:
+    # The cross-entropy mixes classes that are about equally near.
+    ratio = excess(LBFGS(constant=100.0, rounds=8, targets=3), five_classes)
+    assert ratio.max() < 1.3
+    assert np.median(ratio) < 1.1
 
 
 @pytest.mark.parametrize(
