@@ -15,8 +15,8 @@ from evaluation.target import Target
 # A factor on the loss inside the tape, a power of two, so that taking it off again is exact: a gradient below the range of
 # the float32 image keeps its digits.
 _LOSS_SCALE = 2.0**64
-# A descent that went less far has nothing to gain from another beginning.
-_MOVED = 1e-3
+# How often a descent begins anew at most; one that went less far than this has nothing to gain from it.
+_BEGINNINGS, _MOVED = 10, 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,14 +119,14 @@ class LBFGS(Attack):
         clean = image.astype(np.float64).ravel()
         point, left, distance = clean, self.iterations, np.inf
         first = norm = float(np.linalg.norm(value(clean, wanted)[1]))
-        while True:
+        for _ in range(_BEGINNINGS if self.rescale else 1):
             scale = 1 / norm if self.rescale and norm else 1.0
             result = self._minimise(lambda x, scale=scale: _objective(value, x, wanted, clean, constant, scale), point, left)
             moved, point, left = np.linalg.norm(result.x - point), result.x, left - result.nit
             found = point.astype(np.float32).reshape(1, *image.shape)
             if target.predict(found)[0] == wanted:
                 distance = float(distances(image[None], found, self.norm)[0])
-            if not self.rescale or distance < np.inf or moved < _MOVED or left <= 0:
+            if distance < np.inf or moved < _MOVED or left <= 0:
                 break
             norm = float(np.linalg.norm(value(point, wanted)[1]))
         return Descent(found[0], distance, first, constant, self.iterations - left, str(result.message))
