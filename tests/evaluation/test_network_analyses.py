@@ -165,7 +165,7 @@ def test_angle_and_element_are_those_of_their_definitions(seed: int) -> None:
     assert interpolation.fisher_element(p, change + 100.0) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("sharpness", [1.0, 30.0, 3000.0])
+@pytest.mark.parametrize("sharpness", [1.0, 30.0, 1000.0])
 def test_between_two_classes_the_fisher_length_is_the_angle(sharpness: float, tmp_path: Path) -> None:
     """Two probabilities that rise and fall evenly take the shortest way, however suddenly."""
     weights, bias = np.stack([np.full(16, -0.2), np.full(16, 0.2)], axis=1), np.array([1.6, -1.6])
@@ -179,7 +179,8 @@ def test_between_two_classes_the_fisher_length_is_the_angle(sharpness: float, tm
     assert line.fisher_length == pytest.approx(angle, rel=0.01)
     # Logits of +-0.2 x 16 x 0.73 more.
     assert line.euclidean_length == pytest.approx(sharpness * 0.2 * 16 * 0.73 * np.sqrt(2), rel=1e-3)
-    np.testing.assert_allclose(line.singular_values, sharpness * np.array([[0.2 * np.sqrt(32), 0.0]]), rtol=1e-4, atol=1e-3)
+    singular_values = np.broadcast_to([sharpness * 0.2 * np.sqrt(32), 0.0], line.singular_values.shape)
+    np.testing.assert_allclose(line.singular_values, singular_values, rtol=1e-4, atol=1e-6 * sharpness)
 
 
 def test_no_line_is_shorter_than_the_angle_between_its_ends(tiny_target: Target, tiny: Split) -> None:
@@ -252,7 +253,7 @@ def test_grid_has_every_pair_in_every_variant(
     faint: Target, layered_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(networks, "load", lambda ids, samples: ([faint for _ in ids], layered_split))
-    figure, table = grid.analyse("tiny/faint", 40, tmp_path, LBFGS(rounds=2))
+    figure, table = grid.analyse("tiny/faint", 40, tmp_path, LBFGS(rounds=1))
     check_figure(figure)
     rows = read(table)
     names = ["float32", "float64", "logits_float64, loss rescaled"]
@@ -300,7 +301,8 @@ def test_worst_case_of_a_linear_classifier_is_the_closed_form() -> None:
 
 def test_kurtosis_experiment_writes_all_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Split) -> None:
     monkeypatch.setattr(datasets, "load", lambda *_: digits)
-    for name, value in {"_PENALTIES": (0.0, 0.1), "_HIDDEN_PENALTIES": (0.01,), "_HIDDEN_UNITS": 8, "_EPOCHS": 20}.items():
+    small = {"_PENALTIES": (0.0, 0.1), "_HIDDEN_PENALTIES": (0.01,), "_HIDDEN_UNITS": 8}
+    for name, value in (small | {"_EPOCHS": 4, "_LEARNING_RATE": 0.02}).items():
         monkeypatch.setattr(kurtosis_experiment, name, value)
     figure, table = kurtosis_experiment.analyse(200, tmp_path)
     check_figure(figure)
