@@ -22,6 +22,7 @@ from zoo.datasets import Split
 
 _CROSS = "#D50000"
 _SIDE = 0.92
+_ARITHMETIC = {"logits": "float32", "logits_float64": "float64", "logits_stable": "stable float64"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ def variants(target: Target, attack: LBFGS) -> list[Variant]:
     found = [Variant("float32", "logits", attack)]
     if float64 != "logits":
         found.append(Variant("float64", float64, attack))
-    return [*found, Variant(f"{best}, loss rescaled", best, dataclasses.replace(attack, rescale=True))]
+    return [*found, Variant(f"{_ARITHMETIC[best]}, loss rescaled", best, dataclasses.replace(attack, rescale=True))]
 
 
 def analyse(model_id: str, samples: int, directory: Path, attack: LBFGS | None = None) -> list[Path]:

@@ -256,13 +256,13 @@ def test_grid_has_every_pair_in_every_variant(
     figure, table = grid.analyse("tiny/faint", 40, tmp_path, LBFGS(rounds=1))
     check_figure(figure)
     rows = read(table)
-    names = ["float32", "float64", "logits_float64, loss rescaled"]
+    names = ["float32", "float64", "float64, loss rescaled"]
     assert [row["variant"] for row in rows] == [name for name in names for _ in range(6)]
     found = {name: [row["found"] == "1" for row in rows if row["variant"] == name] for name in names}
     # Logits of 1e-50 have no gradient for an attack that does not rescale them.
     assert all(found["float32"])
     assert not any(found["float64"])
-    assert all(found["logits_float64, loss rescaled"])
+    assert all(found["float64, loss rescaled"])
     assert all(np.isfinite(float(row["l2_distance"])) == (row["found"] == "1") and row["reason"] for row in rows)
 
 
