@@ -207,5 +207,6 @@ def _draw(rows: list[tuple], samples: int) -> Figure:
         panel.set_title(title, fontsize=9)
         panel.tick_params(labelsize=7)
     panels[0].legend(fontsize=7)
-    figure.suptitle(f"Kurtotic weights and L∞ perturbations: linear classifiers on {samples:,} test images", fontsize=10)
+    title = f"Kurtotic weights and L∞ perturbations: linear classifiers and a control, {samples:,} test images"
+    figure.suptitle(title, fontsize=10)
     return figure
