@@ -8,22 +8,45 @@
                                      power spectra of noises, corruptions and attacks
   python -m evaluation.analysis boundary --model=mnist/dim --samples=100
                                      how the Boundary attack converges; draws all models whose tables lie in --output
+  python -m evaluation.analysis histograms --model=mnist/cnn --model=mnist/dim
+                                     weights and activities of each layer, with their excess kurtosis
+  python -m evaluation.analysis rdm --model=mnist/cnn --model=mnist/dim
+                                     how unlike the activity patterns of images are, class by class
+  python -m evaluation.analysis interpolation --model=mnist/cnn --model=mnist/dim
+                                     length elements, softmax and Jacobian spectra between two images
+  python -m evaluation.analysis grid --model=mnist/cnn
+                                     L-BFGS from each class to each other, in float32 and stabilised
+  python -m evaluation.analysis kurtosis_experiment
+                                     how kurtotic weights protect linear classifiers; trains them, no model
 
+`histograms`, `rdm` and `interpolation` draw several models into one figure; the others take them one by one.
 `latents` needs the extra `analysis`: pip install "brainzoo[analysis]".
 """
 
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
 
 from zoo.startup import configure_tensorflow
 
-_MODEL = flags.DEFINE_string("model", "mnist/dim", "Id in the catalogue; `zoo list` shows the ids.")
+_MODEL = flags.DEFINE_multi_string("model", ["mnist/dim"], "Id in the catalogue; `zoo list` shows the ids. Repeatable.")
 _SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=100)
 _OUTPUT = flags.DEFINE_string("output", "report", "Folder for the files.")
-_ANALYSES = ("latents", "logit_scale", "spectra", "boundary")
+# What an analysis takes: one model, several to compare, or none.
+_ANALYSES = {
+    "latents": "one",
+    "logit_scale": "one",
+    "spectra": "one",
+    "boundary": "one",
+    "histograms": "several",
+    "rdm": "several",
+    "interpolation": "several",
+    "grid": "one",
+    "kurtosis_experiment": "none",
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -36,12 +59,20 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     from zoo.catalog import IntegrityError
 
-    analysis = importlib.import_module(f"evaluation.analysis.{arguments[1]}")
     try:
-        for path in analysis.analyse(_MODEL.value, _SAMPLES.value, Path(_OUTPUT.value)):
+        for path in _analyse(arguments[1], _MODEL.value, _SAMPLES.value, Path(_OUTPUT.value)):
             print(path)
     except (ValueError, IntegrityError) as error:
         sys.exit(str(error))
+
+
+def _analyse(name: str, model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
+    analyse = importlib.import_module(f"evaluation.analysis.{name}").analyse
+    if _ANALYSES[name] == "none":
+        return analyse(samples, directory)
+    if _ANALYSES[name] == "several":
+        return analyse(model_ids, samples, directory)
+    return [path for model_id in model_ids for path in analyse(model_id, samples, directory)]
 
 
 if __name__ == "__main__":

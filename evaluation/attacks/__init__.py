@@ -20,6 +20,7 @@ from evaluation.attacks.epsilon_grid import EpsilonGrid
 from evaluation.attacks.foolbox import FoolboxAttack
 from evaluation.attacks.greedy_pixels import GreedyPixels
 from evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
+from evaluation.attacks.lbfgs import LBFGS
 from evaluation.attacks.line_search import (
     BinaryContrastReduction,
     BlendedUniformNoise,
@@ -37,6 +38,7 @@ from evaluation.attacks.spsa import SPSA
 from evaluation.attacks.transfer import Transfer
 
 __all__ = [
+    "LBFGS",
     "SPSA",
     "AdditiveNoise",
     "Attack",

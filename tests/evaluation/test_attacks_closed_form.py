@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evaluation.attacks import (
+    LBFGS,
     SPSA,
     Attack,
     BasicIterativeMethod,
@@ -114,6 +115,12 @@ def excess(attack: Attack, given: Problem) -> np.ndarray:
     return ratio
 
 
+def first(given: Problem, count: int) -> Problem:
+    """The problem with fewer samples."""
+    truth = {norm: values[:count] for norm, values in given.to_class.items()}
+    return Problem(given.target, given.batch.take(np.arange(count)), truth)
+
+
 def gradient_attack(attack_class: type, norm: str) -> Attack:
     return attack_class(
         norm=norm, epsilon=EPSILONS[norm], **({"rounds": 12} if attack_class is not FastGradientMethod else {})
@@ -208,6 +215,18 @@ def test_minimising_attacks_find_the_nearest_class(
     ratio = excess(attack, request.getfixturevalue(classes))
     assert ratio.max() < worst
     assert np.median(ratio) < median
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+def test_lbfgs_is_exact_for_two_classes(rescale: bool, two_classes: Problem) -> None:
+    assert excess(LBFGS(rescale=rescale, rounds=2), first(two_classes, 4)).max() < 1.01
+
+
+def test_lbfgs_finds_the_nearest_of_several_classes(five_classes: Problem) -> None:
+    # The cross-entropy mixes classes that are about equally near.
+    ratio = excess(LBFGS(constant=1000.0, rounds=4, targets=2), first(five_classes, 4))
+    assert ratio.max() < 1.3
+    assert np.median(ratio) < 1.1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from evaluation.attacks import (
+    LBFGS,
     SPSA,
     AdditiveNoise,
     Attack,
@@ -30,6 +31,7 @@ REFUSED: list[tuple[type[Attack], dict[str, Any]]] = [
     (AdditiveNoise, {"norm": "l2", "epsilon": 1.0, "distribution": "normal"}),
     (AdditiveNoise, {"norm": "linf", "epsilon": 1.0, "distribution": "uniform", "clipping_aware": True}),
     (ElasticNet, {"decision_rule": "L2"}),
+    (LBFGS, {"norm": "linf"}),
 ]
 
 

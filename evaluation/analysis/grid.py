@@ -1,0 +1,150 @@
+"""Adversarial images of L-BFGS from each class to each other one (Nayebi and Ganguli 2017), in float32 and stabilised.
+
+The source is the least confident image of each class. A red cross stands where no adversarial was found. Brendel and Bethge
+(2017, https://arxiv.org/abs/1704.01547) trace such crosses to gradients that vanish in float32: the same attack goes through
+logits in float64, and with the loss divided by the norm of its first gradient, beside it.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import log_softmax
+
+from evaluation.analysis import networks
+from evaluation.analysis.output import new_figure, stem, write_figure, write_table
+from evaluation.attacks.lbfgs import LBFGS, Descent
+from evaluation.target import Target
+from zoo.datasets import Split
+
+_CROSS = "#D50000"
+_SIDE = 0.92
+_ARITHMETIC = {"logits": "float32", "logits_float64": "float64", "logits_stable": "stable float64"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way to attack.
+
+    Attributes:
+        name: its title.
+        endpoint: which is differentiated.
+        attack: the attack.
+    """
+
+    name: str
+    endpoint: str
+    attack: LBFGS
+
+
+def variants(target: Target, attack: LBFGS) -> list[Variant]:
+    """Returns the attack in float32, in float64 where the model has that, and rescaled on its most exact endpoint."""
+    best = networks.best_endpoint(target)
+    float64 = networks.best_endpoint(target, ["logits_float64"])
+    found = [Variant("float32", "logits", attack)]
+    if float64 != "logits":
+        found.append(Variant("float64", float64, attack))
+    return [*found, Variant(f"{_ARITHMETIC[best]}, loss rescaled", best, dataclasses.replace(attack, rescale=True))]
+
+
+def analyse(model_id: str, samples: int, directory: Path, attack: LBFGS | None = None) -> list[Path]:
+    """Writes grid-NAME.png and grid-NAME.csv.
+
+    Args:
+        model_id: id in the catalogue.
+        samples: the first test images, of which the least confident one of each class is taken.
+        directory: where the files go; created where missing.
+        attack: the attack. Defaults to `LBFGS()`, 1000 iterations.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: no image of a class is correctly classified.
+    """
+    from rich.progress import track
+
+    (target,), split = networks.load([model_id], samples)
+    sources = least_confident(target, split)
+    names = target.dataset.class_names
+    grids, rows = [], []
+    for variant in variants(target, attack or LBFGS()):
+        descents = {}
+        for source, place in track(sources.items(), variant.name):
+            towards = functools.partial(variant.attack.towards, target, variant.endpoint, split.images[place])
+            descents |= {(source, wanted): towards(wanted) for wanted in sources if wanted != source}
+        grids.append((variant.name, descents))
+        for (i, k), descent in descents.items():
+            rows.append((variant.name, names[i], int(split.ids[sources[i]]), names[k], *_log(descent)))
+    header = ("variant", "source", "source_id", "target", "found", "l2_distance")
+    header += ("first_gradient_norm", "constant", "iterations", "reason")
+    figure = _draw(model_id, grids, {label: split.images[place] for label, place in sources.items()}, names)
+    name = stem("grid", [model_id])
+    return [write_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
+
+
+def least_confident(target: Target, split: Split) -> dict[int, int]:
+    """Returns for each class the position of the correctly classified image to which the model gives least probability.
+
+    Raises:
+        ValueError: there is none of a class.
+    """
+    logits = target.serving_logits(split.images).astype(np.float64)
+    # The logarithm tells apart what is 1 in float32.
+    confidence = log_softmax(logits, axis=1)[np.arange(len(split)), split.labels]
+    confidence[logits.argmax(axis=1) != split.labels] = np.inf
+    found = {}
+    for label in range(target.dataset.num_classes):
+        own = np.where(split.labels == label, confidence, np.inf)
+        if np.isinf(own.min(initial=np.inf)):
+            raise ValueError(
+                f"Expected a correctly classified image of class {target.dataset.class_names[label]} among the first "
+                f"{len(split)} test images. Received: none. Pass more --samples."
+            )
+        found[label] = int(own.argmin())
+    return found
+
+
+def _log(descent: Descent) -> tuple[int, float, float, float, int, str]:
+    found, distance = int(descent.found), descent.distance
+    return found, distance, descent.first_gradient, float(descent.constant), descent.iterations, descent.reason
+
+
+def _draw(
+    model_id: str,
+    grids: list[tuple[str, dict[tuple[int, int], Descent]]],
+    clean: dict[int, np.ndarray],
+    names: tuple[str, ...],
+) -> Figure:
+    figure = new_figure(0.46 * len(clean) * len(grids) + 0.8, 0.46 * len(clean) + 1.0)
+    panels = figure.subplots(1, len(grids), squeeze=False)[0]
+    for panel, (name, descents) in zip(panels, grids, strict=True):
+        for source, image in clean.items():
+            _show(panel, source, source, image)
+        for (source, wanted), descent in descents.items():
+            if descent.found:
+                _show(panel, source, wanted, descent.image)
+            else:
+                corners = ((wanted, wanted + _SIDE), (source, source + _SIDE))
+                panel.plot(corners[0], corners[1], color=_CROSS, linewidth=1.5)
+                panel.plot(corners[0], corners[1][::-1], color=_CROSS, linewidth=1.5)
+        failed = sum(not descent.found for descent in descents.values())
+        panel.set_title(f"{name}: {failed} of {len(descents)} not found", fontsize=9)
+        middles = [label + _SIDE / 2 for label in clean]
+        panel.set_xticks(middles, [names[label] for label in clean], fontsize=7)
+        panel.set_yticks(middles, [names[label] for label in clean], fontsize=7)
+        panel.set(xlim=(-0.1, len(clean) + 0.02), ylim=(len(clean) + 0.02, -0.1), aspect="equal", xlabel="target")
+        panel.tick_params(length=0)
+        for spine in panel.spines.values():
+            spine.set_visible(False)
+    panels[0].set_ylabel("source")
+    figure.suptitle(f"{model_id}: L-BFGS from each class's least confident image; the diagonal is clean", fontsize=10)
+    return figure
+
+
+def _show(panel: Axes, row: int, column: int, image: np.ndarray) -> None:
+    extent = (column, column + _SIDE, row + _SIDE, row)
+    panel.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent)

@@ -1,0 +1,106 @@
+"""What the analyses read of a model: its weights, its activations and its Jacobian, without its class."""
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from evaluation.target import Target, TargetError
+from zoo import catalog, datasets
+from zoo.datasets import Split
+
+# Endpoints in float64: with derivatives by a formula that does not round to zero, and by TensorFlow's.
+PRECISE = ("logits_stable", "logits_float64")
+_BATCH = 500
+_WEIGHT = re.compile(r"model_weights/(\d+)/\.ATTRIBUTES/VARIABLE_VALUE")
+# A power of two on the backward pass: where an endpoint in float64 takes a float32 image, TensorFlow casts the gradient, and
+# one below float32's range would be 0.
+_GRADIENT_SCALE = 2.0**64
+
+
+def load(model_ids: Sequence[str], samples: int) -> tuple[list[Target], Split]:
+    """Returns the models, verified, and the first test images of their data set.
+
+    Raises:
+        ValueError: an id is unknown, or the models are of different data sets.
+    """
+    found = sorted({catalog.model_card(model_id).dataset for model_id in model_ids})
+    if len(found) != 1:
+        raise ValueError(f"Expected models of one data set. Received: models of {', '.join(found) or 'none'}.")
+    split = datasets.load(found[0], "test").first(samples)
+    info = datasets.info(found[0])
+    return [Target(catalog.verified_saved_model(model_id), info, split.images[:4]) for model_id in model_ids], split
+
+
+def weights_of(saved_model: os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Returns the weight tensors of rank 2 and more in the model's order, by layer number and shape.
+
+    Raises:
+        ValueError: the SavedModel has no list `model_weights`, see the SavedModel contract.
+    """
+    reader = tf.train.load_checkpoint(str(saved_model / "variables" / "variables"))
+    shapes = reader.get_variable_to_shape_map()
+    places = {int(match[1]): name for name in shapes if (match := _WEIGHT.fullmatch(name))}
+    chosen = [places[i] for i in sorted(places) if len(shapes[places[i]]) >= 2]
+    if not chosen:
+        raise ValueError(
+            f"Expected weights named model_weights/<i> in {saved_model}. Received: {', '.join(sorted(shapes)) or 'none'}. "
+            "Export the model with zoo.export_model."
+        )
+    return {f"layer {i}: {' x '.join(map(str, shapes[name]))}": reader.get_tensor(name) for i, name in enumerate(chosen, 1)}
+
+
+def features_of(target: Target, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the activations of the endpoint `features`, float32, each (n, units).
+
+    Raises:
+        TargetError: the model has no such endpoint.
+    """
+    function = target.endpoint("features")
+    parts = [function(tf.constant(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
+    # In the order of the forward pass as far as the names tell: a SavedModel sorts them, "block_10" before "block_2".
+    names = sorted(parts[0], key=lambda name: (name == "logits", [int(n) for n in re.findall(r"\d+", name)], name))
+    return {
+        name: np.concatenate([part[name].numpy().reshape(len(part[name]), -1) for part in parts]).astype(np.float32)
+        for name in names
+    }
+
+
+def best_endpoint(target: Target, names: Sequence[str] = PRECISE) -> str:
+    """Returns the first of these endpoints that the model has, and "logits" where it has none."""
+    for name in names:
+        with contextlib.suppress(TargetError):
+            target.endpoint(name)
+            return name
+    return "logits"
+
+
+def logits_and_jacobian(target: Target, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the most exact logits and their derivatives in the pixels.
+
+    Args:
+        target: the model.
+        images: float32, (n, height, width, channels), in [0, 1].
+
+    Returns:
+        Logits, float64, (n, classes), and the Jacobian, float64, (n, classes, pixels).
+    """
+    endpoint = target.endpoint(best_endpoint(target))
+    parts = [_logits_and_jacobian(endpoint, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+    return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
+
+
+def _logits_and_jacobian(endpoint, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    pixels = tf.constant(images)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(pixels)
+        logits = endpoint(pixels)
+    rows = []
+    for k in range(logits.shape[1]):
+        direction = _GRADIENT_SCALE * tf.one_hot([k] * len(images), logits.shape[1], dtype=logits.dtype)
+        gradient = tape.gradient(logits, pixels, direction, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        rows.append(gradient.numpy().astype(np.float64).reshape(len(images), -1) / _GRADIENT_SCALE)
+    return logits.numpy().astype(np.float64), np.stack(rows, axis=1)

@@ -1,0 +1,71 @@
+"""Where the analyses write to, and what their figures have in common."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from zoo.card import write_text
+
+# Okabe and Ito's colours, which the colour-blind tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLUMNS = 6
+
+
+def stem(analysis: str, model_ids: Sequence[str]) -> str:
+    """Returns the beginning of the files' names: "rdm-mnist-cnn-dim" of mnist/cnn and mnist/dim."""
+    dataset = model_ids[0].split("/")[0]
+    return "-".join([analysis, dataset, *(model_id.removeprefix(f"{dataset}/").replace("/", "-") for model_id in model_ids)])
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Returns an empty figure, in inches, whose parts make room for each other."""
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def layer_panels(figure: Figure, counts: Sequence[int]) -> list[list[Axes]]:
+    """Fills a figure with panels of layers, `COLUMNS` at most side by side; each model begins a line of its own.
+
+    Args:
+        figure: an empty one.
+        counts: layers of each model.
+
+    Returns:
+        The panels of each model.
+    """
+    columns = min(max(counts), COLUMNS)
+    grid = figure.add_gridspec(lines_of(counts), columns)
+    panels, line = [], 0
+    for count in counts:
+        panels.append([figure.add_subplot(grid[line + i // columns, i % columns]) for i in range(count)])
+        line += lines_of([count])
+    return panels
+
+
+def lines_of(counts: Sequence[int]) -> int:
+    """Returns how many lines `layer_panels` needs."""
+    return sum(-(-count // COLUMNS) for count in counts)
+
+
+def write_figure(figure: Figure, path: Path) -> Path:
+    """Writes a PNG, the same bytes for the same figure, and returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Writes a CSV file, floats with six significant digits, and returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    write_text(path, text.getvalue())
+    return path

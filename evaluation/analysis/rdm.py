@@ -1,0 +1,100 @@
+"""Relational dissimilarity matrices: how unlike the activity patterns of images are (Nayebi and Ganguli 2017).
+
+Where a layer tells the classes apart, the matrix of images sorted by class has dark blocks on its diagonal.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from evaluation.analysis import networks
+from evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_figure, write_table
+
+
+def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
+    """Writes rdm-NAMES.png, a row of matrices for each model, and rdm-NAMES.csv.
+
+    Args:
+        model_ids: ids in the catalogue, of one data set.
+        samples: the first test images.
+        directory: where the files go; created where missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: the models are of different data sets, or have no `features`.
+    """
+    targets, split = networks.load(model_ids, samples)
+    order = np.argsort(split.labels, kind="stable")
+    images, labels = split.images[order], split.labels[order]
+    matrices, rows = [], []
+    for model_id, target in zip(model_ids, targets, strict=True):
+        features = networks.features_of(target, images)
+        found = {name: dissimilarity(values) for name, values in features.items()}
+        rows += [(model_id, name, features[name].shape[1], *within_and_between(m, labels)) for name, m in found.items()]
+        shown = {name: m for name, m in found.items() if not name.startswith("pre_activation")}
+        matrices.append({name: m.astype(np.float32) for name, m in shown.items()})
+    title = f"Dissimilarity (1 - correlation) of activity patterns, first {len(split):,} test images by class"
+    figure = _draw(model_ids, matrices, labels, targets[0].dataset.class_names, title)
+    header = ("model", "layer", "units", "within_class", "between_classes", "undefined")
+    name = stem("rdm", model_ids)
+    return [write_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
+
+
+def dissimilarity(patterns: np.ndarray) -> np.ndarray:
+    """Returns 1 minus the correlation of each two patterns.
+
+    Args:
+        patterns: (n, units).
+
+    Returns:
+        float64, (n, n), in [0, 2]; NaN where a pattern is constant and so has no correlation.
+    """
+    centred = patterns.astype(np.float64)
+    centred -= centred.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centred, axis=1, keepdims=True)
+    centred /= np.where(norms > 0, norms, np.nan)
+    return np.clip(1 - centred @ centred.T, 0.0, 2.0)
+
+
+def within_and_between(matrix: np.ndarray, labels: np.ndarray) -> tuple[float, float, int]:
+    """Returns the mean over pairs of one class, over pairs of two classes, and how many images have no correlation.
+
+    Args:
+        matrix: (n, n), from `dissimilarity`.
+        labels: (n,).
+
+    Returns:
+        NaN for a mean without pairs.
+    """
+    defined = np.flatnonzero(~np.isnan(np.diagonal(matrix)))
+    undefined = len(labels) - len(defined)
+    matrix, labels = matrix[np.ix_(defined, defined)], labels[defined]
+    above = np.triu(np.ones_like(matrix, dtype=bool), 1)
+    same = labels[:, None] == labels
+    means = [float(matrix[pairs].mean()) if pairs.any() else float("nan") for pairs in (above & same, above & ~same)]
+    return means[0], means[1], undefined
+
+
+def _draw(model_ids: Sequence[str], matrices: list[dict], labels: np.ndarray, names: tuple[str, ...], title: str) -> Figure:
+    counts = list(map(len, matrices))
+    figure = new_figure(max(2.3 * min(max(counts), COLUMNS), 6.0) + 1.0, 2.5 * lines_of(counts) + 0.5)
+    panels = layer_panels(figure, counts)
+    highest = np.nanpercentile(np.concatenate([m.ravel() for found in matrices for m in found.values()]), 99)
+    present = np.unique(labels)
+    starts = np.searchsorted(labels, present)
+    middles = (starts + np.searchsorted(labels, present, side="right")) / 2
+    for model_id, found, own in zip(model_ids, matrices, panels, strict=True):
+        for panel, (name, matrix) in zip(own, found.items(), strict=True):
+            drawn = panel.imshow(matrix, cmap="viridis", vmin=0.0, vmax=highest)
+            panel.set_title(name, fontsize=8)
+            panel.set_xticks(middles, [names[i] for i in present], fontsize=6)
+            panel.set_yticks(middles, [names[i] for i in present], fontsize=6)
+            panel.tick_params(length=0)
+        own[0].set_ylabel(model_id, fontsize=8)
+    figure.colorbar(drawn, ax=figure.axes, shrink=0.8, extend="max", label="1 - correlation")
+    figure.suptitle(title, fontsize=10)
+    return figure
