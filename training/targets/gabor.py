@@ -82,12 +82,15 @@ class GaborCells:
         return (envelope * np.cos(2.0 * np.pi * self.frequency * u + self.phase + shift)).astype(np.float32)
 
 
-def sample_cells(units: int, extent: tuple[float, float], generator: np.random.Generator) -> GaborCells:
-    """Draws cells, every second of them complex, with centres spread evenly over the image.
+def sample_cells(
+    units: int, extent: tuple[float, float], complex_share: float, generator: np.random.Generator
+) -> GaborCells:
+    """Draws cells with centres spread evenly over the image.
 
     Args:
         units: int. Number of cells.
         extent: (height, width) of the image in degrees.
+        complex_share: float, in [0, 1]. Share of complex cells.
         generator: source of randomness.
     """
     frequency = _draw(generator, np.log(_FREQUENCY_EDGES), _FREQUENCY_WEIGHTS, units)
@@ -104,7 +107,7 @@ def sample_cells(units: int, extent: tuple[float, float], generator: np.random.G
         phase=generator.uniform(0.0, 2.0 * np.pi, units),
         across=across / np.exp(frequency),
         along=along / np.exp(frequency),
-        complex=np.arange(units) % 2 == 1,
+        complex=np.arange(units) < round(complex_share * units),
     )
 
 

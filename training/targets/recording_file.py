@@ -1,4 +1,4 @@
-"""Recordings as a file: images, and the responses of units to each trial of them. docs/recordings.md describes the format."""
+"""Recordings as a file: images, and responses of units to each trial of them. docs/recordings.md has the format."""
 
 import dataclasses
 import os

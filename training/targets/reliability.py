@@ -17,9 +17,9 @@ def mean_over_trials(responses: np.ndarray) -> np.ndarray:
 def reliability(responses: np.ndarray) -> np.ndarray:
     """Returns the share of signal variance in the variance of each unit's mean responses.
 
-    The variance over images of the mean over T trials is that of the signal plus 1 / T of that of the noise; the noise is the
-    variance over trials, pooled over the images that were repeated. With equally many trials it estimates what the
-    Spearman-Brown formula makes of the split-half correlation.
+    The variance over images of the mean over T trials is that of the signal plus 1 / T of that of the noise, and that of the
+    noise is the variance over trials, pooled over the images that were repeated. With equally many trials it estimates what
+    the Spearman-Brown formula makes of the split-half correlation.
 
     Args:
         responses: float, (trials, images, units); NaN where a trial is missing.

@@ -34,57 +34,69 @@ class SimulatedV1Similarity(CosineSimilarity):
         super().__init__(images, [standardized(mean_over_trials(responses)) * self.reliability])
 
 
-def build(images: np.ndarray, seed: int, *, units: int = 1000, trials: int = 10) -> SimilarityTarget:
+def build(
+    images: np.ndarray, seed: int, *, units: int = 1000, trials: int = 10, complex_share: float = 0.5
+) -> SimilarityTarget:
     """Returns the similarity of the responses of simulated V1.
 
     Args:
         images: the regularisation set, float, (n, height, width, 1 or 3), in [0, 1]; colour is seen as luminance.
         seed: int. Seed of the cells and of their noise.
-        units: int. Number of cells, half simple and half complex. Defaults to 1000.
+        units: int. Number of cells. Defaults to 1000.
         trials: int, at least 2. How often each image is shown. Defaults to 10.
+        complex_share: float, in [0, 1]. Share of complex cells; the others are simple. Defaults to 0.5.
 
     Raises:
-        ValueError: wrong images, or too few units or trials.
+        ValueError: wrong images, too few units or trials, or a share outside [0, 1].
     """
-    images = check_images(images)
-    return SimulatedV1Similarity(images, simulate_recordings(images, units=units, trials=trials, seed=seed).responses)
+    recordings = simulate_recordings(images, units=units, trials=trials, complex_share=complex_share, seed=seed)
+    return SimulatedV1Similarity(recordings.images, recordings.responses)
 
 
 def simulate_recordings(
-    images: np.ndarray, *, units: int = 1000, trials: int = 10, scans: int = 1, seed: int = 0
+    images: np.ndarray,
+    *,
+    units: int = 1000,
+    trials: int = 10,
+    complex_share: float = 0.5,
+    scans: int = 1,
+    seed: int = 0,
 ) -> Recordings:
     """Shows the images to simulated V1 and records it.
 
-    Spikes are Poisson-distributed around the cell's expected number, so that the variance is the mean; cells are independent.
+    Spikes are Poisson-distributed around the cell's expected number, so that variance and mean are equal. Given the image,
+    cells and trials are independent.
 
     Args:
         images: float, (n, height, width, 1 or 3), in [0, 1].
         units: int. Number of cells, over all scans.
         trials: int, at least 2.
+        complex_share: float, in [0, 1]. Share of complex cells.
         scans: int. The cells are dealt out to so many scans.
         seed: int.
 
     Raises:
-        ValueError: wrong images, or too few units, trials or scans.
+        ValueError: wrong images, or too few units, trials or scans, or a share outside [0, 1].
     """
     images = check_images(images)
     if images.shape[-1] not in (1, 3):
         raise ValueError(f"Expected images of 1 or 3 channels. Received: shape {images.shape}.")
-    if trials < 2 or not 1 <= scans <= units:
+    if trials < 2 or not 1 <= scans <= units or not 0.0 <= complex_share <= 1.0:
         raise ValueError(
-            f"Expected `trials` >= 2 and 1 <= `scans` <= `units`. Received: trials={trials}, scans={scans}, units={units}."
+            "Expected `trials` >= 2, 1 <= `scans` <= `units` and 0 <= `complex_share` <= 1. "
+            f"Received: trials={trials}, scans={scans}, units={units}, complex_share={complex_share}."
         )
-    expected = expected_spikes(images, units=units, seed=seed)
+    expected = expected_spikes(images, units=units, complex_share=complex_share, seed=seed)
     generator = np.random.default_rng((seed, 1))
     responses = np.stack([generator.poisson(expected).astype(np.float32) for _ in range(trials)])
-    return Recordings(images, responses, np.arange(units) * scans // units)
+    return Recordings(images, responses, np.arange(units) % scans)
 
 
-def expected_spikes(images: np.ndarray, *, units: int, seed: int) -> np.ndarray:
+def expected_spikes(images: np.ndarray, *, units: int, complex_share: float, seed: int) -> np.ndarray:
     """Returns the expected number of spikes in a trial, float64, (n, units); 0 of cells that see nothing at all."""
     generator = np.random.default_rng((seed, 0))
     extent = (images.shape[1] / PIXELS_PER_DEGREE, images.shape[2] / PIXELS_PER_DEGREE)
-    cells = sample_cells(units, extent, generator)
+    cells = sample_cells(units, extent, complex_share, generator)
     spikes = _MEDIAN_SPIKES * np.exp(_LOG_SPREAD * generator.standard_normal(units))
     drive = cells.responses(images, PIXELS_PER_DEGREE).astype(np.float64)
     mean = drive.mean(axis=0)
