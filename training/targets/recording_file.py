@@ -41,7 +41,8 @@ def load_recordings(path: str | os.PathLike[str]) -> Recordings:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: NumPy leaves the file open when it is no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (zipfile.BadZipFile, ValueError, EOFError, AttributeError, TypeError) as error:
         raise ValueError(f"Expected an .npz file of plain arrays in {path}. Received: {error}") from error

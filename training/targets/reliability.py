@@ -40,7 +40,7 @@ def reliability(responses: np.ndarray) -> np.ndarray:
             "Expected two recorded images, and two trials of at least one, for every unit, as reliability compares trials. "
             f"Received: fewer for {len(poor)} of {len(images)} units, such as unit {poor[0]}."
         )
-    noise = np.nansum(np.square(responses - means), axis=(0, 1), dtype=np.float64) / freedom
+    noise = sum(np.nansum(np.square(trial - means), axis=0) for trial in responses) / freedom
     total = np.nanvar(means, axis=0, ddof=1)
     of_means = noise * np.sum(1.0 / np.maximum(counts, 1), axis=0, where=counts > 0) / images
     return np.divide(np.maximum(total - of_means, 0.0), total, out=np.zeros_like(total), where=total > 0)
