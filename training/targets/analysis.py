@@ -229,8 +229,8 @@ def section(agreements: list[Agreement], firings: list[Firing], figures: str) ->
         "",
         *_firing_table(firings),
         "",
-        f"How often thresholded pixel similarity is 1 or -1, over {firings[0].pairs:,} pairs; and how many of all pairs, and of "
-        "those of target 1, are of one class.",
+        f"How often thresholded pixel similarity is 1 or -1, over {firings[0].pairs:,} pairs; and how many of all pairs, "
+        "and of those of target 1, are of one class.",
         "",
         f"![How often the threshold fires]({figures}/thresholds.png)",
         "",

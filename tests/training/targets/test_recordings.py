@@ -1,4 +1,4 @@
-"""Recordings: the file, its errors, the response predictor, and the whole way from simulated V1 through a file to a target."""
+"""Recordings: the file, its errors, the response predictor, and the way from simulated V1 through a file to a target."""
 
 import pickle
 from pathlib import Path
