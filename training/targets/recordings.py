@@ -8,8 +8,7 @@ from absl import logging
 
 from training.targets.base import CosineSimilarity, SimilarityTarget
 from training.targets.recording_file import Recordings, load_recordings
-from training.targets.reliability import mean_over_trials, reliability
-from training.targets.simulated_v1 import standardized
+from training.targets.reliability import mean_over_trials, reliability, standardized
 
 
 class RecordedSimilarity(CosineSimilarity):

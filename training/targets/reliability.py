@@ -1,4 +1,4 @@
-"""How much of a unit's response is due to the image, and how much to chance."""
+"""From trials to means, and how much of a unit's response is due to the image and not to chance."""
 
 import numpy as np
 
@@ -12,6 +12,17 @@ def mean_over_trials(responses: np.ndarray) -> np.ndarray:
     counts = np.sum(np.isfinite(responses), axis=0)
     sums = np.nansum(responses, axis=0, dtype=np.float64)
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+def standardized(responses: np.ndarray) -> np.ndarray:
+    """Subtracts each unit's mean over the images and divides by its standard deviation (0 where it does not vary).
+
+    Args:
+        responses: float, (images, units); NaN, where nothing was recorded, stays NaN.
+    """
+    centred = responses - np.nanmean(responses, axis=0)
+    spread = np.nanstd(responses, axis=0)
+    return centred * np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
 
 
 def reliability(responses: np.ndarray) -> np.ndarray:

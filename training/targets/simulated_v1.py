@@ -8,7 +8,7 @@ import numpy as np
 from training.targets.base import CosineSimilarity, SimilarityTarget, check_images
 from training.targets.gabor import sample_cells
 from training.targets.recording_file import Recordings
-from training.targets.reliability import mean_over_trials, reliability
+from training.targets.reliability import mean_over_trials, reliability, standardized
 
 # 32 pixels are 2 degrees wide; at 8 degrees most of the cells would look for gratings finer than the pixels.
 PIXELS_PER_DEGREE = 16.0
@@ -101,14 +101,3 @@ def expected_spikes(images: np.ndarray, *, units: int, complex_share: float, see
     drive = cells.responses(images, PIXELS_PER_DEGREE).astype(np.float64)
     mean = drive.mean(axis=0)
     return drive * np.divide(spikes, mean, out=np.zeros_like(mean), where=mean > 0)
-
-
-def standardized(responses: np.ndarray) -> np.ndarray:
-    """Subtracts each unit's mean over the images and divides by its standard deviation (0 where it does not vary).
-
-    Args:
-        responses: float, (images, units); NaN, where nothing was recorded, stays NaN.
-    """
-    centred = responses - np.nanmean(responses, axis=0)
-    spread = np.nanstd(responses, axis=0)
-    return centred * np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)

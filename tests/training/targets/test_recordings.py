@@ -11,13 +11,14 @@ from scipy.stats import pearsonr
 from training import targets
 from training.targets.base import CosineSimilarity
 from training.targets.recording_file import Recordings, load_recordings, save_recordings
+from training.targets.reliability import standardized
 from training.targets.response_predictor import (
     FactorizedReadout,
     ResponsePredictor,
     correlations,
     masked_mean_squared_error,
 )
-from training.targets.simulated_v1 import expected_spikes, simulate_recordings, standardized
+from training.targets.simulated_v1 import expected_spikes, simulate_recordings
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.random((6, 4, 4, 1)).astype(np.float32)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from training import targets
 from training.targets.gabor import GaborCells, sample_cells
-from training.targets.reliability import mean_over_trials, reliability
-from training.targets.simulated_v1 import expected_spikes, simulate_recordings, standardized
+from training.targets.reliability import mean_over_trials, reliability, standardized
+from training.targets.simulated_v1 import expected_spikes, simulate_recordings
 from zoo import datasets
 
 PPD = 16.0
