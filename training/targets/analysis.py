@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training.targets import PUBLISHED, SimilarityTarget, build
+from training.targets.published import PUBLISHED_PAIRS
 from zoo import datasets
 from zoo.card import write_text
 
@@ -229,8 +230,8 @@ def section(agreements: list[Agreement], firings: list[Firing], figures: str) ->
         "",
         *_firing_table(firings),
         "",
-        f"How often thresholded pixel similarity is 1 or -1, over {firings[0].pairs:,} pairs; and how many of all pairs, "
-        "and of those of target 1, are of one class.",
+        f"How often thresholded pixel similarity is 1 or -1, over {firings[0].pairs:,} pairs; how many pairs of a training "
+        f"step that makes, of {PUBLISHED_PAIRS}; and how many of all pairs, and of those of target 1, are of one class.",
         "",
         f"![How often the threshold fires]({figures}/thresholds.png)",
         "",
@@ -254,11 +255,13 @@ def _agreement_table(agreements: list[Agreement]) -> list[str]:
 
 def _firing_table(firings: list[Firing]) -> list[str]:
     return [
-        "| task | pairs of | alpha | Th | target 1 (%) | target -1 (%) | fires (%) | one class: all (%) | target 1 (%) |",
-        "| :-- | :-- | --: | --: | --: | --: | --: | --: | --: |",
+        "| task | pairs of | alpha | Th | target 1 (%) | target -1 (%) | fires (%) | a step | one class (%) "
+        "| of target 1 (%) |",
+        "| :-- | :-- | --: | --: | --: | --: | --: | --: | --: | --: |",
         *(
             f"| {f.task} | {f.pairs_of} | {f.alpha:g} | {f.threshold:g} | {100 * f.above:.3g} | {100 * f.below:.3g} "
-            f"| {100 * f.fires:.3g} | {100 * f.same_class:.3g} | {_percent(f.same_class_above)} |"
+            f"| {100 * f.fires:.3g} | {PUBLISHED_PAIRS * f.fires:.2g} | {100 * f.same_class:.3g} "
+            f"| {_percent(f.same_class_above)} |"
             for f in firings
         ),
     ]

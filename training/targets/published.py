@@ -20,6 +20,8 @@ class PublishedSetting:
     threshold: float
 
 
+# Pairs in a training step, the paper's k.
+PUBLISHED_PAIRS = 16
 PUBLISHED = (
     PublishedSetting("cifar10", "cifar10", 10.0, 0.8),
     PublishedSetting("cifar10_gray", "cifar10_gray", 10.0, 0.8),

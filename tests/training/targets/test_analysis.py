@@ -79,7 +79,7 @@ def test_files(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert f"| mnist | {found.r:.2f} |" in text
     assert all(f"(figures/similarity/{name})" in text for name in names)
     tables = [line.count("|") for line in text.splitlines() if line.startswith("|")]
-    assert tables == [9] * 3 + [10] * 4
+    assert tables == [9] * 3 + [11] * 4
 
 
 # The command, with the images above in the place of MNIST, whose 60,000 take long to decode.
