@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.report.page import replace_section
+from zoo.sections import replace_section
 
 
 def publish(name: str, header: list[str], rows: list[list[str]], remark: str, page: str | None) -> None:

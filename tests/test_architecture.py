@@ -15,7 +15,7 @@ ROOMS = ("zoo", "training", "evaluation")
 ALLOWED = {
     "zoo": ("zoo",),
     "training": ("training", "zoo"),
-    "evaluation": ("evaluation", "zoo.datasets", "zoo.catalog", "zoo.card", "zoo.card_page", "zoo.startup"),
+    "evaluation": ("evaluation", "zoo.datasets", "zoo.catalog", "zoo.card", "zoo.card_page", "zoo.sections", "zoo.startup"),
 }
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 

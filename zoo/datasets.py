@@ -120,8 +120,13 @@ def load(name: str, split: str) -> Split:
     ids = np.arange(len(labels)) if split == "test" else _development_ids(len(labels), split)
     images = images[ids].astype(np.float32) / 255.0
     if description.grayscale:
-        images = images @ _LUMA[:, None]
+        images = luma(images)
     return Split(images, labels[ids], ids)
+
+
+def luma(images: np.ndarray) -> np.ndarray:
+    """Returns the luma of colour images, float32, (..., 3) -> (..., 1)."""
+    return images @ _LUMA[:, None]
 
 
 def _development_ids(count: int, split: str) -> np.ndarray:

@@ -1,0 +1,193 @@
+"""Recordings: the file, its errors, the response predictor, and the way from simulated V1 through a file to a target."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+from scipy.stats import pearsonr
+
+from training import targets
+from training.targets.base import CosineSimilarity
+from training.targets.recording_file import Recordings, load_recordings, save_recordings
+from training.targets.reliability import standardized
+from training.targets.response_predictor import (
+    FactorizedReadout,
+    ResponsePredictor,
+    correlations,
+    masked_mean_squared_error,
+)
+from training.targets.simulated_v1 import expected_spikes, simulate_recordings
+
+GENERATOR = np.random.default_rng(0)
+IMAGES = GENERATOR.random((6, 4, 4, 1)).astype(np.float32)
+RESPONSES = GENERATOR.poisson(3.0, (3, 6, 5)).astype(np.float32)
+
+
+def blobs(count: int) -> np.ndarray:
+    """Smooth 8 x 8 images."""
+    generator = np.random.default_rng(1)
+    return generator.random((count, 4, 4, 1)).repeat(2, axis=1).repeat(2, axis=2).astype(np.float32)
+
+
+def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    responses = RESPONSES.copy()
+    responses[2, 3] = np.nan
+    written = Recordings(IMAGES, responses, np.array([0, 0, 4, 4, 7]))
+    save_recordings(written, tmp_path / "new" / "mouse.npz")
+    read = load_recordings(tmp_path / "new" / "mouse.npz")
+    for name in ("images", "responses", "scans"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
+        assert getattr(read, name).dtype == getattr(written, name).dtype
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mouse.npz"]
+
+
+def test_gray_images_integers_and_one_scan(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=IMAGES[..., 0].astype(float), responses=RESPONSES.astype(int))
+    read = load_recordings(tmp_path / "a.npz")
+    np.testing.assert_array_equal(read.images, IMAGES)
+    np.testing.assert_array_equal(read.responses, RESPONSES)
+    assert read.scans.tolist() == [0] * 5
+
+
+def changed(**changes: np.ndarray | None) -> dict[str, np.ndarray]:
+    arrays = {"images": IMAGES, "responses": RESPONSES, **changes}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+WITH_INFINITY = np.where(np.arange(5) == 2, np.inf, RESPONSES)
+WITH_A_SILENT_UNIT = np.where(np.arange(5) == 2, np.nan, RESPONSES)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (changed(images=None), "Expected the arrays images, responses and optionally scans in .*Received: responses"),
+        (changed(scan=np.zeros(5, int)), "Received: images, responses, scan"),
+        (changed(images=255 * IMAGES), "Divide bytes by 255"),
+        (changed(images=IMAGES[0]), "shape"),
+        (changed(responses=RESPONSES[0]), r"shape \(trials, 6, units\), .*Received: float32 of shape \(6, 5\)"),
+        (changed(responses=RESPONSES.transpose(1, 0, 2)), r"Received: float32 of shape \(6, 3, 5\)"),
+        (changed(responses=RESPONSES[:, :, :0]), r"shape \(3, 6, 0\)"),
+        (changed(responses=RESPONSES.astype(complex)), "Received: complex128"),
+        (changed(responses=WITH_INFINITY), "NaN where a trial is missing. Received: infinite"),
+        (changed(responses=WITH_A_SILENT_UNIT), "NaN alone for 1 units, such as 2"),
+        (changed(scans=np.zeros(4, int)), r"scan of each of 5 units. Received: int64 of shape \(4,\)"),
+        (changed(scans=np.zeros(5)), "Received: float64"),
+        (changed(images=np.array([None])), "plain arrays"),
+    ],
+)
+def test_malformed_files(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_recordings(tmp_path / "a.npz")
+    assert "a.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of arrays", pickle.dumps([1, 2]), b"PK\x03\x04 broken"])
+def test_files_of_another_kind(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"Expected an .npz file of plain arrays in .*a.npz. Received"):
+        load_recordings(tmp_path / "a.npz")
+
+
+def test_a_single_array_is_no_recording(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", IMAGES)
+    with pytest.raises(ValueError, match=r"Expected an .npz file"):
+        load_recordings(tmp_path / "a.npy")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        targets.build("recordings", IMAGES, seed=0, path=tmp_path / "none.npz")
+
+
+def test_readout_is_a_mask_times_a_mixture() -> None:
+    readout = FactorizedReadout(3, seed=1)
+    features = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype(np.float32)
+    found = ops.convert_to_numpy(readout(features))
+    mask, mixture = (ops.convert_to_numpy(weight) for weight in (readout.mask, readout.mixture))
+    expected = np.einsum("bpf,pu,fu->bu", features.reshape(2, 20, 6), mask, mixture)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_missing_responses_are_no_error() -> None:
+    responses = np.array([[1.0, np.nan], [3.0, 5.0]], np.float32)
+    predictions = np.array([[0.0, 100.0], [3.0, 3.0]], np.float32)
+    assert float(masked_mean_squared_error(responses, predictions)) == pytest.approx((1 + 0 + 4) / 3)
+    assert float(masked_mean_squared_error(np.full((2, 2), np.nan, np.float32), predictions)) == 0.0
+
+
+def test_weights_of_the_predictor_follow_the_seed() -> None:
+    def weights(seed: int) -> list[np.ndarray]:
+        model = ResponsePredictor(3, (8, 8, 1), maps=(2, 3), seed=seed)
+        model.build()
+        return model.get_weights()
+
+    for first, again in zip(weights(0), weights(0), strict=True):
+        np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(weights(0)[0], weights(1)[0])
+
+
+def test_correlations_skip_gaps() -> None:
+    generator = np.random.default_rng(0)
+    predicted, recorded = generator.normal(size=(2, 30, 3))
+    recorded[:10, 1] = np.nan
+    recorded[:, 2] = 1.0
+    found = correlations(predicted, recorded)
+    assert found[0] == pytest.approx(pearsonr(predicted[:, 0], recorded[:, 0]).statistic)
+    assert found[1] == pytest.approx(pearsonr(predicted[10:, 1], recorded[10:, 1]).statistic)
+    assert np.isnan(found[2])
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, targets.SimilarityTarget]:
+    """Simulated V1 written to a file, a tenth of its trials lost, and the target made of it."""
+    path = tmp_path_factory.mktemp("recordings") / "v1.npz"
+    made = simulate_recordings(blobs(600), units=30, trials=4, complex_share=0.0, scans=2, seed=0)
+    lost = np.random.default_rng(0).random(made.responses.shape) < 0.1
+    save_recordings(Recordings(made.images, np.where(lost, np.nan, made.responses), made.scans), path)
+    return path, targets.build("recordings", np.zeros((2, 8, 8, 1)), seed=0, path=path, epochs=12)
+
+
+def test_prediction_removes_the_noise(recorded: tuple[Path, targets.SimilarityTarget]) -> None:
+    """The predicted similarities are nearer to those of the noiseless rates than single trials are."""
+    _, target = recorded
+    images = blobs(600)
+    np.testing.assert_array_equal(target.images, images)
+    rates = standardized(expected_spikes(images, units=30, complex_share=0.0, seed=0))
+    trial = simulate_recordings(images, units=30, trials=4, complex_share=0.0, seed=0).responses[0]
+    exact, raw = (
+        CosineSimilarity(images, [values[:, ::2], values[:, 1::2]]) for values in (rates * target.reliability, trial)
+    )
+    pairs = target.pairs(2000, np.random.default_rng(0))
+    wanted = exact.similarity(*pairs)
+    found, single = (pearsonr(wanted, other.similarity(*pairs)).statistic for other in (target, raw))
+    assert np.nanmedian(target.correlation) > 0.5
+    assert found > single + 0.1
+    assert found > 0.7
+
+
+def test_the_same_file_and_seed_give_the_same_target(
+    recorded: tuple[Path, targets.SimilarityTarget], tmp_path: Path
+) -> None:
+    """A fit that stops after some epochs and resumes is the unbroken one."""
+    path, target = recorded
+    pairs = target.pairs(200, np.random.default_rng(0))
+    again = targets.build("recordings", target.images, seed=0, path=path, epochs=12, directory=tmp_path / "fit")
+    np.testing.assert_array_equal(again.similarity(*pairs), target.similarity(*pairs))
+    resumed = targets.build("recordings", target.images, seed=0, path=path, epochs=12, directory=tmp_path / "fit")
+    np.testing.assert_array_equal(resumed.similarity(*pairs), target.similarity(*pairs))
+    assert (tmp_path / "fit" / "history.csv").read_text(encoding="utf-8").count("\n") == 13
+
+
+def test_recorded_images_must_fit_the_task(recorded: tuple[Path, targets.SimilarityTarget]) -> None:
+    with pytest.raises(ValueError, match=r"the task's shape \(28, 28, 1\) in .*Received: \(8, 8, 1\)"):
+        targets.build("recordings", np.zeros((2, 28, 28, 1)), seed=0, path=recorded[0])
+
+
+def test_single_trials_have_no_reliability(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=IMAGES, responses=RESPONSES[:1])
+    with pytest.raises(ValueError, match="two trials of at least one, for every unit"):
+        targets.build("recordings", IMAGES, seed=0, path=tmp_path / "a.npz")

@@ -1,0 +1,32 @@
+"""The strengths and thresholds that Attias, Pehlevan & Obeid publish with their code."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedSetting:
+    """One row of their table.
+
+    Attributes:
+        task: data set of the classification.
+        pairs: data set of the regularisation images.
+        alpha: weight of the similarity loss.
+        threshold: Th of the thresholded pixel similarity.
+    """
+
+    task: str
+    pairs: str
+    alpha: float
+    threshold: float
+
+
+# Pairs in a training step, the paper's k.
+PUBLISHED_PAIRS = 16
+PUBLISHED = (
+    PublishedSetting("cifar10", "cifar10", 10.0, 0.8),
+    PublishedSetting("cifar10_gray", "cifar10_gray", 10.0, 0.8),
+    PublishedSetting("mnist", "mnist", 4.0, 0.2),
+    PublishedSetting("mnist", "fashion_mnist", 10.0, 0.8),
+    PublishedSetting("fashion_mnist", "mnist", 10.0, 0.4),
+    PublishedSetting("fashion_mnist", "fashion_mnist", 10.0, 0.8),
+)

@@ -1,0 +1,97 @@
+"""Recordings as a file: images, and responses of units to each trial of them. docs/recordings.md has the format."""
+
+import dataclasses
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from training.targets.base import check_images
+
+_REQUIRED, _OPTIONAL = ("images", "responses"), ("scans",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recordings:
+    """What was shown and what was recorded.
+
+    Attributes:
+        images: float32, (n, height, width, channels), in [0, 1].
+        responses: float32, (trials, n, units); NaN where a trial is missing.
+        scans: int64, (units,). Which units were recorded together.
+    """
+
+    images: np.ndarray
+    responses: np.ndarray
+    scans: np.ndarray
+
+
+def load_recordings(path: str | os.PathLike[str]) -> Recordings:
+    """Reads and checks a file of recordings.
+
+    Args:
+        path: an .npz file with the arrays `images` (n, height, width[, channels]) and `responses` (trials, n, units), and,
+            where there are several scans, `scans` (units,).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no .npz file, or an array is missing, unknown, of a wrong type or shape, or has values that cannot
+            be: images outside [0, 1], infinite responses, a unit without any response.
+    """
+    path = Path(path)
+    try:
+        # Opened here: NumPy leaves the file open when it is no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError, TypeError) as error:
+        raise ValueError(f"Expected an .npz file of plain arrays in {path}. Received: {error}") from error
+    missing, unknown = set(_REQUIRED) - arrays.keys(), arrays.keys() - {*_REQUIRED, *_OPTIONAL}
+    if missing or unknown:
+        raise ValueError(
+            f"Expected the arrays {', '.join(_REQUIRED)} and optionally {', '.join(_OPTIONAL)} in {path}. "
+            f"Received: {', '.join(sorted(arrays)) or 'none'}."
+        )
+    images = arrays["images"][..., None] if arrays["images"].ndim == 3 else arrays["images"]
+    try:
+        images = check_images(images)
+        responses = _check_responses(arrays["responses"], len(images))
+        return Recordings(images, responses, _check_scans(arrays.get("scans"), responses.shape[2]))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def save_recordings(recordings: Recordings, path: str | os.PathLike[str]) -> None:
+    """Writes recordings so that `load_recordings` reads them; a reader sees the old file or the new, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, images=recordings.images, responses=recordings.responses, scans=recordings.scans)
+    os.replace(temporary, path)
+
+
+def _check_responses(responses: np.ndarray, images: int) -> np.ndarray:
+    if responses.ndim != 3 or responses.shape[1] != images or 0 in responses.shape or responses.dtype.kind not in "fiu":
+        raise ValueError(
+            f"Expected responses of shape (trials, {images}, units), one column an image. "
+            f"Received: {responses.dtype} of shape {responses.shape}."
+        )
+    responses = responses.astype(np.float32, copy=False)
+    if np.isinf(responses).any():
+        raise ValueError("Expected finite responses, and NaN where a trial is missing. Received: infinite ones.")
+    if silent := np.flatnonzero(np.isnan(responses).all(axis=(0, 1))).tolist():
+        raise ValueError(
+            f"Expected responses of every unit. Received: NaN alone for {len(silent)} units, such as {silent[0]}."
+        )
+    return responses
+
+
+def _check_scans(scans: np.ndarray | None, units: int) -> np.ndarray:
+    if scans is None:
+        return np.zeros(units, np.int64)
+    if scans.shape != (units,) or scans.dtype.kind not in "iu":
+        raise ValueError(
+            f"Expected an integer scan of each of {units} units. Received: {scans.dtype} of shape {scans.shape}."
+        )
+    return scans.astype(np.int64)

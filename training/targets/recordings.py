@@ -1,0 +1,74 @@
+"""Similarity in the eyes of recorded neurons (Li et al. 2019, https://arxiv.org/abs/1911.05072)."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from training.targets.base import CosineSimilarity, SimilarityTarget
+from training.targets.recording_file import Recordings, load_recordings
+from training.targets.reliability import mean_over_trials, reliability, standardized
+
+
+class RecordedSimilarity(CosineSimilarity):
+    """Centred cosine of reliability-weighted predicted responses, averaged over scans.
+
+    Single trials are noisy; therefore a network is fitted to the mean responses, and the responses that it predicts are
+    compared. Units that it cannot predict have small predictions and count little.
+
+    Attributes:
+        reliability: float64, (units,), in [0, 1]. Share of signal variance in the mean over trials.
+        correlation: float64, (units,). Of predicted and recorded mean responses on images that the fit has not seen.
+
+    Args:
+        recordings: what was recorded; its images are the regularisation set.
+        epochs: int. Epochs of the fit.
+        seed: int. Seed of the fit.
+        directory: folder from which a killed fit resumes; by default none.
+    """
+
+    def __init__(self, recordings: Recordings, epochs: int, seed: int, directory: Path | None = None) -> None:
+        # Imported late: no other target needs a framework.
+        from training.targets.response_predictor import fit_predictor, predict
+
+        self.reliability = reliability(recordings.responses)
+        responses = standardized(mean_over_trials(recordings.responses))
+        model, self.correlation = fit_predictor(recordings.images, responses, epochs=epochs, seed=seed, directory=directory)
+        weighted = predict(model, recordings.images) * self.reliability
+        super().__init__(recordings.images, [weighted[:, recordings.scans == scan] for scan in np.unique(recordings.scans)])
+        logging.info(
+            "%d units: median reliability %.3f, median correlation of prediction %.3f",
+            len(self.reliability),
+            np.median(self.reliability),
+            np.nanmedian(self.correlation),
+        )
+
+
+def build(
+    images: np.ndarray,
+    seed: int,
+    *,
+    path: str | os.PathLike[str],
+    epochs: int = 30,
+    directory: str | os.PathLike[str] | None = None,
+) -> SimilarityTarget:
+    """Returns the similarity of the recorded images. The regularisation set is that of the file, not `images`.
+
+    Args:
+        images: images of the task, (n, height, width, channels): those of the file must have their shape, since one network
+            takes both.
+        seed: int. Seed of the response predictor.
+        path: file of recordings; docs/recordings.md describes the format.
+        epochs: int. Epochs of the response predictor. Defaults to 30.
+        directory: folder from which a killed fit resumes. Defaults to none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is malformed, see `load_recordings`; its images have another shape; no trials are repeated.
+    """
+    recordings = load_recordings(path)
+    shape, wanted = recordings.images.shape[1:], np.shape(images)[1:]
+    if shape != wanted:
+        raise ValueError(f"Expected recorded images of the task's shape {wanted} in {path}. Received: {shape}.")
+    return RecordedSimilarity(recordings, epochs, seed, Path(directory) if directory else None)

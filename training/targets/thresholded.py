@@ -1,0 +1,56 @@
+"""Thresholded similarity: only pairs that are very alike or very unlike count as such."""
+
+import numpy as np
+
+from training.targets import pixel
+from training.targets.base import SimilarityTarget
+
+# Which pairs are trained on, as the authors' code has it: the range selects pairs, it does not change their values.
+_RANGES = {
+    "both": lambda similarity, threshold: np.ones(similarity.shape, bool),
+    "low": lambda similarity, threshold: np.abs(similarity) <= threshold,
+    "high": lambda similarity, threshold: np.abs(similarity) > threshold,
+    "positive": lambda similarity, threshold: similarity >= -threshold,
+    "negative": lambda similarity, threshold: similarity <= threshold,
+}
+
+
+class ThresholdedSimilarity(SimilarityTarget):
+    """+1 above `threshold`, -1 below -`threshold`, 0 between (S^Th of Attias et al. 2025).
+
+    Args:
+        target: the similarity that is thresholded.
+        threshold: float, in [0, 1).
+        side: which pairs are meant. "both": all; "low": those between the thresholds, whose value is 0; "high": those
+            beyond, whose value is 1 or -1; "positive": all but those below -`threshold`; "negative": all but those above
+            `threshold`. `pairs` draws from them, and `similarity` refuses others.
+
+    Raises:
+        ValueError: `threshold` or `side` is none of these.
+    """
+
+    def __init__(self, target: SimilarityTarget, threshold: float = 0.8, side: str = "both") -> None:
+        if not 0.0 <= threshold < 1.0:
+            raise ValueError(f"Expected 0 <= `threshold` < 1. Received: threshold={threshold}")
+        if side not in _RANGES:
+            raise ValueError(f"`side` must be one of {', '.join(_RANGES)}. Received: side={side!r}")
+        super().__init__(target.images)
+        self.threshold = threshold
+        self.side = side
+        self._target = target
+
+    def _similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        similarity = self._target.similarity(first, second)
+        return np.sign(similarity) * (np.abs(similarity) > self.threshold)
+
+    def _includes(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        if self.side == "both":
+            return super()._includes(first, second)
+        return _RANGES[self.side](self._target.similarity(first, second), self.threshold)
+
+
+def build(
+    images: np.ndarray, seed: int, *, threshold: float = 0.8, side: str = "both", average_channels: bool = False
+) -> SimilarityTarget:
+    """Returns thresholded pixel similarity; see `ThresholdedSimilarity` and `pixel.build` for the options."""
+    return ThresholdedSimilarity(pixel.build(images, seed, average_channels=average_channels), threshold, side)
