@@ -5,6 +5,8 @@
   zoo-train --recipe=mnist/dim --set=internal_epochs=5 --set=seed=1 --catalogue=/tmp/mine
                                                       a variation, published elsewhere
   zoo-train --recipe=mnist/dim --show_config          print the config and stop
+  KERAS_BACKEND=jax zoo-train --recipe=cifar10_gray/resnet_pixel --set=width=64 --set=epochs=40
+                                                      train on JAX; the same command on TensorFlow then publishes
 
 `python -m training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and validation
 splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
@@ -66,6 +68,9 @@ def _train(recipe, config: ConfigDict) -> None:
     started = time.monotonic()
     trained = recipe.fit(config, directory)
     seconds = _add_seconds(directory, time.monotonic() - started)
+    if keras.backend.backend() != "tensorflow":
+        print(f"Trained on {keras.backend.backend()}. The same command with KERAS_BACKEND=tensorflow publishes the weights.")
+        return
     card = publish(recipe, config, trained, seconds)
     logging.info("Published %s: validation %s", card.id, card.training["validation"])
 

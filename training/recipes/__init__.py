@@ -2,12 +2,12 @@
 
 import difflib
 
-from training.recipes import cnn, internal_models
+from training.recipes import cnn, internal_models, similarity
 from training.recipes.base import Recipe, Trained
 
 __all__ = ["RECIPES", "Recipe", "Trained", "find"]
 
-RECIPES: dict[str, Recipe] = {recipe.id: recipe for recipe in (*cnn.RECIPES, *internal_models.RECIPES)}
+RECIPES: dict[str, Recipe] = {recipe.id: recipe for recipe in (*cnn.RECIPES, *internal_models.RECIPES, *similarity.RECIPES)}
 
 
 def find(name: str) -> Recipe:

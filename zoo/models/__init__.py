@@ -3,5 +3,6 @@
 from zoo.models.base import ImageClassifier
 from zoo.models.cnn import ConvolutionalNetwork
 from zoo.models.internal_models import DenoisedInternalModels
+from zoo.models.resnet import ResidualNetwork
 
-__all__ = ["ConvolutionalNetwork", "DenoisedInternalModels", "ImageClassifier"]
+__all__ = ["ConvolutionalNetwork", "DenoisedInternalModels", "ImageClassifier", "ResidualNetwork"]
