@@ -12,7 +12,6 @@
 splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from training.configuration import change_config, run_directory
 from zoo.startup import configure_tensorflow
 
 _RECIPE = flags.DEFINE_string("recipe", None, "The recipe, such as mnist/dim.")
@@ -73,38 +73,6 @@ def _train(recipe, config: ConfigDict) -> None:
         return
     card = publish(recipe, config, trained, seconds)
     logging.info("Published %s: validation %s", card.id, card.training["validation"])
-
-
-def change_config(config: ConfigDict, changes: list[str]) -> ConfigDict:
-    """Applies "name=value" changes; values are JSON, or else text.
-
-    Raises:
-        ValueError: a change has no "=", an unknown name, or a value of another type than the default's.
-    """
-    for change in changes:
-        name, separator, text = change.partition("=")
-        if not separator or name not in config:
-            raise ValueError(
-                f"Expected --set=name=value with a name among {', '.join(sorted(config))}. Received: {change!r}"
-            )
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        try:
-            # ConfigDict would take None for anything and a bool for a number.
-            if value is None or isinstance(value, bool) != isinstance(config[name], bool):
-                raise TypeError(type(value).__name__)
-            config[name] = tuple(value) if isinstance(value, list) else value
-        except TypeError as error:
-            raise ValueError(f"Expected a {type(config[name]).__name__} for {name}. Received: {text!r}") from error
-    return config
-
-
-def run_directory(workdir: Path, recipe_id: str, config: ConfigDict) -> Path:
-    """Returns the folder of one recipe and config, so that a changed config never resumes another's checkpoints."""
-    digest = hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()[:10]
-    return workdir / recipe_id / digest
 
 
 def _add_seconds(directory: Path, seconds: float) -> float:

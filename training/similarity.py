@@ -73,8 +73,8 @@ class SimilarityTraining(keras.Model):
     Class images and pairs go through the network as one batch. On plain images, as in validation, it is the classifier.
 
     Args:
-        classifier: with `activations(images, training, trailing)`, which returns taps and logits, and `taps`, their names, as
-            `ResidualNetwork` has.
+        classifier: with `activations(images, training, trailing)`, which returns taps and logits, and with `taps`, the
+            names of the taps: `ResidualNetwork`.
         regularizer: takes the taps.
         pairs: int. Pairs beside each class batch.
         statistics: which images feed the batch normalisation: "class" (the pairs are normalised like the class images, and

@@ -15,7 +15,7 @@ from training.recipes import RECIPES
 _CHANGE = """
 import json, sys
 from ml_collections import ConfigDict
-from training.__main__ import change_config, run_directory
+from training.configuration import change_config, run_directory
 from pathlib import Path
 config = ConfigDict({"number": 1, "rate": 0.5, "flag": True, "text": "a", "widths": (1, 2)})
 try:

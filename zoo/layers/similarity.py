@@ -11,10 +11,10 @@ from keras import ops
 class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     """Adds the loss  strength * mean_pairs (A(S_cnn) - A(S_target))^2  and returns S_cnn.
 
-    S_cnn(i, j) = sum_l softmax(g)_l cos(f_l(i) - mu_l, f_l(j) - mu_l) over the given feature maps f_l of images i and j, with
-    trainable g that starts at 0, and A(x) = log(1 + x + epsilon) - log(1 - x + epsilon), which is 2 artanh(x) but for epsilon.
-    mu_l is the moving mean of the features of each channel over both images of all pairs and over space; no gradient passes
-    through it. Source: Attias, Pehlevan, Obeid, "A Brain-Inspired Regularizer for Adversarial Robustness",
+    S_cnn(i, j) = sum_l softmax(g)_l cos(f_l(i) - mu_l, f_l(j) - mu_l) over the given feature maps f_l of images i and j,
+    with trainable g that starts at 0, and A(x) = log(1 + x + epsilon) - log(1 - x + epsilon), which is 2 artanh(x) but for
+    epsilon. mu_l is the moving mean of the features of each channel over both images of all pairs and over space; no
+    gradient passes through it. Source: Attias, Pehlevan, Obeid, "A Brain-Inspired Regularizer for Adversarial Robustness",
     https://arxiv.org/abs/2410.03952, after Li et al., "Learning from brains how to regularize machines",
     https://arxiv.org/abs/1911.05072.
 
@@ -25,7 +25,7 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     >>> similarity = RepresentationalSimilarityRegularizer(strength=10.0)(taps_i, taps_j, target)
     >>> model = keras.Model([image, first, second, target], [backbone(image)[0], similarity])
 
-    `examples/similarity_regularizer.py` runs as it stands. All is computed in float32, whatever the precision of the network.
+    `examples/similarity_regularizer.py` is a whole program. All is computed in float32, whatever the network's.
 
     Args:
         strength: float. The paper's alpha. Defaults to 10.
@@ -43,7 +43,7 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     """
 
     def __init__(self, strength: float = 10.0, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
-        # Half precision would round similarities near 1, where A is steep: inputs stay as they are and are cast upwards here.
+        # Half precision would round similarities near 1, where A is steep: inputs are cast to float32 here.
         super().__init__(**{"autocast": False, **kwargs})
         if strength < 0.0 or not 0.0 <= momentum <= 1.0 or epsilon <= 0.0:
             raise ValueError(
@@ -67,7 +67,8 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     @property
     def layer_weights(self) -> Any:
         """softmax(g), float32, (L,): what each layer contributes to S_cnn."""
-        return ops.softmax(self.layer_logits)
+        # Keras warns of a softmax over a single layer.
+        return ops.exp(self.layer_logits - ops.logsumexp(self.layer_logits))
 
     def call(self, first: Sequence[Any], second: Sequence[Any], similarity: Any, training: bool = False) -> Any:
         cosines = []

@@ -15,9 +15,9 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 class ResidualNetwork(ImageClassifier):
     """ResNet18 or ResNet34 with a 7 x 7 stem of stride 1 and no pooling before the stages, for images of 28 or 32 pixels.
 
-    Source: He et al., "Deep residual learning for image recognition", https://arxiv.org/abs/1512.03385, as changed by Attias,
-    Pehlevan, Obeid, https://arxiv.org/abs/2410.03952. Four stages of basic blocks have `width` times 1, 2, 4, 8 maps; from the
-    second on they halve the resolution. Images are scaled to 5 (x - 0.5) inside.
+    Source: He et al., "Deep residual learning for image recognition", https://arxiv.org/abs/1512.03385, as changed by
+    Attias, Pehlevan, Obeid, https://arxiv.org/abs/2410.03952. Four stages of basic blocks have `width` times 1, 2, 4, 8
+    maps; from the second on they halve the resolution. Images are scaled to 5 (x - 0.5) inside.
 
     Args:
         depth: 18 or 34. Defaults to 18.
