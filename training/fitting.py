@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def fit(
     directory: Path,
     monitor: str,
     mode: str,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, list[float]]:
     """Fits a compiled, built model, resuming from `directory`, and leaves it with the weights of its best epoch.
 
@@ -68,6 +70,8 @@ def fit(
         directory: folder of this fit's checkpoints and `history.csv`.
         monitor: the logged value that chooses the epoch, such as "val_accuracy".
         mode: "max" or "min".
+        callbacks: further callbacks. So that a resumed run repeats an unbroken one, what they do in an epoch may depend on
+            nothing but the epoch, the model's weights and the optimizer's state.
 
     Returns:
         The logged values of all epochs, by name.
@@ -82,6 +86,7 @@ def fit(
     best = history[monitor][int(_best(history[monitor], mode))] if history else None
     callbacks = [
         DeterministicEpochs(batches, seed),
+        *callbacks,
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.ModelCheckpoint(
             best_path, monitor, mode=mode, save_best_only=True, save_weights_only=True, initial_value_threshold=best

@@ -113,12 +113,14 @@ class SimilarityTraining(keras.Model):
         self.regularizer(first, second, inputs["similarity"], training=training)
         return logits[:-trailing]
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Adds the layers' weights in S_cnn to what is logged of a training epoch, by tap."""
-        metrics = super().compute_metrics(x, y, y_pred, sample_weight)
-        return {**metrics, **self.layer_weights()} if isinstance(x, dict) else metrics
+    def layer_weights(self) -> dict[str, float]:
+        """Returns softmax(g) by tap."""
+        weights = ops.convert_to_numpy(self.regularizer.layer_weights)
+        return dict(zip(self.classifier.taps, map(float, weights), strict=True))
 
-    def layer_weights(self) -> dict[str, Any]:
-        """Returns softmax(g) by tap, as scalars that sum to 1."""
-        weights = self.regularizer.layer_weights
-        return {f"weight_{tap}": weights[i] for i, tap in enumerate(self.classifier.taps)}
+
+class LayerWeightLog(keras.callbacks.Callback):
+    """Adds the layers' weights in S_cnn, as they are after an epoch, to what is logged of it."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs.update({f"weight_{tap}": weight for tap, weight in self.model.layer_weights().items()})

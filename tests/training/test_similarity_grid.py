@@ -62,6 +62,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ConfigDict]]:
         return dataclasses.replace(find(recipe_id), fit=fit)
 
     monkeypatch.setattr(similarity_grid, "find", untrained)
+    monkeypatch.setattr(similarity_grid, "noisy_accuracy", lambda model, split, stddev, seed: 0.9 - stddev)
     monkeypatch.setattr(datasets, "load", few_images)
     return calls
 
@@ -81,6 +82,7 @@ def test_interrupted_grid_goes_on_where_it_was(trainings: list[tuple[str, Config
     assert [row["target"] for row in rows] == ["none", *["thresholded"] * 4]
     assert {config.epochs for _, config in [*first, *trainings]} == {2}
     assert tuple(rows[0]) == COLUMNS
+    assert [rows[4][name] for name in ("accuracy", "noise_0.1", "noise_0.3")] == ["0.9000", "0.8000", "0.6000"]
     trainings.clear()
     run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
     assert not trainings, "a finished grid was trained again"
@@ -130,7 +132,5 @@ def test_layer_weights_of_two_cards(tmp_path: Path) -> None:
 
 def test_layer_weights_of_a_plain_network(tmp_path: Path) -> None:
     for cards in ([], [make_card()]):
-        with pytest.raises(
-            ValueError, match=r"Expected models that were trained with the similarity"
-        ):
+        with pytest.raises(ValueError, match=r"Expected models that were trained with the similarity"):
             write_layer_weights(cards, tmp_path)

@@ -12,7 +12,7 @@ from training.batches import EpochBatches
 from training.fitting import fit
 from training.recipes.base import Recipe, Trained
 from training.schedules import RestartedStepDecay
-from training.similarity import PairedBatches, PairTarget, SimilarityTraining
+from training.similarity import LayerWeightLog, PairedBatches, PairTarget, SimilarityTraining
 from zoo import datasets
 from zoo.layers import RepresentationalSimilarityRegularizer
 from zoo.models import ResidualNetwork
@@ -67,6 +67,7 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     """Trains the network with cross-entropy, and with the regulariser unless `target` is "none"."""
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
     model, network, batches = build_model(config, train.first(config.train_images or len(train)))
+    regularised = isinstance(model, SimilarityTraining)
     history = fit(
         model,
         batches,
@@ -76,6 +77,7 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
         directory=directory / "classifier",
         monitor="val_accuracy",
         mode="max",
+        callbacks=[LayerWeightLog()] if regularised else [],
     )
     # Published in float32, whatever the precision of the training, and scored as it is published.
     published = build_network(config, "float32")
@@ -84,9 +86,8 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     published.compile(metrics=["accuracy"], loss=_cross_entropy(), jit_compile=_jit_compile())
     scores = published.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)
     details: dict[str, Any] = {"history": history}
-    if isinstance(model, SimilarityTraining):
-        weights = model.layer_weights().items()
-        details["layer_weights"] = {name.removeprefix("weight_"): float(value) for name, value in weights}
+    if regularised:
+        details["layer_weights"] = model.layer_weights()
     return Trained(published, {"accuracy": scores["accuracy"]}, {"classifier": config.epochs}, details)
 
 
