@@ -49,14 +49,13 @@ def test_unknown_grid() -> None:
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ConfigDict]]:
     """Recipes that train nothing; returns what they were asked for."""
     calls: list[tuple[str, ConfigDict]] = []
+    model = TinyClassifier()
 
     def untrained(recipe_id: str):
         def fit(config: ConfigDict, directory: Path) -> Trained:
             if len(calls) == 3:
                 raise KeyboardInterrupt
             calls.append((recipe_id, config))
-            model = TinyClassifier()
-            model.build()
             return Trained(model, {}, {})
 
         return dataclasses.replace(find(recipe_id), fit=fit)
