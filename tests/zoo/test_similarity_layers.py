@@ -210,6 +210,13 @@ def test_trailing_images_feed_no_statistics_and_are_normalised_by_them(leading: 
     np.testing.assert_allclose(together[leading:], expected, rtol=1e-3, atol=1e-3)
 
 
+def test_trailing_rows_without_space_feed_no_statistics() -> None:
+    layer, rows = PartialBatchNormalization(epsilon=1e-3), make_images(8)[:, 0, 0]
+    received = ops.convert_to_numpy(layer(rows, training=True, trailing=3))
+    expected = (rows - rows[:5].mean(axis=0)) / np.sqrt(rows[:5].var(axis=0) + 1e-3)
+    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_statistics_of_half_precision_images_are_float32() -> None:
     layer = random_normalization(PartialBatchNormalization, dtype="mixed_float16")
     images = make_images(4) + 3000.0
