@@ -7,6 +7,8 @@
   zoo-train --recipe=mnist/sigmoid_mlp --set=seed=1 --id=mnist/sigmoid_mlp-seed1
                                                       a variation, published under an id of its own
   zoo-train --recipe=mnist/dim --show_config          print the config and stop
+  KERAS_BACKEND=jax zoo-train --recipe=cifar10_gray/resnet_pixel --set=width=64 --set=epochs=40
+                                                      train on JAX; the same command on TensorFlow then publishes
 
 `python -m training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and validation
 splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
@@ -72,6 +74,9 @@ def _train(recipe, config: ConfigDict, model_id: str) -> None:
     started = time.monotonic()
     trained = recipe.fit(config, directory)
     seconds = _add_seconds(directory, time.monotonic() - started)
+    if keras.backend.backend() != "tensorflow":
+        print(f"Trained on {keras.backend.backend()}. The same command with KERAS_BACKEND=tensorflow publishes the weights.")
+        return
     card = publish(recipe, config, trained, seconds, model_id)
     logging.info("Published %s: validation %s", card.id, card.training["validation"])
 

@@ -1,7 +1,7 @@
 """Batches whose order depends on nothing but the seed and the epoch, so that a resumed run sees the same ones."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -16,7 +16,10 @@ class EpochBatches(keras.utils.PyDataset):
         batch_size: int.
         seed: int. Seed of the permutations.
         target: function from (images, labels) of a batch to what `fit` takes as targets. Defaults to the labels.
-        max_shift: int. Shift each image by up to so many pixels in both directions, filling with black. Defaults to 0.
+        max_shift: int. Shift each image by up to so many pixels in both directions. Defaults to 0.
+        border: what fills the space that a shift leaves: "constant" (black) or "reflect" (the mirrored image). Defaults to
+            "constant".
+        flip: bool. Mirror each image, left to right, with probability one half. Defaults to False.
         steps: int or None. Batches in an epoch; by default all full batches.
     """
 
@@ -29,19 +32,23 @@ class EpochBatches(keras.utils.PyDataset):
         target: Callable[[np.ndarray, np.ndarray], Any] | None = None,
         max_shift: int = 0,
         steps: int | None = None,
+        border: Literal["constant", "reflect"] = "constant",
+        flip: bool = False,
     ) -> None:
         super().__init__()
         self.images, self.labels, self.batch_size, self.seed = images, labels, batch_size, seed
         self.target = target or (lambda images, labels: labels)
-        self.max_shift = max_shift
+        self.max_shift, self.border, self.flip = max_shift, border, flip
         self.steps = min(steps or len(labels), len(labels) // batch_size)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draws the permutation and the shifts of `epoch`."""
+        """Draws the permutation, the shifts and the flips of `epoch`."""
+        self.epoch = epoch
         generator = np.random.default_rng((self.seed, epoch))
         self._order = generator.permutation(len(self.labels))
         self._offsets = generator.integers(0, 2 * self.max_shift, (len(self.labels), 2), endpoint=True)
+        self._flips = generator.random(len(self.labels)) < 0.5
 
     def __len__(self) -> int:
         return self.steps
@@ -50,14 +57,16 @@ class EpochBatches(keras.utils.PyDataset):
         chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         images, labels = self.images[chosen], self.labels[chosen]
         if self.max_shift:
-            images = _crop(images, self._offsets[chosen], self.max_shift)
+            images = _crop(images, self._offsets[chosen], self.max_shift, self.border)
+        if self.flip:
+            images = np.where(self._flips[chosen, None, None, None], images[:, :, ::-1], images)
         return images, self.target(images, labels)
 
 
-def _crop(images: np.ndarray, offsets: np.ndarray, margin: int) -> np.ndarray:
-    """Pads the images with black and takes a window of the old size at each image's offset."""
+def _crop(images: np.ndarray, offsets: np.ndarray, margin: int, border: str) -> np.ndarray:
+    """Pads the images and takes a window of the old size at each image's offset."""
     count, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode=border)
     rows = offsets[:, 0, None] + np.arange(height)
     columns = offsets[:, 1, None] + np.arange(width)
     return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]

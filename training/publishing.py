@@ -51,6 +51,7 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
             "hardware": _hardware(),
             "epochs": trained.epochs,
             "validation": trained.validation,
+            **trained.details,
         },
         licence="Apache-2.0",
         files=catalog.artefact_digests(directory),

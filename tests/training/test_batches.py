@@ -61,3 +61,38 @@ def test_steps_shorten_an_epoch_and_never_lengthen_it() -> None:
     assert len(make_batches(30, 4)) == 7
     assert len(make_batches(30, 4, steps=3)) == 3
     assert len(make_batches(30, 4, steps=100)) == 7
+
+
+def picture_batches(**options: object) -> EpochBatches:
+    images = np.random.default_rng(0).random((20, 6, 5, 2), np.float32)
+    return EpochBatches(images, np.arange(20), 5, 0, **options)
+
+
+def test_shifted_images_are_windows_of_the_mirrored_border() -> None:
+    batches = picture_batches(max_shift=2, border="reflect")
+    seen = set()
+    for i in range(len(batches)):
+        for image, label in zip(*batches[i], strict=True):
+            padded = np.pad(batches.images[label], ((2, 2), (2, 2), (0, 0)), mode="reflect")
+            windows = {(y, x): padded[y : y + 6, x : x + 5] for y in range(5) for x in range(5)}
+            (offset,) = (offset for offset, window in windows.items() if (window == image).all())
+            seen.add(offset)
+    assert len(seen) > 10
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    batches, mirrored = picture_batches(flip=True), []
+    for epoch in range(10):
+        batches.set_epoch(epoch)
+        for image, label in zip(*batches[0], strict=True):
+            mirrored.append((image == batches.images[label][:, ::-1]).all())
+            assert mirrored[-1] or (image == batches.images[label]).all()
+    # 50 draws: five standard deviations are 17.7.
+    assert abs(sum(mirrored) - 25) < 18
+
+
+def test_augmentation_leaves_the_order_alone() -> None:
+    expected = order(make_batches(20, 5), 3)
+    batches = picture_batches(flip=True, max_shift=2)
+    batches.set_epoch(3)
+    assert [int(label) for i in range(4) for label in batches[i][1]] == expected

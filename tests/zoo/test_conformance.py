@@ -25,6 +25,8 @@ UNTRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "untrained biDIM": ("DenoisedInternalModels", {"binarize": True}),
     "untrained singleIM": ("DenoisedInternalModels", {"denoiser_widths": None, "shared_encoder": True}),
     "untrained saturating MLP": ("MultilayerPerceptron", {"activation": "tanh", "saturation_penalty": 0.5}),
+    # The published width has 11 million weights.
+    "untrained ResidualNetwork": ("ResidualNetwork", {"width": 2}),
     "untrained CNN for CIFAR": ("ConvolutionalNetwork", {"image_shape": [32, 32, 3], "num_classes": 7}),
 }
 OUTPUTS = {"logits": tf.float32, "probabilities": tf.float32, "label": tf.int64}

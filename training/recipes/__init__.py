@@ -2,12 +2,12 @@
 
 import difflib
 
-from training.recipes import cnn, internal_models, saturating
+from training.recipes import cnn, internal_models, saturating, similarity
 from training.recipes.base import Recipe, Trained
 
 __all__ = ["RECIPES", "Recipe", "Trained", "find"]
 
-_FAMILIES = (cnn, internal_models, saturating)
+_FAMILIES = (cnn, internal_models, saturating, similarity)
 RECIPES: dict[str, Recipe] = {recipe.id: recipe for family in _FAMILIES for recipe in family.RECIPES}
 
 

@@ -18,11 +18,13 @@ class Trained:
         model: the fitted model.
         validation: the values on the validation split that describe it, by name.
         epochs: how many epochs were run, by stage.
+        details: more that the card keeps of the training, by name: plain JSON values.
     """
 
     model: ImageClassifier
     validation: dict[str, float]
     epochs: dict[str, int]
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from zoo.models.cnn import ConvolutionalNetwork
 from zoo.models.internal_models import DenoisedInternalModels
 from zoo.models.mlp import MultilayerPerceptron
 from zoo.models.pooling_cnn import MaxPoolingNetwork
+from zoo.models.resnet import ResidualNetwork
 
 __all__ = [
     "ConvolutionalNetwork",
@@ -12,4 +13,5 @@ __all__ = [
     "ImageClassifier",
     "MaxPoolingNetwork",
     "MultilayerPerceptron",
+    "ResidualNetwork",
 ]

@@ -1,0 +1,67 @@
+"""What the similarity regulariser costs: seconds of a training step with it and without, against the bound 1 + 2k / batch.
+
+  python -m benchmarks.similarity_overhead                           width 16, k = 4, 8, 16, 32 beside 64 images of MNIST
+  python -m benchmarks.similarity_overhead --pairs=16 --width=64 --steps=10
+
+With k pairs beside a batch the network sees 2k more images in a step; what a step costs beyond that is our overhead. Steps
+are whole: batches, pairs and target similarities are made inside the clock. All trainings take a step in turn, so that a
+drifting machine slows all of them; the table has the median of the ratios to the plain step of the same turn.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from absl import app, flags, logging
+
+from benchmarks.report import publish
+from training.recipes.similarity import build_model, default_config
+from zoo import datasets
+
+_DATASET = flags.DEFINE_string("dataset", "mnist", "Data set; those with a recipe.")
+_TARGET = flags.DEFINE_string("target", "thresholded", "Target of the similarities.")
+_PAIRS = flags.DEFINE_list("pairs", ["4", "8", "16", "32"], "Pairs a step.")
+_WIDTH = flags.DEFINE_integer("width", 16, "Width of the network.")
+_STEPS = flags.DEFINE_integer("steps", 30, "Timed steps of each training; three beforehand are not counted.", lower_bound=1)
+_DTYPE = flags.DEFINE_string("dtype", "float32", "Precision, such as mixed_bfloat16.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `similarity overhead` is made anew.")
+
+
+def main(_: list[str]) -> None:
+    """Measures and prints one table."""
+    logging.set_verbosity(logging.ERROR)
+    train = datasets.load(_DATASET.value, "train")
+    pairs = [0, *(int(text) for text in _PAIRS.value)]
+    takers = [_step_taker(train, count) for count in pairs]
+    seconds = np.array([[_seconds(take, turn) for take in takers] for turn in range(-3, _STEPS.value)])[3:]
+    config = default_config(_DATASET.value, "none")
+    rows = []
+    for count, own in zip(pairs, seconds.T, strict=True):
+        ratio, bound = float(np.median(own / seconds[:, 0])), 1.0 + 2.0 * count / config.batch_size
+        excess = f"{100 * (ratio / bound - 1.0):+.1f} %" if count else ""
+        rows.append([str(count), f"{1e3 * np.median(own):.1f}", f"{ratio:.3f}", f"{bound:.3f}", excess])
+    header = ["pairs", "ms / step", "ratio to no pairs", "1 + 2k / batch", "beyond it"]
+    network = f"ResNet18 of width {_WIDTH.value}, {_DTYPE.value}, batch {config.batch_size} of {_DATASET.value}"
+    publish("similarity overhead", header, rows, f"{network}: medians of {_STEPS.value} steps in turn.", _PAGE.value)
+
+
+def _step_taker(train: datasets.Split, pairs: int) -> Callable[[int], None]:
+    """Returns a function that takes one training step."""
+    config = default_config(_DATASET.value, _TARGET.value if pairs else "none")
+    config.update({"width": _WIDTH.value, "dtype": _DTYPE.value, "pairs": max(pairs, 1)})
+    model, _, batches = build_model(config, train)
+    return lambda turn: model.train_on_batch(*batches[turn % len(batches)])
+
+
+def _seconds(take: Callable[[int], None], turn: int) -> float:
+    started = time.perf_counter()
+    take(turn)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,295 @@
+"""Training with the similarity regulariser: pairs, statistics, one pass, resumption, recipes."""
+
+import sys
+import types
+from collections import Counter
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+from ml_collections import ConfigDict
+
+import training
+from tests.training.interrupted_fit import few_images
+from tests.training.tiny_classifier import PixelTarget, TinyClassifier
+from training.batches import EpochBatches
+from training.fitting import fit
+from training.recipes import find
+from training.recipes import similarity as recipes
+from training.schedules import RestartedStepDecay
+from training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
+from zoo import datasets
+from zoo.layers import RepresentationalSimilarityRegularizer
+
+TRAIN, VALIDATION = few_images("mnist", "train"), few_images("mnist", "validation")
+TARGET = PixelTarget(VALIDATION.images)
+
+
+def paired_batches(pairs: int = 6, seed: int = 0, batch_size: int = 32, target: PixelTarget = TARGET) -> PairedBatches:
+    return PairedBatches(TRAIN.images, TRAIN.labels, batch_size, seed, similarity=target, pairs=pairs)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), epoch=st.integers(0, 1000), index=st.integers(0, 9), pairs=st.integers(1, 20))
+def test_pairs_depend_on_seed_epoch_and_step_alone(seed: int, epoch: int, index: int, pairs: int) -> None:
+    fresh, used = paired_batches(pairs, seed), paired_batches(pairs, seed)
+    for batches, steps in ((fresh, []), (used, [3, 1])):
+        for step in steps:
+            batches[step]
+        batches.set_epoch(epoch)
+    (inputs, labels), (again, same) = fresh[index], used[index]
+    for name, values in inputs.items():
+        np.testing.assert_array_equal(values, again[name], err_msg=name)
+    np.testing.assert_array_equal(labels, same)
+    # The class batch is the one that a training without pairs sees.
+    plain = EpochBatches(TRAIN.images, TRAIN.labels, 32, seed)
+    plain.set_epoch(epoch)
+    np.testing.assert_array_equal(inputs["images"], plain[index][0])
+
+
+def test_pairs_are_images_of_the_target_with_their_similarity() -> None:
+    batches = paired_batches(5)
+    inputs, _ = batches[2]
+    first, second = batches.draw_pairs(2)
+    assert {name: values.dtype for name, values in inputs.items()} == dict.fromkeys(inputs, np.float32)
+    np.testing.assert_array_equal(inputs["pairs"][:5], VALIDATION.images[first])
+    np.testing.assert_array_equal(inputs["pairs"][5:], VALIDATION.images[second])
+    np.testing.assert_array_equal(inputs["similarity"], TARGET.similarity(first, second))
+
+
+def test_pairs_are_uniform_over_all_pairs_of_different_images() -> None:
+    batches = paired_batches(400, target=PixelTarget(VALIDATION.images[:4]))
+    counts: Counter = Counter()
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        for index in range(len(batches)):
+            counts.update(zip(*(part.tolist() for part in batches.draw_pairs(index)), strict=True))
+    assert set(counts) == {(i, j) for i in range(4) for j in range(4) if i != j}
+    # 12,000 draws of 12 pairs: five standard deviations of a count are 151.
+    assert max(abs(count - 1000) for count in counts.values()) < 151
+    assert len({tuple(batches.draw_pairs(index)[0][:9].tolist()) for index in range(len(batches))}) == len(batches)
+
+
+def test_images_of_another_shape_and_single_images_make_no_pairs() -> None:
+    for images in (VALIDATION.images[:, :14, :14], VALIDATION.images[:1]):
+        target = types.SimpleNamespace(images=images)
+        with pytest.raises(ValueError, match=r"of shape \(28, 28, 1\), that of the class images. Received: images of shape"):
+            PairedBatches(TRAIN.images, TRAIN.labels, 32, 0, similarity=target)
+
+
+def make_model(strength: float = 2.0, statistics: str = "class", regularised: bool = True) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    classifier = TinyClassifier()
+    classifier.build()
+    model = classifier
+    if regularised:
+        model = SimilarityTraining(classifier, RepresentationalSimilarityRegularizer(strength), 6, statistics)
+        model.build()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    metrics = ["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy", from_logits=True)]
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=metrics, jit_compile=False)
+    return model
+
+
+def fit_model(model: keras.Model, batches: EpochBatches, directory: Path, epochs: int = 2) -> dict[str, list[float]]:
+    callbacks = [LayerWeightLog()] if isinstance(model, SimilarityTraining) else []
+    options = {"seed": 0, "directory": directory, "monitor": "val_accuracy", "mode": "max", "callbacks": callbacks}
+    return fit(model, batches, (VALIDATION.images, VALIDATION.labels), epochs=epochs, **options)
+
+
+@pytest.fixture(scope="module")
+def regularised(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimilarityTraining, dict[str, list[float]]]:
+    model = make_model()
+    return model, fit_model(model, paired_batches(), tmp_path_factory.mktemp("regularised"), epochs=3)
+
+
+def test_loss_is_the_cross_entropy_and_the_regularisers() -> None:
+    model, (inputs, labels) = make_model(), paired_batches()[0]
+    logits = model(inputs, training=True)
+    assert logits.shape == (32, 10)
+    (added,) = model.losses
+    expected = model.compute_loss(inputs, labels, logits)
+    cross_entropy = ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+    assert float(expected) == pytest.approx(float(cross_entropy + added), rel=1e-5)
+    # The regulariser's loss is that of the taps of the pairs alone, at the statistics of the class images.
+    copy, regularizer = make_model(regularised=False), RepresentationalSimilarityRegularizer(2.0)
+    taps, _ = copy.activations(np.concatenate([inputs["images"], inputs["pairs"]]), training=True, trailing=12)
+    regularizer([tap[32:38] for tap in taps], [tap[38:] for tap in taps], inputs["similarity"], training=True)
+    assert float(added) == pytest.approx(float(regularizer.losses[0]), rel=1e-3)
+
+
+@pytest.mark.parametrize(("statistics", "same"), [("class", True), ("all", False)])
+def test_at_strength_zero_the_pairs_change_nothing_unless_they_feed_the_statistics(
+    statistics: str, same: bool, tmp_path: Path
+) -> None:
+    plain, beside = make_model(regularised=False), make_model(0.0, statistics)
+    fit_model(plain, EpochBatches(TRAIN.images, TRAIN.labels, 32, 0), tmp_path / "plain", epochs=1)
+    fit_model(beside, paired_batches(), tmp_path / "beside", epochs=1)
+    differences = [
+        np.abs(a - b).max() / np.abs(a).max()
+        for a, b in zip(plain.get_weights(), beside.classifier.get_weights(), strict=True)
+    ]
+    assert (max(differences) < 1e-3) == same
+
+
+def test_training_brings_the_similarities_to_their_targets(regularised: tuple) -> None:
+    _, history = regularised
+    penalty = np.array(history["loss"]) - np.array(history["cross_entropy"])
+    assert penalty[-1] < 0.7 * penalty[0]
+    assert history["accuracy"][-1] > history["accuracy"][0]
+
+
+def test_layer_weights_are_logged_and_learned(regularised: tuple) -> None:
+    model, history = regularised
+    logged = np.array([history["weight_early"], history["weight_late"]])
+    np.testing.assert_allclose(logged.sum(axis=0), 1.0, rtol=1e-5)
+    assert len(set(logged[0])) == 3
+    assert "val_weight_early" not in history
+    best = int(np.argmax(history["val_accuracy"]))
+    assert list(model.layer_weights().values()) == pytest.approx(logged[:, best], rel=1e-6)
+
+
+def test_plain_images_are_classified(regularised: tuple) -> None:
+    model, _ = regularised
+    np.testing.assert_array_equal(model(VALIDATION.images), model.classifier(VALIDATION.images))
+    assert not model.losses
+
+
+def test_resumed_training_ends_with_the_same_bits(regularised: tuple, tmp_path: Path) -> None:
+    """Two epochs, and a third in a new process' place: pairs, moving means and layer weights go on."""
+    expected, history = regularised
+    fit_model(make_model(), paired_batches(), tmp_path, epochs=2)
+    resumed = make_model()
+    assert fit_model(resumed, paired_batches(), tmp_path, epochs=3) == history
+    for weight, a, b in zip(expected.weights, expected.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=weight.path)
+
+
+def test_unknown_statistics() -> None:
+    with pytest.raises(ValueError, match=r"`statistics` must be one of class, all. Received: statistics='pairs'"):
+        SimilarityTraining(TinyClassifier(), RepresentationalSimilarityRegularizer(), 4, "pairs")
+
+
+@pytest.mark.parametrize("steps_an_epoch", [1, 859])
+def test_schedule_of_forty_epochs_is_the_published_one(steps_an_epoch: int) -> None:
+    schedule = RestartedStepDecay(0.1, 40 * steps_an_epoch)
+    for epoch in range(40):
+        expected = 0.1 * 0.3 ** ((epoch % 20) // 4)
+        for step in {epoch * steps_an_epoch, (epoch + 1) * steps_an_epoch - 1}:
+            assert float(schedule(step)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_schedule_of_a_short_run_takes_the_same_rates() -> None:
+    schedule = RestartedStepDecay(0.1, 100)
+    rates = [float(schedule(step)) for step in range(100)]
+    levels = [0.1 * 0.3**i for i in range(5)]
+    assert rates == pytest.approx([level for _ in range(2) for level in levels for _ in range(10)], rel=1e-5)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    assert copy.get_config() == schedule.get_config()
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Recipes with the tiny classifier, few images and pixel targets; returns the calls of `targets.build`."""
+    calls: list[tuple] = []
+
+    def build(name: str, images: np.ndarray, *, seed: int, **options: object) -> PixelTarget:
+        calls.append((name, len(images), seed, options))
+        return PixelTarget(images, options.get("threshold"))
+
+    module = types.ModuleType("training.targets")
+    module.build = build
+    monkeypatch.setitem(sys.modules, "training.targets", module)
+    monkeypatch.setattr(training, "targets", module, raising=False)
+    monkeypatch.setattr(datasets, "load", few_images)
+    monkeypatch.setattr(recipes, "build_network", lambda config, dtype: TinyClassifier(dtype=dtype))
+    return calls
+
+
+def small_config(recipe_id: str, **changes: object) -> ConfigDict:
+    config = find(recipe_id).config()
+    config.update({"epochs": 1, "batch_size": 32, "pairs": 4, "regularization_images": 100, **changes})
+    return config
+
+
+@pytest.mark.parametrize(
+    ("recipe_id", "expected"),
+    [
+        ("fashion_mnist/resnet", None),
+        ("mnist/resnet_thresholded", ("thresholded", {"threshold": 0.2})),
+    ],
+)
+def test_recipe(recipe_id: str, expected: tuple | None, requests: list[tuple], tmp_path: Path) -> None:
+    config = small_config(recipe_id, dtype="mixed_bfloat16" if expected is None else "float32", augment=False)
+    trained = find(recipe_id).fit(config, tmp_path)
+    assert requests == ([(expected[0], 100, 0, expected[1])] if expected else [])
+    assert trained.model.dtype_policy.name == "float32"
+    logits = ops.convert_to_numpy(trained.model(VALIDATION.images))
+    assert trained.validation["accuracy"] == pytest.approx((logits.argmax(axis=1) == VALIDATION.labels).mean())
+    assert len(trained.details["history"]["loss"]) == 1
+    if expected:
+        assert list(trained.details["layer_weights"]) == list(TinyClassifier.taps)
+        assert sum(trained.details["layer_weights"].values()) == pytest.approx(1.0)
+    else:
+        assert "layer_weights" not in trained.details
+
+
+@pytest.mark.parametrize(
+    ("recipe_id", "name", "options"),
+    [
+        ("fashion_mnist/resnet_pixel", "pixel", {}),
+        ("fashion_mnist/resnet_thresholded", "thresholded", {"threshold": 0.8}),
+        ("cifar10_gray/resnet_v1", "simulated_v1", {}),
+        ("cifar10_gray/resnet_shuffled", "shuffled", {"of": "pixel"}),
+    ],
+)
+def test_target_of_a_recipe(recipe_id: str, name: str, options: dict, requests: list[tuple]) -> None:
+    recipes.pair_target(small_config(recipe_id))
+    assert requests == [(name, 100, 0, options)]
+
+
+@pytest.mark.usefixtures("requests")
+def test_targets_of_one_seed_start_from_the_same_weights_and_see_the_same_batches() -> None:
+    started = []
+    for recipe_id in ("fashion_mnist/resnet", "fashion_mnist/resnet_pixel"):
+        keras.utils.set_random_seed(3)
+        _, network, batches = recipes.build_model(small_config(recipe_id, seed=3), TRAIN)
+        inputs = batches[1][0]
+        started.append([*network.get_weights(), inputs["images"] if isinstance(inputs, dict) else inputs])
+    for a, b in zip(*started, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_regularisation_set_may_be_another(requests: list[tuple], monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    monkeypatch.setattr(datasets, "load", lambda name, split: loaded.append((name, split)) or few_images(name, split))
+    config = small_config("mnist/resnet_thresholded", regularization_dataset="fashion_mnist", seed=5)
+    target = recipes.pair_target(config)
+    assert loaded == [("fashion_mnist", "train")]
+    assert requests == [("thresholded", 100, 5, {"threshold": 0.2})]
+    other = recipes.pair_target(small_config("mnist/resnet_thresholded", seed=6))
+    assert len(np.unique(target.images.reshape(100, -1), axis=0)) == 100
+    assert (target.images != other.images).any(), "the seed chooses the images"
+
+
+def test_published_settings() -> None:
+    settings_ = {id_: find(id_).config() for id_ in ("mnist/resnet_thresholded", "cifar10/resnet_thresholded")}
+    assert [(c.strength, c.threshold, c.augment) for c in settings_.values()] == [(4.0, 0.2, False), (10.0, 0.8, True)]
+    assert recipes.published_setting("fashion_mnist", "mnist") == (10.0, 0.4)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "cifar10", "cifar10_gray"])
+def test_network_of_a_recipe(dataset: str) -> None:
+    config = find(f"{dataset}/resnet").config()
+    network = recipes.build_network(config, "float32")
+    assert network.get_config() == {
+        "name": network.name,
+        "image_shape": list(datasets.info(dataset).image_shape),
+        "num_classes": 10,
+        "depth": 18,
+        "width": 16,
+    }

@@ -1,0 +1,135 @@
+"""The grids of short trainings, and the table of learned layer weights."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from tests.training.interrupted_fit import few_images
+from tests.training.tiny_classifier import TinyClassifier
+from tests.zoo.conftest import make_card
+from training import similarity_grid
+from training.layer_weights import write_layer_weights
+from training.recipes import Trained, find
+from training.similarity_grid import COLUMNS, GRIDS, grid_cells, read_rows, run_grid
+from zoo import datasets
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_cells_change_what_the_grid_is_about_and_nothing_else(grid: str) -> None:
+    cells = grid_cells(grid, "fashion_mnist")
+    names = {
+        "threshold": {"strength", "threshold"},
+        "pairs": {"pairs"},
+        "images": {"regularization_images"},
+        "sets": {"regularization_dataset", "strength", "threshold"},
+    }[grid]
+    plain = [recipe for recipe, changes in cells if not changes]
+    assert plain == (["fashion_mnist/resnet", "mnist/resnet"] if grid == "sets" else ["fashion_mnist/resnet"])
+    configs = []
+    for recipe, changes in cells[len(plain) :]:
+        assert set(changes) == names
+        config = find(recipe).config()
+        config.update(changes)
+        configs.append(config.to_json(sort_keys=True))
+    assert len(set(configs)) == len(configs)
+    # The published setting is one of the cells, so that the grid can be held against the trained models.
+    assert find("fashion_mnist/resnet_thresholded").config().to_json(sort_keys=True) in configs
+
+
+def test_unknown_grid() -> None:
+    with pytest.raises(ValueError, match=r"`grid` must be one of threshold, pairs, images, sets. Received: grid='alpha'"):
+        grid_cells("alpha", "fashion_mnist")
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ConfigDict]]:
+    """Recipes that train nothing; returns what they were asked for."""
+    calls: list[tuple[str, ConfigDict]] = []
+    model = TinyClassifier()
+
+    def untrained(recipe_id: str):
+        def fit(config: ConfigDict, directory: Path) -> Trained:
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            calls.append((recipe_id, config))
+            return Trained(model, {}, {})
+
+        return dataclasses.replace(find(recipe_id), fit=fit)
+
+    monkeypatch.setattr(similarity_grid, "find", untrained)
+    monkeypatch.setattr(similarity_grid, "noisy_accuracy", lambda model, split, stddev, seed: 0.9 - stddev)
+    monkeypatch.setattr(datasets, "load", few_images)
+    return calls
+
+
+def test_interrupted_grid_goes_on_where_it_was(trainings: list[tuple[str, ConfigDict]], tmp_path: Path) -> None:
+    path = tmp_path / "results" / "grid.csv"
+    with pytest.raises(KeyboardInterrupt):
+        run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
+    before = read_rows(path)
+    assert [row["pairs"] for row in before] == ["", "4", "8"]
+    first = list(trainings)
+    trainings.clear()
+    run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
+    rows = read_rows(path)
+    assert rows[:3] == before
+    assert [config.pairs for _, config in trainings] == [16, 32]
+    assert [row["target"] for row in rows] == ["none", *["thresholded"] * 4]
+    assert {config.epochs for _, config in [*first, *trainings]} == {2}
+    assert tuple(rows[0]) == COLUMNS
+    assert [rows[4][name] for name in ("accuracy", "noise_0.1", "noise_0.3")] == ["0.9000", "0.8000", "0.6000"]
+    trainings.clear()
+    run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
+    assert not trainings, "a finished grid was trained again"
+    with pytest.raises(KeyboardInterrupt):
+        run_grid("pairs", "mnist", ["epochs=3"], tmp_path, path)
+    assert len(read_rows(path)) == 8, "other settings are other rows of the same table"
+
+
+def test_noise_is_added_to_the_images_and_clipped() -> None:
+    seen = []
+
+    class Recorder:
+        def predict(self, images: np.ndarray, **_: object) -> np.ndarray:
+            seen.append(images)
+            return np.eye(10)[validation.labels]
+
+    validation = few_images("mnist", "validation")
+    assert similarity_grid.noisy_accuracy(Recorder(), validation, 0.0, 0) == 1.0
+    assert similarity_grid.noisy_accuracy(Recorder(), validation, 0.3, 0) == 1.0
+    np.testing.assert_array_equal(seen[0], validation.images)
+    assert (seen[1].min(), seen[1].max(), seen[1].dtype) == (0.0, 1.0, np.float32)
+    inside = (seen[1] > 0) & (seen[1] < 1) & (abs(validation.images - 0.5) < 0.05)
+    # Clipping takes little from images near 0.5 at 0.3.
+    assert (seen[1] - validation.images)[inside].std() == pytest.approx(0.25, abs=0.05)
+
+
+def test_layer_weights_of_two_cards(tmp_path: Path) -> None:
+    weights = {"stem": 0.5, "stage_1": 0.3, "stage_2": 0.2}
+    cards = [
+        make_card(
+            id=f"mnist/{name}",
+            recipe={"name": f"mnist/{name}", "config": {"target": name}},
+            training={"layer_weights": weights},
+        )
+        for name in ("pixel", "shuffled")
+    ]
+    table, figure = write_layer_weights(cards, tmp_path / "figures")
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["target"], row["layer"], float(row["weight"])) for row in rows] == [
+        (card.id, card.id.split("/")[1], layer, weight) for card in cards for layer, weight in weights.items()
+    ]
+    first = figure.read_bytes()
+    write_layer_weights(cards, tmp_path / "figures")
+    assert figure.read_bytes() == first
+
+
+def test_layer_weights_of_a_plain_network(tmp_path: Path) -> None:
+    for cards in ([], [make_card()]):
+        with pytest.raises(ValueError, match=r"Expected models that were trained with the similarity"):
+            write_layer_weights(cards, tmp_path)

@@ -1,0 +1,236 @@
+"""Residual networks without and with the similarity regulariser of Attias et al., its controls among them."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from ml_collections import ConfigDict
+
+from training.batches import EpochBatches
+from training.fitting import fit
+from training.recipes.base import Recipe, Trained
+from training.schedules import RestartedStepDecay
+from training.similarity import LayerWeightLog, PairedBatches, PairTarget, SimilarityTraining
+from zoo import datasets
+from zoo.layers import RepresentationalSimilarityRegularizer
+from zoo.models import ResidualNetwork
+
+PAPER = {
+    "title": "A Brain-Inspired Regularizer for Adversarial Robustness",
+    "authors": "E. Attias, C. Pehlevan, D. Obeid",
+    "year": 2024,
+    "url": "https://arxiv.org/abs/2410.03952",
+}
+# Strength (alpha) and threshold by (task, regularisation set), where they are not 10 and 0.8.
+_PUBLISHED = {
+    ("mnist", "mnist"): (4.0, 0.2),
+    ("fashion_mnist", "mnist"): (10.0, 0.4),
+}
+
+
+def published_setting(dataset: str, regularization_dataset: str) -> tuple[float, float]:
+    """Returns strength and threshold that the paper's code has for a task and a regularisation set."""
+    return _PUBLISHED.get((dataset, regularization_dataset), (10.0, 0.8))
+
+
+def default_config(dataset: str, target: str) -> ConfigDict:
+    """Config of a data set and a target, "none" for the plain network."""
+    strength, threshold = published_setting(dataset, dataset)
+    return ConfigDict(
+        {
+            "dataset": dataset,
+            "seed": 0,
+            "depth": 18,
+            "width": 16,
+            "epochs": 4,
+            "train_images": 0,
+            "batch_size": 64,
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "augment": dataset.startswith("cifar"),
+            "dtype": "float32",
+            "target": target,
+            "threshold": threshold,
+            "shuffled_of": "pixel",
+            "strength": strength,
+            "pairs": 16,
+            "regularization_dataset": dataset,
+            "regularization_images": 5000,
+            "statistics": "class",
+        }
+    )
+
+
+def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
+    """Trains the network with cross-entropy, and with the regulariser unless `target` is "none"."""
+    train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
+    model, network, batches = build_model(config, train.first(config.train_images or len(train)))
+    regularised = isinstance(model, SimilarityTraining)
+    history = fit(
+        model,
+        batches,
+        (validation.images, validation.labels),
+        epochs=config.epochs,
+        seed=config.seed,
+        directory=directory / "classifier",
+        monitor="val_accuracy",
+        mode="max",
+        callbacks=[LayerWeightLog()] if regularised else [],
+    )
+    # Published in float32, whatever the precision of the training, and scored as it is published.
+    published = build_network(config, "float32")
+    published.build()
+    published.set_weights(network.get_weights())
+    published.compile(metrics=["accuracy"], loss=_cross_entropy(), jit_compile=_jit_compile())
+    scores = published.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)
+    details: dict[str, Any] = {"history": history}
+    if regularised:
+        details["layer_weights"] = model.layer_weights()
+    return Trained(published, {"accuracy": scores["accuracy"]}, {"classifier": config.epochs}, details)
+
+
+def build_model(config: ConfigDict, train: datasets.Split) -> tuple[keras.Model, ResidualNetwork, EpochBatches]:
+    """Returns the compiled model that is fitted, the network in it and the batches; of "none" model and network are one."""
+    network = build_network(config, config.dtype)
+    # Built before anything else is drawn: of one seed, all targets start from the same weights and see the same batches.
+    network.build()
+    if config.target == "none":
+        model, batches = network, class_batches(config, train)
+    else:
+        regularizer = RepresentationalSimilarityRegularizer(config.strength)
+        model = SimilarityTraining(network, regularizer, config.pairs, config.statistics)
+        model.build()
+        batches = class_batches(config, train, pair_target(config))
+    compile_model(model, config, len(batches))
+    return model, network, batches
+
+
+def build_network(config: ConfigDict, dtype: str) -> ResidualNetwork:
+    """Returns the untrained network of a config, not built yet."""
+    description = datasets.info(config.dataset)
+    return ResidualNetwork(
+        depth=config.depth,
+        width=config.width,
+        image_shape=description.image_shape,
+        num_classes=description.num_classes,
+        dtype=dtype,
+    )
+
+
+def pair_target(config: ConfigDict) -> PairTarget:
+    """Returns the target similarities of a config, over a seeded choice of images of the regularisation set."""
+    # Imported late: the plain network needs no targets.
+    from training import targets
+
+    options = {"thresholded": {"threshold": config.threshold}, "shuffled": {"of": config.shuffled_of}}
+    images = datasets.load(config.regularization_dataset, "train").images
+    chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.regularization_images]
+    return targets.build(config.target, images[np.sort(chosen)], seed=config.seed, **options.get(config.target, {}))
+
+
+def class_batches(config: ConfigDict, train: datasets.Split, target: PairTarget | None = None) -> EpochBatches:
+    """Returns the batches of a config, with pairs where there is a target."""
+    augmentation = {"max_shift": 4, "border": "reflect", "flip": True} if config.augment else {}
+    arguments = (train.images, train.labels, config.batch_size, config.seed)
+    if target is None:
+        return EpochBatches(*arguments, **augmentation)
+    return PairedBatches(*arguments, similarity=target, pairs=config.pairs, **augmentation)
+
+
+def compile_model(model: keras.Model, config: ConfigDict, steps: int) -> None:
+    """Compiles with the paper's optimiser; `steps` are those of one epoch."""
+    schedule = RestartedStepDecay(config.learning_rate, config.epochs * steps)
+    # The cross-entropy alone, beside the loss that has the regulariser in it.
+    metrics = ["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy", from_logits=True)]
+    optimizer = keras.optimizers.SGD(schedule, momentum=config.momentum)
+    model.compile(optimizer, _cross_entropy(), metrics=metrics, jit_compile=_jit_compile())
+
+
+def _cross_entropy() -> keras.losses.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _jit_compile() -> bool:
+    """XLA is slower than plain TensorFlow on a CPU; JAX without it compiles nothing."""
+    return keras.backend.backend() != "tensorflow"
+
+
+_FROM_PAPER = [
+    "ResNet18, a 7x7 stem of stride 1 without pooling, linear head; input 5 (x - 0.5).",
+    "SGD 0.1 with momentum 0.9, no weight decay, batch 64; the rate 0.1 x 0.3^floor((e mod 20) / 4) of 40 parts e.",
+]
+_REGULARIZER_FROM_PAPER = [
+    "Cross-entropy + alpha mean (A(S_cnn) - A(S_target))^2 over k = 16 pairs a step, uniform over 5,000 training images.",
+    "S_cnn: cosines of centred features after the stem and each stage, weighted by a trained softmax.",
+]
+_OUR_CHOICE = [
+    "Width 16 instead of 64, and 4 epochs instead of 40, the 40 parts of the schedule a tenth as long.",
+    "The best epoch by the accuracy on 5,000 validation images.",
+    "On MNIST and Fashion-MNIST the same input scaling as on CIFAR-10, and no augmentation.",
+]
+_REGULARIZER_OUR_CHOICE = [
+    "Pairs feed no statistics of the batch normalisation (`statistics=all`: they do, as in the paper's code).",
+    "Pairs are not augmented.",
+    "The moving mean of the features starts at 0 and takes a batch in before it is used.",
+]
+_TITLES = {
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10_gray": "gray CIFAR-10",
+    "mnist": "MNIST",
+    "cifar10": "colour CIFAR-10",
+}
+# By target: suffix of the id, what follows "ResNet18" in the title, and the description.
+_TARGETS = {
+    "none": ("", "", "A residual network with cross-entropy alone: the baseline of the similarity regularisers."),
+    "pixel": (
+        "_pixel",
+        " with pixel similarities",
+        "Pairs of images shall be as similar in the features as they are in the pixels, centred by the mean image.",
+    ),
+    "thresholded": (
+        "_thresholded",
+        " with thresholded pixel similarities",
+        "As with pixel similarities, but these are pushed to 1 or -1 beyond a threshold and to 0 within it.",
+    ),
+    "simulated_v1": (
+        "_v1",
+        " with similarities of a simulated V1",
+        "Pairs of images shall be as similar in the features as in the responses of a simulated V1.",
+    ),
+    "shuffled": (
+        "_shuffled",
+        " with shuffled similarities",
+        "A control: the targets belong to other pairs, so that they have the right distribution and no meaning.",
+    ),
+}
+
+
+def _recipe(dataset: str, target: str) -> Recipe:
+    suffix, title, description = _TARGETS[target]
+    config = functools.partial(default_config, dataset, target)
+    facts: dict[str, Any] = {"from_paper": [*_FROM_PAPER], "our_choice": [*_OUR_CHOICE]}
+    if dataset.startswith("cifar"):
+        facts["from_paper"].append("Images are shifted by up to 4 pixels into a mirrored border, and flipped.")
+    if target != "none":
+        strength, threshold = config().strength, config().threshold
+        facts["from_paper"] += [*_REGULARIZER_FROM_PAPER, f"alpha = {strength:g}."]
+        facts["our_choice"] += _REGULARIZER_OUR_CHOICE
+        if target == "thresholded":
+            facts["from_paper"].append(f"Th = {threshold:g}.")
+    return Recipe(
+        id=f"{dataset}/resnet{suffix}",
+        title=f"ResNet18{title} on {_TITLES[dataset]}",
+        description=description,
+        paper=PAPER,
+        config=config,
+        fit=fit_similarity,
+        **facts,
+    )
+
+
+RECIPES = [
+    *(_recipe(dataset, target) for dataset in ("fashion_mnist", "cifar10_gray") for target in _TARGETS),
+    *(_recipe(dataset, target) for dataset in ("mnist", "cifar10") for target in ("none", "thresholded")),
+]

@@ -1,0 +1,126 @@
+"""Training with a similarity regulariser: pairs of images beside each class batch, through the network in one pass."""
+
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from keras import ops
+
+from training.batches import EpochBatches
+from zoo.layers import RepresentationalSimilarityRegularizer
+from zoo.models import ImageClassifier
+
+STATISTICS = ("class", "all")
+
+
+class PairTarget(Protocol):
+    """What `training.targets` builds: regularisation images, and how similar two of them shall be.
+
+    Attributes:
+        images: float32, (N, height, width, channels), in [0, 1].
+    """
+
+    images: np.ndarray
+
+    def similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Returns the target similarities, float32, (k,), in [-1, 1], of images given by int indices, (k,) each."""
+
+
+class PairedBatches(EpochBatches):
+    """Class batches with `pairs` pairs of regularisation images beside each.
+
+    The pairs are uniform over all pairs of two different images, drawn anew in every step from (seed, epoch, step) alone, so
+    that a resumed run sees the same ones. They are not augmented: their targets are those of the images as they are.
+
+    Args: those of `EpochBatches`, and
+        similarity: a target of `training.targets`.
+        pairs: int. The paper's k. Defaults to 16.
+
+    A batch is ({"images": (batch, height, width, channels), "pairs": (2 pairs, height, width, channels), the first image of
+    each pair before all the second ones, "similarity": (pairs,)}, labels), all float32 but the labels.
+
+    Raises:
+        ValueError: the images of `similarity` have another shape than those of the classes, or there are fewer than two.
+    """
+
+    def __init__(self, *args: Any, similarity: PairTarget, pairs: int = 16, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if len(similarity.images) < 2 or similarity.images.shape[1:] != self.images.shape[1:]:
+            raise ValueError(
+                f"Expected two regularisation images or more of shape {self.images.shape[1:]}, that of the class images. "
+                f"Received: images of shape {similarity.images.shape}"
+            )
+        self.similarity, self.pairs = similarity, pairs
+
+    def draw_pairs(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the indices of the first and of the second images in step `index` of this epoch."""
+        generator = np.random.default_rng((self.seed, self.epoch, index))
+        count = len(self.similarity.images)
+        first = generator.integers(0, count, self.pairs)
+        second = (first + generator.integers(1, count, self.pairs)) % count
+        return first, second
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], Any]:
+        images, labels = super().__getitem__(index)
+        first, second = self.draw_pairs(index)
+        pairs = self.similarity.images[np.concatenate([first, second])]
+        return {"images": images, "pairs": pairs, "similarity": self.similarity.similarity(first, second)}, labels
+
+
+class SimilarityTraining(keras.Model):
+    """Fits a classifier with  cross-entropy + RepresentationalSimilarityRegularizer  on the batches of `PairedBatches`.
+
+    Class images and pairs go through the network as one batch. On plain images, as in validation, it is the classifier.
+
+    Args:
+        classifier: with `activations(images, training, trailing)`, which returns taps and logits, and with `taps`, the
+            names of the taps: `ResidualNetwork`.
+        regularizer: takes the taps.
+        pairs: int. Pairs beside each class batch.
+        statistics: which images feed the batch normalisation: "class" (the pairs are normalised like the class images, and
+            change no statistics) or "all" (as in the paper's code). Defaults to "class".
+    """
+
+    def __init__(
+        self,
+        classifier: ImageClassifier,
+        regularizer: RepresentationalSimilarityRegularizer,
+        pairs: int,
+        statistics: str = "class",
+    ) -> None:
+        super().__init__(autocast=False)
+        if statistics not in STATISTICS:
+            raise ValueError(f"`statistics` must be one of {', '.join(STATISTICS)}. Received: statistics={statistics!r}")
+        self.classifier, self.regularizer, self.pairs, self.statistics = classifier, regularizer, pairs, statistics
+
+    def build(self, input_shape: Any = None) -> None:
+        """Creates all weights."""
+        if not self.built:
+            self.classifier.build()
+            taps, _ = self.classifier.activations(ops.zeros((1, *self.classifier.image_shape)))
+            shapes = [tuple(tap.shape) for tap in taps]
+            self.regularizer.build(shapes, shapes, (1,))
+            self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Returns the logits of the class images; the loss of the pairs is added where there are pairs."""
+        if not isinstance(inputs, dict):
+            return self.classifier(inputs, training=training)
+        images = ops.concatenate([inputs["images"], inputs["pairs"]])
+        trailing = 2 * self.pairs
+        taps, logits = self.classifier.activations(images, training, trailing if self.statistics == "class" else 0)
+        first, second = [tap[-trailing : -self.pairs] for tap in taps], [tap[-self.pairs :] for tap in taps]
+        self.regularizer(first, second, inputs["similarity"], training=training)
+        return logits[:-trailing]
+
+    def layer_weights(self) -> dict[str, float]:
+        """Returns softmax(g) by tap."""
+        weights = ops.convert_to_numpy(self.regularizer.layer_weights)
+        return dict(zip(self.classifier.taps, map(float, weights), strict=True))
+
+
+class LayerWeightLog(keras.callbacks.Callback):
+    """Adds the layers' weights in S_cnn, as they are after an epoch, to what is logged of it."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs.update({f"weight_{tap}": weight for tap, weight in self.model.layer_weights().items()})

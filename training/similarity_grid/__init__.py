@@ -1,0 +1,126 @@
+"""Short trainings around the published settings of the similarity regulariser, as one CSV table."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from training.configuration import change_config, config_digest, run_directory
+from training.recipes import find
+from training.recipes.similarity import published_setting
+from zoo import datasets
+from zoo.card import write_text
+
+STRENGTHS, THRESHOLDS = (1.0, 4.0, 10.0, 40.0), (0.2, 0.4, 0.6, 0.8)
+PAIRS, IMAGES, SETS = (4, 8, 16, 32), (100, 1000, 5000), ("fashion_mnist", "mnist")
+NOISE = (0.1, 0.2, 0.3)
+_SETTINGS = ("regularization_dataset", "strength", "threshold", "pairs", "regularization_images")
+COLUMNS = (
+    *("grid", "dataset", "target", *_SETTINGS, "epochs", "train_images", "seed"),
+    *("accuracy", *(f"noise_{stddev}" for stddev in NOISE), "settings"),
+)
+GRIDS = ("threshold", "pairs", "images", "sets")
+
+
+def grid_cells(grid: str, dataset: str) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the cells of a grid: (recipe, changes of its config). The plain network comes first.
+
+    Args:
+        grid: "threshold" (strength times threshold), "pairs" (k), "images" (N) or "sets" (the data set and the
+            regularisation set are each of Fashion-MNIST and MNIST, with the settings published for the two).
+        dataset: the data set of all grids but "sets".
+
+    Raises:
+        ValueError: there is no such grid.
+    """
+    if grid not in GRIDS:
+        raise ValueError(f"`grid` must be one of {', '.join(GRIDS)}. Received: grid={grid!r}")
+    if grid == "sets":
+        swaps = [(task, regularization) for task in SETS for regularization in SETS]
+        names = ("strength", "threshold")
+        cells = [
+            (task, {"regularization_dataset": other, **dict(zip(names, published_setting(task, other), strict=True))})
+            for task, other in swaps
+        ]
+    elif grid == "threshold":
+        cells = [(dataset, {"strength": alpha, "threshold": level}) for alpha in STRENGTHS for level in THRESHOLDS]
+    else:
+        name, values = ("pairs", PAIRS) if grid == "pairs" else ("regularization_images", IMAGES)
+        cells = [(dataset, {name: value}) for value in values]
+    plain = [(f"{task}/resnet", {}) for task in dict.fromkeys(task for task, _ in cells)]
+    return [*plain, *((f"{task}/resnet_thresholded", changes) for task, changes in cells)]
+
+
+def run_grid(grid: str, dataset: str, changes: list[str], workdir: Path, path: Path) -> Path:
+    """Trains the cells that the table lacks, one after another, and adds each as it is done.
+
+    Args:
+        grid: name of the grid.
+        dataset: data set of the trainings.
+        changes: "name=value" changes of every config, such as "epochs=1".
+        workdir: folder of checkpoints, from which a training that was killed resumes.
+        path: the CSV file.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: there is no such grid or recipe, or a change is not one of the config.
+    """
+    runs = []
+    for recipe_id, cell in grid_cells(grid, dataset):
+        recipe = find(recipe_id)
+        config = change_config(recipe.config(), changes)
+        config.update(cell)
+        runs.append((recipe, config))
+    rows = read_rows(path)
+    for recipe, config in runs:
+        if any(
+            (row["grid"], row["dataset"], row["settings"]) == (grid, config.dataset, config_digest(config)) for row in rows
+        ):
+            continue
+        logging.info("%s: %s", recipe.id, {name: config[name] for name in _SETTINGS})
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(config.seed)
+        trained = recipe.fit(config, run_directory(workdir, recipe.id, config))
+        rows.append(_row(grid, config, trained.model))
+        _write_rows(rows, path)
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Returns the rows of a table, all values as text; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def noisy_accuracy(model: keras.Model, split: datasets.Split, stddev: float, seed: int) -> float:
+    """Returns the accuracy on images with Gaussian noise, clipped to [0, 1]."""
+    noise = np.random.default_rng(seed).normal(0.0, stddev, split.images.shape).astype(np.float32)
+    logits = model.predict(np.clip(split.images + noise, 0.0, 1.0), batch_size=500, verbose=0)
+    return float(np.mean(logits.argmax(axis=1) == split.labels))
+
+
+def _row(grid: str, config: ConfigDict, model: keras.Model) -> dict[str, str]:
+    validation = datasets.load(config.dataset, "validation")
+    accuracies = [noisy_accuracy(model, validation, stddev, config.seed) for stddev in (0.0, *NOISE)]
+    # The plain network has none of the regulariser's settings, whatever its config says.
+    settings = [config[name] if config.target != "none" else "" for name in _SETTINGS]
+    values = [grid, config.dataset, config.target, *settings, config.epochs, config.train_images, config.seed]
+    values += [*(f"{accuracy:.4f}" for accuracy in accuracies), config_digest(config)]
+    return {name: str(value) for name, value in zip(COLUMNS, values, strict=True)}
+
+
+def _write_rows(rows: list[dict[str, str]], path: Path) -> None:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())

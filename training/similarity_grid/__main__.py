@@ -1,0 +1,40 @@
+"""Short trainings around the published settings of the similarity regulariser: validation accuracy, clean and under noise.
+
+  python -m training.similarity_grid threshold --set=epochs=1        strength times threshold
+  python -m training.similarity_grid pairs --set=epochs=1            pairs a step
+  python -m training.similarity_grid images --set=epochs=1           size of the regularisation set
+  python -m training.similarity_grid sets --set=epochs=1             pairs of Fashion-MNIST for MNIST, and the reverse
+
+Every grid has the plain network beside it. Run a command again after a kill and it resumes; all grids go into one table.
+Training reads the train and validation splits only.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from zoo.startup import configure_tensorflow
+
+_DATASET = flags.DEFINE_string("dataset", "fashion_mnist", "Data set of all grids but `sets`.")
+_SET = flags.DEFINE_multi_string("set", [], "Change a value of the config: --set=name=value, value as JSON. Repeatable.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder of checkpoints and logs, one folder a recipe and config in it.")
+_OUTPUT = flags.DEFINE_string("output", "results/similarity_grid.csv", "The table.")
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the grid that the first argument names."""
+    if len(arguments) != 2:
+        received = " ".join(arguments[1:]) or "none"
+        raise app.UsageError(f"Expected one grid, as in `threshold`. Received: {received}.")
+    configure_tensorflow("2")
+    from training.similarity_grid import run_grid
+
+    try:
+        print(run_grid(arguments[1], _DATASET.value, _SET.value, Path(_WORKDIR.value), Path(_OUTPUT.value)))
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    app.run(main)
