@@ -19,7 +19,7 @@ from evaluation.attacks import (
 )
 from evaluation.norms import THRESHOLDS
 
-EPSILONS = (0.1, 0.2, 0.25, 0.3)
+EPSILONS = (0.05, 0.1, 0.2, 0.25, 0.3)
 PROBABILITIES, LOGITS, PGD, FLOAT64 = "FGSM on probabilities", "FGSM on logits", "PGD", "Margin, float64"
 TRANSFER, DECISIONS = "Transfer", "RayS"
 # Those beside the true one, where there are ten.

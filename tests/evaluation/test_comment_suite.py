@@ -130,14 +130,14 @@ def _check_section(summary: Summary, store: Store, folder: Path) -> None:
     text, (figure,) = saturating_section([summary], store, folder)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(comment.EPSILONS)
-    assert rows[2].startswith("| relu_mlp | plain | 0.1 | 100.0<br>")
+    assert rows[2].startswith("| relu_mlp | plain | 0.05 | 100.0<br>")
     assert "0.0 / 0.0 / 0.0 / 0.0" in rows[2]
     assert "No `logits_stable`, `logits` attacked instead: relu_mlp." in text
     assert "†: the first 8 images alone." in text
     assert figure.read_bytes().startswith(b"\x89PNG")
     lines = figure.with_suffix(".csv").read_text().splitlines()
-    # Nine columns at five epsilons with 0, and four shares.
-    assert len(lines) == 1 + 9 * 5 + 4
+    # Nine columns at each epsilon and 0, and four shares.
+    assert len(lines) == 1 + 9 * (1 + len(comment.EPSILONS)) + 4
 
 
 def add_distances(store: Store, name: str, distances: dict[str, np.ndarray]) -> Summary:
