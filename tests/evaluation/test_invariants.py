@@ -57,7 +57,7 @@ def way_of_working(attack: Attack) -> str:
 MEMBERS = [(member.label, member.attack) for suite in SUITES.values() for member in suite.members]
 ATTACKS = {way_of_working(attack): (label, attack) for label, attack in reversed(MEMBERS)}
 LABELS, FULL = zip(*ATTACKS.values(), strict=True)
-LIGHT = {"steps": 20, "rounds": 3, "search_steps": 4, "directions": 16}
+LIGHT = {"passes": 1, "steps": 20, "rounds": 3, "search_steps": 4, "directions": 16}
 RANDOM = (AdditiveNoise, BlendedUniformNoise, BoundaryAttack, Pointwise, SPSA)
 # What may change no prediction, at reduced strength: EAD's first constants are small, CleverHans' FGM in L1 moves one pixel,
 # and a transfer attack has no sources yet.
