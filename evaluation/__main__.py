@@ -44,8 +44,8 @@ _SUITE = flags.DEFINE_string("suite", "quick", "The attacks or shifts; --list sh
 _SOURCES = flags.DEFINE_multi_string(
     "source",
     [],
-    "Id in the catalogue of a model whose adversarials are transferred, in the suites that do so. Repeatable. The suite "
-    "brendel_bethge_comment takes each model's own plain twin besides; the sources of `transfer` must not be among --model.",
+    "Id in the catalogue of a model whose adversarials are transferred, in the suites `transfer` and "
+    "`brendel_bethge_comment`, which takes each model's plain twin besides. Repeatable. No model is its own source.",
 )
 _SAMPLES = flags.DEFINE_integer(
     "samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1
@@ -149,7 +149,7 @@ def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"]) -> None:
                 subject,
                 suite,
                 store,
-                sources=subjects.sources(_SOURCES.value, chosen),
+                sources=tuple(_SOURCES.value),
                 samples=_SAMPLES.value or suite.samples,
                 seed=_SEED.value,
                 report_only=_REPORT_ONLY.value,

@@ -19,11 +19,11 @@ from evaluation.attacks import (
 )
 from evaluation.norms import THRESHOLDS
 
-EPSILONS = (0.1, 0.2, 0.25, 0.3)
+EPSILONS = (0.05, 0.1, 0.2, 0.25, 0.3)
 PROBABILITIES, LOGITS, PGD, FLOAT64 = "FGSM on probabilities", "FGSM on logits", "PGD", "Margin, float64"
 TRANSFER, DECISIONS = "Transfer", "RayS"
-# The gradients of one net have ten other classes to go to.
-_CLASSES = 10
+# Those beside the true one, where there are ten.
+_OTHER_CLASSES = 9
 _FLOAT64 = ("logits_float64", "logits")
 _STABLE = ("logits_stable", *_FLOAT64)
 _SOFTENED = ("logits_softened", *_STABLE)
@@ -46,7 +46,7 @@ def stabilized() -> list[tuple[str, Attack, tuple[str, ...]]]:
         RescaledGradientAttack(epsilons=EPSILONS, steps=30, loss="cross_entropy", logit_scale=scale)
         for scale in (0.01, 1.0, 100.0)
     )
-    targeted = RescaledGradientAttack(epsilons=EPSILONS, steps=20, restarts=_CLASSES - 1, loss="targeted_margin")
+    targeted = RescaledGradientAttack(epsilons=EPSILONS, steps=20, restarts=_OTHER_CLASSES, loss="targeted_margin")
     return [
         ("Margin", margin, ("logits",)),
         (FLOAT64, margin, _FLOAT64),

@@ -59,29 +59,6 @@ def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:
     return [Subject("/".join(Path(path).resolve().parts[-2:]), Path(path), dataset) for path in paths]
 
 
-def sources(model_ids: list[str], subjects: list[Subject]) -> tuple[Source, ...]:
-    """Returns the catalogued networks whose gradients are transferred, their files verified.
-
-    Args:
-        model_ids: ids in the catalogue.
-        subjects: the models under evaluation.
-
-    Raises:
-        ValueError: an id is unknown, is of another data set than a model, or is itself evaluated: white box, not transfer.
-        IntegrityError: a file differs from its card.
-    """
-    found = []
-    for model_id in model_ids:
-        path, dataset = catalog.verified_saved_model(model_id), catalog.model_card(model_id).dataset
-        for subject in subjects:
-            if subject.dataset != dataset:
-                raise ValueError(f"Expected a source of {subject.dataset} for {subject.name}. Received: {model_id}.")
-            if saved_model_digest(subject.path) == saved_model_digest(path):
-                raise ValueError(f"Expected another network than {subject.name} as a source. Received: {model_id}.")
-        found.append(Source(model_id, path))
-    return tuple(found)
-
-
 def evaluate(
     subject: Subject,
     suite: Suite,
@@ -103,15 +80,17 @@ def evaluate(
         seed: seed of the attacks.
         workers: processes that share the work.
         report_only: attack nothing.
-        sources: ids in the catalogue of models from which adversarials are transferred, beside the model's plain twin.
+        sources: ids in the catalogue of models from which adversarials are transferred, after the model's plain twin; see
+            `transfer_sources`.
 
     Raises:
         TargetError: the SavedModel cannot be attacked as it is.
-        ValueError: `report_only`, and the store knows nothing of the model.
+        ValueError: a source is unknown; or `report_only`, and the store knows nothing of the model.
+        IntegrityError: a file of a source differs from its card.
     """
     info = datasets.info(subject.dataset)
     if suite.transfers:
-        suite = suite.transferred_from(transfer_sources(subject, sources))
+        suite = suite.transferred_from(transfer_sources(subject, (*_twin(subject), *sources)))
     if report_only:
         digest = saved_model_digest(subject.path)
     else:
@@ -125,7 +104,7 @@ def evaluate_shifts(
     suite: ShiftSuite,
     store: Store,
     *,
-    sources: tuple[Source, ...] = (),
+    sources: tuple[str, ...] = (),
     samples: int,
     seed: int,
     report_only: bool = False,
@@ -136,17 +115,20 @@ def evaluate_shifts(
         subject: the model.
         suite: the shifts.
         store: the results.
-        sources: networks whose gradients are transferred; a suite that needs none ignores them.
+        sources: ids in the catalogue of networks whose gradients are transferred, see `transfer_sources`; a suite that
+            needs none ignores them.
         samples: how many of the first test images are changed.
         seed: seed of the shifts.
         report_only: compute nothing.
 
     Raises:
         TargetError: the SavedModel cannot be evaluated as it is.
-        ValueError: the suite needs sources; or `report_only`, and the store knows nothing of the model.
+        ValueError: the suite needs sources, and none is left; or `report_only`, and the store knows nothing of the model.
+        IntegrityError: a file of a source differs from its card.
     """
     info = datasets.info(subject.dataset)
-    members = suite.members_on(info, sources)
+    names = transfer_sources(subject, sources) if suite.needs_sources else ()
+    members = suite.members_on(info, tuple(Source(name, catalog.verified_saved_model(name)) for name in names))
     if report_only:
         digest = saved_model_digest(subject.path)
     else:
@@ -167,25 +149,30 @@ def _kept_endpoints(subject: Subject, store: Store, digest: str) -> tuple[str, .
     return tuple(kept)
 
 
-def transfer_sources(subject: Subject, sources: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the models from which adversarials are transferred to this one.
+def transfer_sources(subject: Subject, model_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns those of the catalogued models from which adversarials are transferred to this one, each once.
 
-    Args:
-        subject: the model.
-        sources: ids in the catalogue; those of other data sets and the model itself are left out.
-
-    Returns:
-        First the plain twin that the card's recipe names, where it does, then the sources.
+    Models of other data sets are left out, and so is the model itself: that would be its own gradient, and no transfer.
 
     Raises:
         ValueError: an id is unknown.
+        IntegrityError: a file differs from its card.
     """
-    twin = None
-    if subject.model_id is not None:
-        twin = catalog.model_card(subject.model_id).recipe.get("config", {}).get("twin")
-    named = dict.fromkeys([*([twin] if twin else []), *sources])
-    named.pop(subject.model_id, None)
-    return tuple(source for source in named if catalog.model_card(source).dataset == subject.dataset)
+
+    def is_source(model_id: str) -> bool:
+        if catalog.model_card(model_id).dataset != subject.dataset:
+            return False
+        return saved_model_digest(catalog.verified_saved_model(model_id)) != saved_model_digest(subject.path)
+
+    return tuple(filter(is_source, dict.fromkeys(model_ids)))
+
+
+def _twin(subject: Subject) -> tuple[str, ...]:
+    """The plain twin that the recipe on the card names, where it names one."""
+    if subject.model_id is None:
+        return ()
+    twin = catalog.model_card(subject.model_id).recipe.get("config", {}).get("twin")
+    return (twin,) if twin else ()
 
 
 def _attack(

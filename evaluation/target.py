@@ -14,7 +14,7 @@ from zoo.datasets import DatasetInfo
 
 SIGNATURE = "serving_default"
 DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
-# The values of `logits`, computed so that less of the gradient is lost: for the suites that ask for them.
+# The values of `logits`, computed so that less of the gradient is lost: for suites that ask for them, and white-box shifts.
 STABILIZED_ENDPOINTS = ("logits_float64", "logits_stable", "logits_softened")
 _PREDICTION_BATCH = 1000
 # Share of the greatest logit by which a class must win: in a batch of another size float32 rounds differently.

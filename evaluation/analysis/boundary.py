@@ -4,21 +4,21 @@ After few steps its result is mostly where it began. The figure tells how many a
 """
 
 import csv
-import io
 import math
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from evaluation.analysis import networks
+from evaluation.analysis.output import stem, write_table
 from evaluation.attacks import Batch, BoundaryAttack
 from evaluation.attacks.starting_points import CANDIDATES, StartingPoints
 from evaluation.norms import distances
 from evaluation.report.curves import line_style
 from evaluation.report.figures import save_figure
 from evaluation.target import Target
-from zoo import catalog, datasets
-from zoo.card import write_text
+from zoo import datasets
 
 FIELDS = ("model", "samples", "steps", "quarter", "median", "three_quarters")
 # The published code takes as many.
@@ -38,18 +38,12 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     Returns:
         The files.
     """
-    info = datasets.info(catalog.model_card(model_id).dataset)
-    split = datasets.load(info.name, "test").first(samples)
-    target = Target(catalog.verified_saved_model(model_id), info, split.images[:4])
+    (target,), split = networks.load([model_id], samples)
+    info = target.dataset
     batch = Batch(split.images, split.labels, split.ids, 0)
     starts = StartingPoints(target, datasets.load(info.name, "train").first(CANDIDATES))
-    rows = [dict(zip(FIELDS, (model_id, samples, *row), strict=True)) for row in convergence(target, batch, starts)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    table = directory / f"boundary-{model_id.replace('/', '-')}.csv"
-    write_text(table, text.getvalue())
+    rows = [(model_id, len(batch), *row) for row in convergence(target, batch, starts)]
+    table = write_table(directory / f"{stem('boundary', [model_id])}.csv", FIELDS, rows)
     figure = save_figure(_draw(directory, info), directory / f"boundary-{info.name}.png")
     return [table, figure]
 

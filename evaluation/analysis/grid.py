@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from scipy.special import log_softmax
 
 from evaluation.analysis import networks
-from evaluation.analysis.output import new_figure, stem, write_figure, write_table
+from evaluation.analysis.output import new_figure, stem, write_table
 from evaluation.attacks.lbfgs import LBFGS, Descent
+from evaluation.report.figures import save_figure
 from evaluation.target import Target
 from zoo.datasets import Split
 
@@ -83,7 +84,7 @@ def analyse(model_id: str, samples: int, directory: Path, attack: LBFGS | None =
     header += ("first_gradient_norm", "constant", "iterations", "reason")
     figure = _draw(model_id, grids, {label: split.images[place] for label, place in sources.items()}, names)
     name = stem("grid", [model_id])
-    return [write_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
+    return [save_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
 
 
 def least_confident(target: Target, split: Split) -> dict[int, int]:

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from evaluation.analysis import networks
-from evaluation.analysis.output import COLOURS, COLUMNS, layer_panels, lines_of, new_figure, stem, write_figure, write_table
+from evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
+from evaluation.report.curves import COLOURS
+from evaluation.report.figures import save_figure
 
 _BINS = 60
 _KINDS = ("weights", "activities")
@@ -48,7 +50,7 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
         "weights": _draw(model_ids, layers["weights"], "weights"),
         "activities": _draw(model_ids, passed_on, f"activities on the first {len(split):,} test images"),
     }
-    paths = [write_figure(figures[kind], directory / f"{stem(kind, model_ids)}.png") for kind in _KINDS]
+    paths = [save_figure(figures[kind], directory / f"{stem(kind, model_ids)}.png") for kind in _KINDS]
     header = ("model", "kind", "layer", "values", "mean", "standard_deviation", "excess_kurtosis")
     return [*paths, write_table(directory / f"{stem('histograms', model_ids)}.csv", header, rows)]
 

@@ -16,7 +16,9 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from evaluation.analysis import networks
-from evaluation.analysis.output import COLOURS, new_figure, stem, write_figure, write_table
+from evaluation.analysis.output import new_figure, stem, write_table
+from evaluation.report.curves import COLOURS
+from evaluation.report.figures import save_figure
 from evaluation.target import Target
 from zoo.datasets import Split
 
@@ -87,7 +89,7 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     }
     names, ids = targets[0].dataset.class_names, {label: int(split.ids[place]) for label, place in ends.items()}
     return [
-        write_figure(_draw(model_ids, lines, names), directory / f"{stem('interpolation', model_ids)}.png"),
+        save_figure(_draw(model_ids, lines, names), directory / f"{stem('interpolation', model_ids)}.png"),
         _write_points(lines, names, directory / f"{stem('interpolation', model_ids)}.csv"),
         _write_lengths(lines, names, ids, directory / f"{stem('interpolation-lengths', model_ids)}.csv"),
     ]

@@ -21,7 +21,9 @@ from matplotlib.figure import Figure
 from scipy import special, stats
 
 from evaluation.analysis.histograms import excess_kurtosis
-from evaluation.analysis.output import COLOURS, new_figure, write_figure, write_table
+from evaluation.analysis.output import new_figure, write_table
+from evaluation.report.curves import COLOURS
+from evaluation.report.figures import save_figure
 from zoo import datasets
 from zoo.datasets import Split
 
@@ -75,7 +77,7 @@ def analyse(samples: int, directory: Path) -> list[Path]:
         rows.append((classifier.family, classifier.setting, kurtosis, shift, *accuracies))
     header = ("family", "setting", "excess_kurtosis", "relative_shift", "accuracy", *(f"accuracy_{e:g}" for e in EPSILONS))
     return [
-        write_figure(_draw(rows, len(test)), directory / "kurtosis-experiment.png"),
+        save_figure(_draw(rows, len(test)), directory / "kurtosis-experiment.png"),
         write_table(directory / "kurtosis-experiment.csv", header, rows),
     ]
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from evaluation.attacks.tensors import GRADIENT_SCALE
 from evaluation.target import Target, TargetError
 from zoo import catalog, datasets
 from zoo.datasets import Split
@@ -16,9 +17,6 @@ from zoo.datasets import Split
 PRECISE = ("logits_stable", "logits_float64")
 _BATCH = 500
 _WEIGHT = re.compile(r"model_weights/(\d+)/\.ATTRIBUTES/VARIABLE_VALUE")
-# A power of two on the backward pass: where an endpoint in float64 takes a float32 image, TensorFlow casts the gradient, and
-# one below float32's range would be 0.
-_GRADIENT_SCALE = 2.0**64
 
 
 def load(model_ids: Sequence[str], samples: int) -> tuple[list[Target], Split]:
@@ -100,7 +98,7 @@ def _logits_and_jacobian(endpoint, images: np.ndarray) -> tuple[np.ndarray, np.n
         logits = endpoint(pixels)
     rows = []
     for k in range(logits.shape[1]):
-        direction = _GRADIENT_SCALE * tf.one_hot([k] * len(images), logits.shape[1], dtype=logits.dtype)
+        direction = GRADIENT_SCALE * tf.one_hot([k] * len(images), logits.shape[1], dtype=logits.dtype)
         gradient = tape.gradient(logits, pixels, direction, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        rows.append(gradient.numpy().astype(np.float64).reshape(len(images), -1) / _GRADIENT_SCALE)
+        rows.append(gradient.numpy().astype(np.float64).reshape(len(images), -1) / GRADIENT_SCALE)
     return logits.numpy().astype(np.float64), np.stack(rows, axis=1)

@@ -6,13 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zoo.card import write_text
 
-# Okabe and Ito's colours, which the colour-blind tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 COLUMNS = 6
 
 
@@ -24,9 +21,7 @@ def stem(analysis: str, model_ids: Sequence[str]) -> str:
 
 def new_figure(width: float, height: float) -> Figure:
     """Returns an empty figure, in inches, whose parts make room for each other."""
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
 def layer_panels(figure: Figure, counts: Sequence[int]) -> list[list[Axes]]:
@@ -51,13 +46,6 @@ def layer_panels(figure: Figure, counts: Sequence[int]) -> list[list[Axes]]:
 def lines_of(counts: Sequence[int]) -> int:
     """Returns how many lines `layer_panels` needs."""
     return sum(-(-count // COLUMNS) for count in counts)
-
-
-def write_figure(figure: Figure, path: Path) -> Path:
-    """Writes a PNG, the same bytes for the same figure, and returns its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
-    return path
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from evaluation.analysis import networks
-from evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_figure, write_table
+from evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
+from evaluation.report.figures import save_figure
 
 
 def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
@@ -41,7 +42,7 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     figure = _draw(model_ids, matrices, labels, targets[0].dataset.class_names, title)
     header = ("model", "layer", "units", "within_class", "between_classes", "undefined")
     name = stem("rdm", model_ids)
-    return [write_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
+    return [save_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
 
 
 def dissimilarity(patterns: np.ndarray) -> np.ndarray:

@@ -4,14 +4,14 @@ The centroid of a spectrum, its mean frequency weighted by power, parts the corr
 way from 0 to white noise.
 """
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evaluation.analysis import networks
+from evaluation.analysis.output import stem, write_table
 from evaluation.attacks import Attack, Batch, DecoupledDirectionNorm, ProjectedGradientDescent
 from evaluation.norms import THRESHOLDS
 from evaluation.report.curves import line_style
@@ -19,8 +19,6 @@ from evaluation.report.figures import save_figure
 from evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum, shift_spectrum
 from evaluation.shifts.suites import CORRUPTION, NOISE
 from evaluation.target import Target
-from zoo import catalog, datasets
-from zoo.card import write_text
 from zoo.datasets import Split
 
 FIELDS = ("perturbation", "kind", "group", "centroid", "frequency", "power")
@@ -40,9 +38,8 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     """
     from rich.progress import track
 
-    info = datasets.info(catalog.model_card(model_id).dataset)
-    split = datasets.load(info.name, "test").first(samples)
-    target = Target(catalog.verified_saved_model(model_id), info, split.images[:4])
+    (target,), split = networks.load([model_id], samples)
+    info = target.dataset
     found: dict[str, dict[str, Spectrum]] = {"noise": {}, "corruption": {}, "attack": {}}
     for kind, suite in (("noise", NOISE), ("corruption", CORRUPTION)):
         for member in track(suite.members_on(info), suite.name):
@@ -50,17 +47,14 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     for label, attack in track(attacks(), "attacks"):
         found["attack"][label] = attack_spectrum(target, attack, split)
     found["corruption"] = dict(sorted(found["corruption"].items(), key=lambda item: item[1].centroid))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FIELDS)
+    rows = []
     for kind, spectra in found.items():
         for label, spectrum in spectra.items():
             identity = (label, kind, spectrum.group, f"{spectrum.centroid:.4f}")
-            writer.writerows((*identity, f"{f:.4f}", f"{p:.4g}") for f, p in zip(*spectrum.radial(), strict=True))
-    stem = directory / f"spectra-{model_id.replace('/', '-')}"
-    write_text(stem.with_suffix(".csv"), text.getvalue())
+            rows.extend((*identity, f"{f:.4f}", f"{p:.4g}") for f, p in zip(*spectrum.radial(), strict=True))
+    name = stem("spectra", [model_id])
     figure = _draw(found, f"{info.name}, first {len(split):,} test images; attacks on {model_id}")
-    return [stem.with_suffix(".csv"), save_figure(figure, stem.with_suffix(".png"))]
+    return [write_table(directory / f"{name}.csv", FIELDS, rows), save_figure(figure, directory / f"{name}.png")]
 
 
 def attacks() -> list[tuple[str, Attack]]:

@@ -99,6 +99,37 @@ def _plain(value: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Wrapper(Attack):
+    """Base of the attacks that run another one: its norm and what it needs are theirs.
+
+    Attributes:
+        inner: the other attack.
+    """
+
+    inner: Attack
+
+    @property
+    def norm(self) -> str:
+        """The other attack's."""
+        return self.inner.norm
+
+    @property
+    def chunk_size(self) -> int:
+        """The other attack's."""
+        return self.inner.chunk_size
+
+    @property
+    def uses_gradients(self) -> bool:
+        """The other attack's."""
+        return self.inner.uses_gradients
+
+    @property
+    def needs_starts(self) -> bool:
+        """The other attack's."""
+        return self.inner.needs_starts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EpsilonSearch(Attack):
     """Base of the fixed-epsilon attacks: a search for each sample's smallest epsilon.
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, Batch, EpsilonSearch
+from evaluation.attacks.base import Batch, EpsilonSearch, Wrapper
 from evaluation.target import Target
 
 
@@ -16,7 +16,7 @@ def check_epsilons(epsilons: tuple[float, ...]) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EpsilonGrid(Attack):
+class EpsilonGrid(Wrapper):
     """The plain attack at each epsilon of a grid, smallest first; a sample ends at the first that breaks it.
 
     Its accuracy at an epsilon of the grid is the share of samples that the attack broke neither there nor at a smaller one
@@ -35,21 +35,6 @@ class EpsilonGrid(Attack):
 
     def __post_init__(self) -> None:
         check_epsilons(self.epsilons)
-
-    @property
-    def norm(self) -> str:
-        """The attack's."""
-        return self.inner.norm
-
-    @property
-    def chunk_size(self) -> int:
-        """The attack's."""
-        return self.inner.chunk_size
-
-    @property
-    def uses_gradients(self) -> bool:
-        """The attack's."""
-        return self.inner.uses_gradients
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""

@@ -9,12 +9,10 @@ import tensorflow as tf
 from scipy.optimize import Bounds, OptimizeResult, minimize
 
 from evaluation.attacks.base import Attack, Batch, Choices, shrink
+from evaluation.attacks.tensors import GRADIENT_SCALE
 from evaluation.norms import distances
 from evaluation.target import Target
 
-# A factor on the loss inside the tape, a power of two, so that taking it off again is exact: a gradient below the range of
-# the float32 image keeps its digits.
-_LOSS_SCALE = 2.0**64
 # How often a descent begins anew at most; one that went less far than this has nothing to gain from it.
 _BEGINNINGS, _MOVED = 10, 1e-3
 
@@ -140,7 +138,7 @@ class LBFGS(Attack):
         return minimize(objective, start, jac=True, method="L-BFGS-B", bounds=Bounds(0.0, 1.0), options=options)
 
     def _compile(self, target: Target, endpoint: str) -> Callable[[np.ndarray, int], tuple[float, np.ndarray]]:
-        logits_of, scale = target.endpoint(endpoint), _LOSS_SCALE if self.rescale else 1.0
+        logits_of, scale = target.endpoint(endpoint), GRADIENT_SCALE if self.rescale else 1.0
 
         @tf.function(input_signature=[tf.TensorSpec((1, *target.image_shape), tf.float32), tf.TensorSpec((1,), tf.int64)])
         def loss_and_gradient(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, Batch
+from evaluation.attacks.base import Batch, Wrapper
 from evaluation.norms import distances
 from evaluation.target import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Refined(Attack):
+class Refined(Wrapper):
     """Another attack, whose results are then refined where that helps; harmless for models without a threshold.
 
     A pixel on the same side of the threshold as in the image gets the image's value, another the nearest value on its side
@@ -24,28 +24,7 @@ class Refined(Attack):
 
     name: ClassVar[str] = "refined"
 
-    inner: Attack
     threshold: float = 0.5
-
-    @property
-    def norm(self) -> str:
-        """The other attack's."""
-        return self.inner.norm
-
-    @property
-    def chunk_size(self) -> int:
-        """The other attack's."""
-        return self.inner.chunk_size
-
-    @property
-    def uses_gradients(self) -> bool:
-        """The other attack's."""
-        return self.inner.uses_gradients
-
-    @property
-    def needs_starts(self) -> bool:
-        """The other attack's."""
-        return self.inner.needs_starts
 
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""

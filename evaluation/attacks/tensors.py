@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from evaluation.target import CLEARLY
 
+# A factor on what is differentiated, to be taken off the gradient again: an endpoint in float64 hands the gradient over as
+# float32, like the image, and one below its range would be 0. A power of two keeps every digit.
+GRADIENT_SCALE = 2.0**64
 LOSSES = ("cross_entropy", "margin", "clipped_probabilities")
 
 

@@ -1,12 +1,10 @@
 """Tables and figures of what the store holds; every number in them is computed from per-sample distances."""
 
-import csv
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 from evaluation.report.figures import write_figures
+from evaluation.report.layout import csv_text
 from evaluation.report.nearest import FIELDS, nearest_rows
 from evaluation.report.page import results_section
 from evaluation.report.tables import CSV_FIELDS, csv_rows, json_document
@@ -32,19 +30,11 @@ def write_report(summaries: list[Summary], store: Store, directory: Path) -> lis
     figures = write_figures(summaries, store, directory)
     texts = {
         directory / "results.md": f"# Results\n\n{results_section(summaries, figures, directory)}",
-        directory / "results.csv": _csv(CSV_FIELDS, csv_rows(summaries)),
-        directory / "nearest.csv": _csv(FIELDS, nearest_rows(summaries)),
+        directory / "results.csv": csv_text(CSV_FIELDS, csv_rows(summaries)),
+        directory / "nearest.csv": csv_text(FIELDS, nearest_rows(summaries)),
         directory / "results.json": json.dumps(json_document(summaries), indent=2, ensure_ascii=False, allow_nan=False)
         + "\n",
     }
     for path, text in texts.items():
         write_text(path, text)
     return [*texts, *figures]
-
-
-def _csv(fields: tuple[str, ...], rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

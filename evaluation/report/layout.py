@@ -1,16 +1,22 @@
 """Which row, column and cell a number stands in: what the terminal's table and the Markdown table share."""
 
+import csv
 import dataclasses
+import io
 import math
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 
 from evaluation import metrics
 from evaluation.norms import NORMS
+from evaluation.shifts.summary import ShiftSummary
 from evaluation.summary import Score, Summary
 from zoo.card_page import NORM_NAMES
 
+AnySummary = TypeVar("AnySummary", Summary, ShiftSummary)
 FLAG = "†"
 MISSING = "—"
 
@@ -98,7 +104,21 @@ def id_ranges(ids: np.ndarray) -> str:
     return ", ".join(f"{piece[0]}-{piece[-1]}" if len(piece) > 1 else str(piece[0]) for piece in pieces)
 
 
-def by_dataset(summaries: list[Summary]) -> list[list[Summary]]:
+def markdown_row(cells: list[str]) -> str:
+    """Returns a line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def csv_text(fields: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> str:
+    """Returns a CSV file's text: a line of names and the rows."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def by_dataset(summaries: list[AnySummary]) -> list[list[AnySummary]]:
     """Returns the summaries of each data set, in the order of first appearance.
 
     Raises:

@@ -1,8 +1,7 @@
 """How much of a saturating network's apparent robustness survives: its table, sentences, figure and CSV."""
 
-import csv
-import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +11,7 @@ from evaluation import brendel_bethge_comment as comment
 from evaluation import diagnostics, metrics
 from evaluation.report.curves import COLOURS
 from evaluation.report.figures import figure_style, save_figure
-from evaluation.report.layout import FLAG, MISSING, by_dataset, column_names, interval, percent
+from evaluation.report.layout import FLAG, MISSING, by_dataset, column_names, csv_text, interval, markdown_row, percent
 from evaluation.store import Store
 from evaluation.summary import Score, Summary, union_of
 from zoo.card import write_text
@@ -55,9 +54,10 @@ def scores(summary: Summary) -> dict[str, Score]:
         raise ValueError(f"Expected results of the suite {SUITE}. Received: {summary.suite}.")
     found = {score.label: score for score in summary.attacks}
     stabilized = [found[label] for label in _STABILIZED if label in found]
+    others = [score for score in summary.attacks if score.label != comment.DECISIONS]
     unions = {
         COMMENT: union_of(COMMENT, stabilized) if stabilized else None,
-        WORST: summary.wide_union("linf") or summary.union("linf"),
+        WORST: union_of(WORST, others) if others else None,
         WORST_OF_ALL: summary.union("linf") if comment.DECISIONS in found else None,
     }
     return {name: score for name in SHOWN if (score := found.get(name) or unions.get(name)) is not None}
@@ -82,7 +82,8 @@ def saturating_section(summaries: list[Summary], store: Store, figures: Path) ->
         parts += [_table(ordered, store), _caption(ordered), "\n".join(_sentences(ordered))]
         with figure_style():
             drawn.append(save_figure(_figure(ordered), figures / f"saturating-{dataset}.png"))
-        write_text(figures / f"saturating-{dataset}.csv", _csv(ordered, store))
+        rows = [row for summary in ordered for row in _csv_rows(summary, store)]
+        write_text(figures / f"saturating-{dataset}.csv", csv_text(FIELDS, rows))
     return "\n\n".join(part for part in parts if part) + "\n", drawn
 
 
@@ -97,7 +98,7 @@ def _ordered(summaries: list[Summary]) -> list[Summary]:
 def _table(summaries: list[Summary], store: Store) -> str:
     shares = list(diagnostics.GRADIENTS)
     head = ["architecture", "training", "ε", "clean", "all-zero gradients: " + " / ".join(shares), *SHOWN.values()]
-    lines = [_row(head), _row([":--", ":--", *["--:"] * (len(head) - 2)])]
+    lines = [markdown_row(head), markdown_row([":--", ":--", *["--:"] * (len(head) - 2)])]
     for summary in summaries:
         found = scores(summary)
         zeros = diagnostics.zero_gradients(store, summary.digest, summary.dataset.name)
@@ -108,13 +109,9 @@ def _table(summaries: list[Summary], store: Store) -> str:
         given = [*architecture(summary.name)], [clean, share]
         for epsilon in comment.EPSILONS:
             cells = [_cell(found.get(name), epsilon) for name in SHOWN]
-            lines.append(_row([*given[0], f"{epsilon:g}", *given[1], *cells]))
+            lines.append(markdown_row([*given[0], f"{epsilon:g}", *given[1], *cells]))
             given = [""] * 2, [""] * 2
     return "\n".join(lines)
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _cell(score: Score | None, epsilon: float) -> str:
@@ -195,24 +192,20 @@ def _sentence(name: str, own: dict[str, Score], twin: dict[str, Score]) -> str:
     )
 
 
-def _csv(summaries: list[Summary], store: Store) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for summary in summaries:
-        identity = {"model": summary.name, "digest": summary.digest, "dataset": summary.dataset.name, "seed": summary.seed}
-        for name, score in scores(summary).items():
-            for epsilon in (0.0, *comment.EPSILONS):
-                low, high = _bounds(score, epsilon)
-                values = {"accuracy": _accuracy(score, epsilon), "low": low, "high": high, "samples": score.samples}
-                writer.writerow({**identity, "column": name, "epsilon": epsilon, **values})
-        zeros = diagnostics.zero_gradients(store, summary.digest, summary.dataset.name)
-        for name, kept in zeros.items():
-            count = kept["samples"]
-            low, high = metrics.wilson_interval(round(kept["value"] * count), count)
-            values = {"accuracy": kept["value"], "low": low, "high": high, "samples": count}
-            writer.writerow({**identity, "column": f"all-zero gradients: {name}", "epsilon": "", **values})
-    return text.getvalue()
+def _csv_rows(summary: Summary, store: Store) -> list[dict[str, Any]]:
+    identity = {"model": summary.name, "digest": summary.digest, "dataset": summary.dataset.name, "seed": summary.seed}
+    rows = []
+    for name, score in scores(summary).items():
+        for epsilon in (0.0, *comment.EPSILONS):
+            low, high = _bounds(score, epsilon)
+            values = {"accuracy": _accuracy(score, epsilon), "low": low, "high": high, "samples": score.samples}
+            rows.append({**identity, "column": name, "epsilon": epsilon, **values})
+    for name, kept in diagnostics.zero_gradients(store, summary.digest, summary.dataset.name).items():
+        count = kept["samples"]
+        low, high = metrics.wilson_interval(round(kept["value"] * count), count)
+        values = {"accuracy": kept["value"], "low": low, "high": high, "samples": count}
+        rows.append({**identity, "column": f"all-zero gradients: {name}", "epsilon": "", **values})
+    return rows
 
 
 def _figure(summaries: list[Summary]) -> Figure:

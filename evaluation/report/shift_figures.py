@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from evaluation.report.curves import line_style
 from evaluation.report.figures import figure_style, save_figure
-from evaluation.report.shift_layout import Estimate, SeedGroup, by_dataset, corruption_spectra, labels_of, seed_groups
+from evaluation.report.layout import by_dataset
+from evaluation.report.shift_layout import Estimate, SeedGroup, corruption_spectra, labels_of, seed_groups
 from evaluation.shifts.spectra import GROUPS, Spectrum
 from evaluation.shifts.summary import ShiftSummary
 
@@ -17,9 +18,8 @@ def write_shift_figures(summaries: list[ShiftSummary], directory: Path) -> list[
     """Writes one figure (PNG) a data set, SUITE-DATASET.png: bars of corruptions, curves of all others.
 
     Raises:
-        ValueError: there are no summaries, or they are of different suites or seeds.
+        ValueError: they are of different suites or seeds.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     paths = []
     with figure_style():
         for group in by_dataset(summaries):

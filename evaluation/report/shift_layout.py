@@ -101,18 +101,6 @@ def seed_groups(summaries: list[ShiftSummary]) -> list[SeedGroup]:
     return [SeedGroup(name, members) for name, members in groups.items()]
 
 
-def by_dataset(summaries: list[ShiftSummary]) -> list[list[ShiftSummary]]:
-    """Returns the summaries of each data set, in the order of first appearance.
-
-    Raises:
-        ValueError: there are none, or they are of different suites or seeds, which no table can compare.
-    """
-    if len(found := sorted({(summary.suite, summary.seed) for summary in summaries})) != 1:
-        raise ValueError(f"Expected summaries of one suite and one seed. Received: {found}. Report them one by one.")
-    names = dict.fromkeys(summary.dataset.name for summary in summaries)
-    return [[summary for summary in summaries if summary.dataset.name == name] for name in names]
-
-
 def labels_of(summaries: list[ShiftSummary]) -> list[str]:
     """Returns the shifts that any of the models has, in the suite's order."""
     return list(dict.fromkeys(curve.label for summary in summaries for curve in summary.curves))

@@ -1,7 +1,5 @@
 """Accuracy under shifts as tables: for the terminal, Markdown and CSV."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +8,14 @@ import rich.console
 import rich.table
 from rich.text import Text
 
-from evaluation.report.layout import MISSING, id_ranges, interval, percent
-from evaluation.report.page import image_link, replace_section
+from evaluation.report.layout import MISSING, by_dataset, csv_text, id_ranges, interval, markdown_row, percent
+from evaluation.report.page import image_link
 from evaluation.report.shift_figures import write_shift_figures
-from evaluation.report.shift_layout import Estimate, SeedGroup, by_dataset, corruption_spectra, labels_of, seed_groups
+from evaluation.report.shift_layout import Estimate, SeedGroup, corruption_spectra, labels_of, seed_groups
 from evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum
 from evaluation.shifts.summary import ShiftSummary
 from zoo.card import write_text
+from zoo.sections import replace_section
 
 CSV_FIELDS = (
     *("model", "digest", "dataset", "suite", "seed", "shift", "level", "samples", "sample_ids"),
@@ -28,7 +27,7 @@ def terminal_table(summaries: list[ShiftSummary]) -> rich.console.RenderableType
     """Returns what `rich.console.Console.print` shows: a table a data set, levels as rows and models as columns.
 
     Raises:
-        ValueError: there are no summaries, or they are of different suites or seeds.
+        ValueError: they are of different suites or seeds.
     """
     parts: list[rich.console.RenderableType] = []
     for group in by_dataset(summaries):
@@ -60,7 +59,7 @@ def shifts_section(summaries: list[ShiftSummary], figures: list[Path], base: Pat
         base: folder of the Markdown file, which the links are relative to.
 
     Raises:
-        ValueError: there are no summaries, or they are of different suites or seeds.
+        ValueError: they are of different suites or seeds.
     """
     parts = []
     for group in by_dataset(summaries):
@@ -94,17 +93,23 @@ def area_table(summaries: list[ShiftSummary]) -> str:
     if len(labels) > 1 and summaries[0].suite != "white_box":
         rows.append((["**all**", *([f"mean of {len(labels)}"] if spectra else [])], labels))
     titles = ["corruption", "frequencies changed"] if spectra else ["shift"]
-    lines = [_row([*titles, *(model.title for model in models)]), _row([":--"] * len(titles) + ["--:"] * len(models))]
-    lines += [_row([*heads, *(_cell(model.area(members)) for model in models)]) for heads, members in rows]
+    lines = [
+        markdown_row([*titles, *(model.title for model in models)]),
+        markdown_row([":--"] * len(titles) + ["--:"] * len(models)),
+    ]
+    lines += [markdown_row([*heads, *(_cell(model.area(members)) for model in models)]) for heads, members in rows]
     return "\n".join(lines)
 
 
 def _level_table(summaries: list[ShiftSummary], models: list[SeedGroup]) -> str:
-    lines = [_row(["shift", "level", *(model.title for model in models)]), _row([":--", "--:", *["--:"] * len(models)])]
+    lines = [
+        markdown_row(["shift", "level", *(model.title for model in models)]),
+        markdown_row([":--", "--:", *["--:"] * len(models)]),
+    ]
     for label in labels_of(summaries):
         columns = [model.accuracy(label) for model in models]
         for i, level in enumerate(_level_names(summaries, label)):
-            lines.append(_row([label, level, *(_cell(column[i] if column else None) for column in columns)]))
+            lines.append(markdown_row([label, level, *(_cell(column[i] if column else None) for column in columns)]))
     return "\n".join(lines)
 
 
@@ -132,21 +137,17 @@ def write_shift_report(summaries: list[ShiftSummary], directory: Path) -> list[P
     """Writes shifts-SUITE.md, shifts-SUITE.csv and the figures; returns the files.
 
     Raises:
-        ValueError: there are no summaries, or they are of different suites or seeds.
+        ValueError: they are of different suites or seeds.
     """
     figures = write_shift_figures(summaries, directory)
     stem = directory / f"shifts-{summaries[0].suite}"
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(csv_rows(summaries))
-    write_text(stem.with_suffix(".csv"), text.getvalue())
+    write_text(stem.with_suffix(".csv"), csv_text(CSV_FIELDS, csv_rows(summaries)))
     write_text(stem.with_suffix(".md"), f"# Shifts\n\n{shifts_section(summaries, figures, directory)}")
     return [stem.with_suffix(".md"), stem.with_suffix(".csv"), *figures]
 
 
 def update_shift_page(summaries: list[ShiftSummary], page: Path, figures: Path) -> None:
-    """Makes the section `shifts SUITE` of a Markdown page anew, see `evaluation.report.page.replace_section`.
+    """Makes the section `shifts SUITE` of a Markdown page anew, see `zoo.sections.replace_section`.
 
     Args:
         summaries: the models.
@@ -154,7 +155,7 @@ def update_shift_page(summaries: list[ShiftSummary], page: Path, figures: Path) 
         figures: folder that the figures (PNG) are written to.
 
     Raises:
-        ValueError: there is no such section; there are no summaries, or they are of different suites or seeds.
+        ValueError: there is no such section, or they are of different suites or seeds.
     """
     by_dataset(summaries)
     name = f"shifts {summaries[0].suite}"
@@ -189,10 +190,6 @@ def _cell(value: Estimate | None) -> str:
     if value is None:
         return MISSING
     return f"{percent(value.value)}<br><sub>{interval((value.low, value.high))}</sub>"
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _caption(summaries: list[ShiftSummary]) -> str:

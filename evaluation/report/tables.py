@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from evaluation import metrics
-from evaluation.report.layout import FLAG, Cell, Row, Table, caption, id_ranges, masking_signs, tables
+from evaluation.report.layout import FLAG, Cell, Row, Table, caption, id_ranges, markdown_row, masking_signs, tables
 from evaluation.summary import Score, Summary
 
 # Widths of a terminal's columns: labels, a number with its interval below it, and beside it.
@@ -128,17 +128,13 @@ def markdown_table(summaries: list[Summary]) -> str:
     """
     parts = []
     for table in tables(summaries):
-        lines = [_markdown_row(["attack", *map(_escape, table.columns), "N"])]
-        lines += [_markdown_row([":--", *["--:"] * (len(table.columns) + 1)])]
-        lines += [_markdown_row(_markdown_cells(row, len(table.columns))) for row in table.rows]
+        lines = [markdown_row(["attack", *map(_escape, table.columns), "N"])]
+        lines += [markdown_row([":--", *["--:"] * (len(table.columns) + 1)])]
+        lines += [markdown_row(_markdown_cells(row, len(table.columns))) for row in table.rows]
         parts += ["\n".join(lines), caption(table)]
     if signs := masking_signs(summaries):
         parts += ["Signs of gradient masking:", "\n".join(f"- {_escape(line)}" for line in signs)]
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown_row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _markdown_cells(row: Row, columns: int) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation import brendel_bethge_comment as comment
+from evaluation import subjects
 from evaluation.attacks.base import settings
 from evaluation.report.page import update_page
 from evaluation.report.saturating import COMMENT as STABILIZED
@@ -18,7 +19,7 @@ from evaluation.subjects import Subject, evaluate, transfer_sources
 from evaluation.suites import COMMENT, SUITES, Suite
 from evaluation.summary import Summary, summarize
 from tests.evaluation import fake_results
-from tests.evaluation.small_models import TINY
+from tests.evaluation.small_models import TINY, random_network, save_classifier
 from zoo import catalog, datasets
 from zoo.datasets import Split
 
@@ -62,15 +63,16 @@ def test_sources_are_the_twin_and_those_that_are_named(monkeypatch: pytest.Monke
         "fashion_mnist/mlp": Card("fashion_mnist"),
     }
     monkeypatch.setattr(catalog, "model_card", cards.__getitem__)
-
-    def sources(name: str, *named: str) -> tuple[str, ...]:
-        return transfer_sources(Subject(name, Path(), "mnist", name), named)
-
-    assert sources("mnist/saturating_mlp") == ("mnist/mlp",)
-    assert sources("mnist/saturating_mlp", "mnist/cnn", "mnist/mlp", "fashion_mnist/mlp") == ("mnist/mlp", "mnist/cnn")
-    # No network is its own source.
-    assert sources("mnist/mlp", "mnist/mlp") == ()
-    assert transfer_sources(Subject("mine", Path(), "mnist"), ("mnist/cnn",)) == ("mnist/cnn",)
+    monkeypatch.setattr(catalog, "verified_saved_model", Path)
+    monkeypatch.setattr(subjects, "saved_model_digest", str)
+    own = Subject("mnist/mlp", Path("mnist/mlp"), "mnist", "mnist/mlp")
+    saturating = Subject("x", Path("mnist/saturating_mlp"), "mnist", "mnist/saturating_mlp")
+    assert subjects._twin(saturating) == ("mnist/mlp",)
+    assert subjects._twin(own) == subjects._twin(dataclasses.replace(saturating, model_id=None)) == ()
+    # In the order given, once each, of the data set; no network is its own source, by whatever name.
+    named = ("mnist/mlp", "mnist/cnn", "mnist/mlp", "fashion_mnist/mlp")
+    assert transfer_sources(saturating, named) == ("mnist/mlp", "mnist/cnn")
+    assert transfer_sources(own, named) == transfer_sources(dataclasses.replace(own, model_id=None), named) == ("mnist/cnn",)
 
 
 def test_without_sources_nothing_is_transferred() -> None:
@@ -89,9 +91,11 @@ def small() -> Suite:
 
 
 @pytest.fixture
-def tiny_world(tiny_path: Path, tiny: Split, monkeypatch: pytest.MonkeyPatch) -> Subject:
-    """The tiny network as a subject, with itself as the catalogue's only model."""
-    monkeypatch.setattr(catalog, "verified_saved_model", lambda name: tiny_path)
+def tiny_world(tiny_path: Path, tiny: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    """The tiny network as a subject, and twice its logits as the catalogue's only model."""
+    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
+    twice = save_classifier(tmp_path / "1", lambda images: 2 * network(images), TINY.image_shape, network.variables)
+    monkeypatch.setattr(catalog, "verified_saved_model", lambda name: twice)
     monkeypatch.setattr(catalog, "model_card", lambda name: Card("tiny"))
     monkeypatch.setattr(datasets, "info", lambda name: TINY)
     monkeypatch.setattr(datasets, "load", lambda name, split: tiny)
@@ -113,7 +117,7 @@ def test_any_model_runs_and_equal_attacks_run_once(tiny_world: Subject, small: S
         assert [score.accuracy for score in again.attacks] == [score.accuracy for score in summary.attacks]
         reported = evaluate(tiny_world, small, store, samples=SAMPLES, seed=0, report_only=True, sources=("tiny/source",))
         assert len(reported.attacks) == len(small.members)
-        # From itself it is as good as its own gradient.
+        # Its source's gradient has the signs of its own.
         found = {score.label: score for score in summary.attacks}
         assert found[comment.TRANSFER].accuracy == 0.0
         assert [score.samples for score in summary.attacks] == [SAMPLES] * (len(small.members) - 1) + [8]
@@ -126,14 +130,14 @@ def _check_section(summary: Summary, store: Store, folder: Path) -> None:
     text, (figure,) = saturating_section([summary], store, folder)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(comment.EPSILONS)
-    assert rows[2].startswith("| relu_mlp | plain | 0.1 | 100.0<br>")
+    assert rows[2].startswith("| relu_mlp | plain | 0.05 | 100.0<br>")
     assert "0.0 / 0.0 / 0.0 / 0.0" in rows[2]
     assert "No `logits_stable`, `logits` attacked instead: relu_mlp." in text
     assert "†: the first 8 images alone." in text
     assert figure.read_bytes().startswith(b"\x89PNG")
     lines = figure.with_suffix(".csv").read_text().splitlines()
-    # Nine columns at five epsilons with 0, and four shares.
-    assert len(lines) == 1 + 9 * 5 + 4
+    # Nine columns at each epsilon and 0, and four shares.
+    assert len(lines) == 1 + 9 * (1 + len(comment.EPSILONS)) + 4
 
 
 def add_distances(store: Store, name: str, distances: dict[str, np.ndarray]) -> Summary:

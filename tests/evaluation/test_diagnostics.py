@@ -84,6 +84,19 @@ def test_gradient_free_attack_that_beats_the_others() -> None:
     assert not found[SINGLE].warning
 
 
+def test_attacks_on_a_grid_are_compared_at_its_epsilons() -> None:
+    """A search that ends between two epsilons does not beat an attack that was tried at these alone."""
+    grid = [0.1, 0.2, 0.3]
+    white = score(0.2 * (1 + 1e-6), epsilons=grid)
+    inside = score(0.2, attacks=[{"attack": "rescaled_gradient", "epsilons": grid}])
+    for defender in (white, inside):
+        for distance, share in ((0.15, 0.0), (0.09, 1.0), (0.1 * (1 + 1e-6), 1.0), (np.inf, 0.0)):
+            assert checks(score(distance, attack="cleverhans/spsa (repaired)", steps=100), defender)[BLACK].value == share
+    failed = score(np.inf, epsilons=grid)
+    found = {d: checks(score(d, attack="cleverhans/spsa (repaired)"), failed)[BLACK].value for d in (0.3, 0.31)}
+    assert found == {0.3: 1.0, 0.31: 0.0}
+
+
 def test_attacks_are_compared_on_the_images_they_share() -> None:
     ids = np.arange(10, N)
     black = score(0.1, attack="cleverhans/spsa (repaired)", steps=100, ids=ids)

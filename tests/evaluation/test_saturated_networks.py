@@ -17,6 +17,7 @@ from evaluation import diagnostics
 from evaluation.attacks import Batch, BestOf, EpsilonGrid, FastGradientMethod, RescaledGradientAttack
 from evaluation.attacks.tensors import input_gradient
 from evaluation.norms import distances
+from evaluation.shifts import ProjectedGradient
 from evaluation.store import Store
 from evaluation.target import Target
 from tests.evaluation.small_models import TINY, reached, save_classifier
@@ -123,6 +124,14 @@ def test_stabilised_gradient_reaches_the_true_distance(loss: str, endpoint: str,
     assert np.all(found >= saturated.truth * (1 - BELOW))
     level = np.array(EPSILONS)[np.searchsorted(np.array(EPSILONS) * (1 + 1e-5), found)]
     np.testing.assert_array_equal(level, saturated.levels)
+
+
+def test_white_box_takes_the_worst_endpoint(saturated: Saturated) -> None:
+    """The gradients of `logits` and `logits_float64` are no float32 here; that of `logits_softened` is one."""
+    level = EPSILONS[-1]
+    images = ProjectedGradient(norm="linf", levels=(level,)).apply(saturated.target, saturated.batch, level)
+    broken = saturated.target.predict(images) != saturated.batch.labels
+    np.testing.assert_array_equal(broken, saturated.truth < level)
 
 
 def test_float64_alone_reaches_those_that_do_not_cancel(saturated: Saturated) -> None:

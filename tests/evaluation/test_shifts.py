@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from evaluation import metrics, subjects, suites
+from evaluation import metrics, suites
 from evaluation.attacks import Batch
 from evaluation.shifts import (
     FastGradientTransfer,
@@ -21,10 +21,9 @@ from evaluation.shifts.runner import check_images, run_shifts, shift_key
 from evaluation.shifts.suites import NOISE, SHIFT_SUITES, TRANSFER, WHITE_BOX, ShiftMember, Source
 from evaluation.shifts.summary import Curve, summarize_shifts
 from evaluation.store import OTHER_LABEL, Store
-from evaluation.subjects import Subject
 from evaluation.target import Target, saved_model_digest
 from tests.evaluation.small_models import TINY, dense, save_classifier
-from zoo import catalog, datasets
+from zoo import datasets
 from zoo.datasets import Split
 
 GRAY = Batch(np.full((200, 28, 28, 1), 0.5, np.float32), np.zeros(200, np.int64), np.arange(200), 0)
@@ -148,19 +147,6 @@ def test_suites_are_found_beside_those_of_attacks() -> None:
 def test_transfer_without_a_source_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Expected --source=ID for the suite transfer.*Received: none"):
         TRANSFER.members_on(datasets.info("mnist"))
-
-
-MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/single_im"]
-
-
-@pytest.mark.skipif(not MODELS, reason="the catalogue has no such model")
-def test_source_is_another_network_of_the_same_data_set(linear: tuple[Path, np.ndarray]) -> None:
-    path = catalog.verified_saved_model(MODELS[0])
-    assert subjects.sources(MODELS, [Subject("other", linear[0], "mnist")]) == (Source(MODELS[0], path),)
-    with pytest.raises(ValueError, match=r"Expected another network than x as a source. Received: mnist/single_im"):
-        subjects.sources(MODELS, [Subject("x", path, "mnist")])
-    with pytest.raises(ValueError, match=r"Expected a source of cifar10 for x. Received: mnist/single_im"):
-        subjects.sources(MODELS, [Subject("x", linear[0], "cifar10")])
 
 
 @pytest.mark.parametrize("levels", [(), (0.2, 0.1), (0.0, 0.1), (0.1, 0.1)])
