@@ -2,11 +2,10 @@
 
 import importlib.metadata
 import platform
-import re
 
 from ml_collections import ConfigDict
 
-from training.recipes import RECIPES, Recipe, Trained
+from training.recipes import Recipe, Trained, check_id
 from zoo import catalog
 from zoo.card import ModelCard
 from zoo.export import export_model
@@ -58,19 +57,6 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
     )
     catalog.save_card(card)
     return card
-
-
-def check_id(model_id: str, recipe: Recipe) -> str:
-    """Returns an id under which a recipe's model may be published.
-
-    Raises:
-        ValueError: the id is not "<data set of the recipe>/<name>", or is another recipe's.
-    """
-    if not re.fullmatch(rf"{re.escape(recipe.dataset)}/\w[\w.-]*", model_id, flags=re.ASCII):
-        raise ValueError(f"Expected an id of the form {recipe.dataset}/NAME for {recipe.id}. Received: {model_id!r}")
-    if model_id != recipe.id and model_id in RECIPES:
-        raise ValueError(f"Expected an id that is not another recipe's. Received: {model_id!r}. Add to it, as in -seed1.")
-    return model_id
 
 
 def _hardware() -> str:

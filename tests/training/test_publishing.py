@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 import zoo
 from tests.training.interrupted_fit import few_images
-from training.publishing import check_id, publish
-from training.recipes import Recipe, Trained
+from training.publishing import publish
+from training.recipes import Recipe, Trained, check_id
 from training.recipes.cnn import fit_binarized
 from zoo import datasets
 from zoo.card_page import render_card

@@ -8,11 +8,13 @@ import keras
 import numpy as np
 from ml_collections import ConfigDict
 
+from training import targets
 from training.batches import EpochBatches
 from training.fitting import fit
 from training.recipes.base import Recipe, Trained
 from training.schedules import RestartedStepDecay
-from training.similarity import LayerWeightLog, PairedBatches, PairTarget, SimilarityTraining
+from training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
+from training.targets import SimilarityTarget
 from zoo import datasets
 from zoo.layers import RepresentationalSimilarityRegularizer
 from zoo.models import ResidualNetwork
@@ -23,21 +25,11 @@ PAPER = {
     "year": 2024,
     "url": "https://arxiv.org/abs/2410.03952",
 }
-# Strength (alpha) and threshold by (task, regularisation set), where they are not 10 and 0.8.
-_PUBLISHED = {
-    ("mnist", "mnist"): (4.0, 0.2),
-    ("fashion_mnist", "mnist"): (10.0, 0.4),
-}
-
-
-def published_setting(dataset: str, regularization_dataset: str) -> tuple[float, float]:
-    """Returns strength and threshold that the paper's code has for a task and a regularisation set."""
-    return _PUBLISHED.get((dataset, regularization_dataset), (10.0, 0.8))
 
 
 def default_config(dataset: str, target: str) -> ConfigDict:
     """Config of a data set and a target, "none" for the plain network."""
-    strength, threshold = published_setting(dataset, dataset)
+    published = targets.published_setting(dataset, dataset)
     return ConfigDict(
         {
             "dataset": dataset,
@@ -52,10 +44,11 @@ def default_config(dataset: str, target: str) -> ConfigDict:
             "augment": dataset.startswith("cifar"),
             "dtype": "float32",
             "target": target,
-            "threshold": threshold,
+            "threshold": published.threshold,
+            "side": "both",
             "shuffled_of": "pixel",
-            "strength": strength,
-            "pairs": 16,
+            "strength": published.alpha,
+            "pairs": targets.PUBLISHED_PAIRS,
             "regularization_dataset": dataset,
             "regularization_images": 5000,
             "statistics": "class",
@@ -119,18 +112,17 @@ def build_network(config: ConfigDict, dtype: str) -> ResidualNetwork:
     )
 
 
-def pair_target(config: ConfigDict) -> PairTarget:
+def pair_target(config: ConfigDict) -> SimilarityTarget:
     """Returns the target similarities of a config, over a seeded choice of images of the regularisation set."""
-    # Imported late: the plain network needs no targets.
-    from training import targets
-
-    options = {"thresholded": {"threshold": config.threshold}, "shuffled": {"of": config.shuffled_of}}
+    options = {"of": config.shuffled_of} if config.target == "shuffled" else {}
+    if "thresholded" in (config.target, options.get("of")):
+        options |= {"threshold": config.threshold, "side": config.side}
     images = datasets.load(config.regularization_dataset, "train").images
     chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.regularization_images]
-    return targets.build(config.target, images[np.sort(chosen)], seed=config.seed, **options.get(config.target, {}))
+    return targets.build(config.target, images[np.sort(chosen)], seed=config.seed, **options)
 
 
-def class_batches(config: ConfigDict, train: datasets.Split, target: PairTarget | None = None) -> EpochBatches:
+def class_batches(config: ConfigDict, train: datasets.Split, target: SimilarityTarget | None = None) -> EpochBatches:
     """Returns the batches of a config, with pairs where there is a target."""
     augmentation = {"max_shift": 4, "border": "reflect", "flip": True} if config.augment else {}
     arguments = (train.images, train.labels, config.batch_size, config.seed)

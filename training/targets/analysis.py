@@ -12,8 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from training.targets import PUBLISHED, SimilarityTarget, build
-from training.targets.published import PUBLISHED_PAIRS
+from training.targets import PUBLISHED, PUBLISHED_PAIRS, SimilarityTarget, build, published_setting
 from zoo import datasets
 from zoo.card import write_text
 
@@ -289,7 +288,7 @@ def _draw_matrices(sample: Sample, v1: SimilarityTarget) -> Figure:
     edges = np.cumsum([0] + [int(np.sum(sample.labels[chosen] == i)) for i in range(len(names))])
     first, second = (index.ravel() for index in np.meshgrid(chosen, chosen, indexing="ij"))
     pixel = sample.pixel.similarity(first, second)
-    threshold = next(s.threshold for s in PUBLISHED if s.pairs == sample.name == s.task)
+    threshold = published_setting(sample.name, sample.name).threshold
     panels = {
         "pixel": pixel,
         f"thresholded, Th = {threshold:g}": np.sign(pixel) * (np.abs(pixel) > threshold),
