@@ -65,8 +65,11 @@ def main(arguments: list[str]) -> None:
 def _train(recipe, config: ConfigDict, model_id: str) -> None:
     import keras
 
+    from training.hardware import first_hardware
+
     directory = run_directory(Path(_WORKDIR.value), recipe.id, config)
     logging.info("Checkpoints and logs: %s", directory)
+    hardware = first_hardware(directory)
     keras.utils.set_random_seed(config.seed)
     started = time.monotonic()
     trained = recipe.fit(config, directory)
@@ -77,7 +80,7 @@ def _train(recipe, config: ConfigDict, model_id: str) -> None:
     # Imported late: other backends train where there is no TensorFlow.
     from training.publishing import publish
 
-    card = publish(recipe, config, trained, seconds, model_id)
+    card = publish(recipe, config, trained, seconds, model_id, hardware)
     logging.info("Published %s: validation %s", card.id, card.training["validation"])
 
 

@@ -5,6 +5,7 @@ import platform
 
 from ml_collections import ConfigDict
 
+from training.hardware import describe_hardware
 from training.recipes import Recipe, Trained, check_id
 from zoo import catalog
 from zoo.card import ModelCard
@@ -13,7 +14,14 @@ from zoo.export import export_model
 _PACKAGES = ("keras", "numpy", "tensorflow", "tensorflow-datasets")
 
 
-def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float, model_id: str | None = None) -> ModelCard:
+def publish(
+    recipe: Recipe,
+    config: ConfigDict,
+    trained: Trained,
+    seconds: float,
+    model_id: str | None = None,
+    hardware: str | None = None,
+) -> ModelCard:
     """Exports the model into the catalogue and writes its card, without scores: those come from evaluation.
 
     Args:
@@ -22,6 +30,7 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
         trained: what the recipe returned.
         seconds: how long it took.
         model_id: id in the catalogue. Defaults to the recipe's.
+        hardware: on what it was trained. Defaults to this machine.
 
     Returns:
         The card.
@@ -47,7 +56,7 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
         versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
         training={
             "seconds": round(seconds, 1),
-            "hardware": _hardware(),
+            "hardware": hardware or describe_hardware(),
             "epochs": trained.epochs,
             "validation": trained.validation,
             **trained.details,
@@ -57,13 +66,3 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
     )
     catalog.save_card(card)
     return card
-
-
-def _hardware() -> str:
-    import os
-
-    import tensorflow as tf
-
-    accelerators = [device.name for device in tf.config.list_physical_devices("GPU")]
-    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    return f"{cores}, {len(accelerators)} GPU" if accelerators else cores

@@ -42,7 +42,8 @@ class PairedBatches(EpochBatches):
 
     def draw_pairs(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the indices of the first and of the second images in step `index` of this epoch."""
-        return self.similarity.pairs(self.pairs, np.random.default_rng((self.seed, self.epoch, index)))
+        # The 1 parts them from the class batches: NumPy takes (seed, epoch, 0) for their (seed, epoch).
+        return self.similarity.pairs(self.pairs, np.random.default_rng((self.seed, self.epoch, index, 1)))
 
     def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], Any]:
         images, labels = super().__getitem__(index)

@@ -61,7 +61,7 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
     model, network, batches = build_model(config, train.first(config.train_images or len(train)))
     regularised = isinstance(model, SimilarityTraining)
-    history = fit(
+    fit(
         model,
         batches,
         (validation.images, validation.labels),
@@ -78,9 +78,7 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     published.set_weights(network.get_weights())
     published.compile(metrics=["accuracy"], loss=_cross_entropy(), jit_compile=_jit_compile())
     scores = published.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)
-    details: dict[str, Any] = {"history": history}
-    if regularised:
-        details["layer_weights"] = model.layer_weights()
+    details = {"layer_weights": model.layer_weights()} if regularised else {}
     return Trained(published, {"accuracy": scores["accuracy"]}, {"classifier": config.epochs}, details)
 
 

@@ -78,10 +78,9 @@ def run_grid(grid: str, dataset: str, changes: list[str], workdir: Path, path: P
         config.update(cell)
         runs.append((recipe, config))
     rows = read_rows(path)
+    done = {(row["grid"], row["dataset"], row["settings"]) for row in rows}
     for recipe, config in runs:
-        if any(
-            (row["grid"], row["dataset"], row["settings"]) == (grid, config.dataset, config_digest(config)) for row in rows
-        ):
+        if (grid, config.dataset, config_digest(config)) in done:
             continue
         logging.info("%s: %s", recipe.id, {name: config[name] for name in _SETTINGS})
         keras.utils.clear_session()
