@@ -271,6 +271,16 @@ def test_target_of_a_recipe(recipe_id: str, changes: dict, options: dict, reques
     assert requests[0] == (config.target, 100, 0, options)
 
 
+def test_recordings_come_from_a_file(requests: list[tuple], tmp_path: Path) -> None:
+    config = small_config("fashion_mnist/resnet_recordings")
+    with pytest.raises(ValueError, match=r"as in --set=recordings=mouse.npz. Received: none"):
+        recipes.pair_target(config)
+    config.recordings = str(tmp_path / "none.npz")
+    with pytest.raises(FileNotFoundError):
+        recipes.pair_target(config)
+    assert requests == [("recordings", 100, 0, {"path": config.recordings})]
+
+
 @pytest.mark.usefixtures("requests")
 def test_targets_of_one_seed_start_from_the_same_weights_and_see_the_same_batches() -> None:
     started = []

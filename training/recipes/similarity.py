@@ -47,6 +47,7 @@ def default_config(dataset: str, target: str) -> ConfigDict:
             "threshold": published.threshold,
             "side": "both",
             "shuffled_of": "pixel",
+            "recordings": "",
             "strength": published.alpha,
             "pairs": targets.PUBLISHED_PAIRS,
             "regularization_dataset": dataset,
@@ -111,8 +112,16 @@ def build_network(config: ConfigDict, dtype: str) -> ResidualNetwork:
 
 
 def pair_target(config: ConfigDict) -> SimilarityTarget:
-    """Returns the target similarities of a config, over a seeded choice of images of the regularisation set."""
+    """Returns the target similarities of a config, over a seeded choice of images of the regularisation set.
+
+    Raises:
+        ValueError: the target is "recordings" and no file is named, or `training.targets` refuses the settings.
+    """
     options = {"of": config.shuffled_of} if config.target == "shuffled" else {}
+    if config.target == "recordings":
+        if not config.recordings:
+            raise ValueError("Expected a file, as in --set=recordings=mouse.npz. Received: none. See docs/recordings.md.")
+        options["path"] = config.recordings
     if "thresholded" in (config.target, options.get("of")):
         options |= {"threshold": config.threshold, "side": config.side}
     images = datasets.load(config.regularization_dataset, "train").images
@@ -152,7 +161,7 @@ _FROM_PAPER = [
     "SGD 0.1 with momentum 0.9, no weight decay, batch 64; the rate 0.1 x 0.3^floor((e mod 20) / 4) of 40 parts e.",
 ]
 _REGULARIZER_FROM_PAPER = [
-    "Cross-entropy + alpha mean (A(S_cnn) - A(S_target))^2 over k = 16 pairs a step, uniform over 5,000 training images.",
+    "Cross-entropy + alpha mean (A(S_cnn) - A(S_target))^2 over k = 16 pairs a step, uniform over all pairs.",
     "S_cnn: cosines of centred features after the stem and each stage, weighted by a trained softmax.",
 ]
 _OUR_CHOICE = [
@@ -189,6 +198,11 @@ _TARGETS = {
         " with similarities of a simulated V1",
         "Pairs of images shall be as similar in the features as in the responses of a simulated V1.",
     ),
+    "recordings": (
+        "_recordings",
+        " with similarities of recorded neurons",
+        "Pairs of images shall be as similar in the features as in the responses of recorded neurons, from a file of yours.",
+    ),
     "shuffled": (
         "_shuffled",
         " with shuffled similarities",
@@ -207,6 +221,8 @@ def _recipe(dataset: str, target: str) -> Recipe:
         strength, threshold = config().strength, config().threshold
         facts["from_paper"] += [*_REGULARIZER_FROM_PAPER, f"alpha = {strength:g}."]
         facts["our_choice"] += _REGULARIZER_OUR_CHOICE
+        if target != "recordings":
+            facts["from_paper"].append("Pairs of 5,000 training images.")
         if target == "thresholded":
             facts["from_paper"].append(f"Th = {threshold:g}.")
     return Recipe(
