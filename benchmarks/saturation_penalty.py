@@ -8,7 +8,6 @@ many of the other, so that a drifting machine slows both; the table gives the me
 """
 
 import os
-import time
 from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,6 +18,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from benchmarks.report import publish
+from benchmarks.timing import seconds_in_turn
 from training.recipes import find
 from zoo.loading import create_model
 
@@ -33,26 +33,15 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     header, rows = ["network", "ms / step without", "ms / step with", "ratio", "least and greatest ratio"], []
     for network in _NETWORKS.value:
-        plain, saturating = _interleaved(_training_steps(network, False), _training_steps(network, True))
+        programs = [_training_steps(network, penalty) for penalty in (False, True)]
+        plain, saturating = seconds_in_turn(programs, _ROUNDS.value, uncounted=1)
         ratios = saturating / plain
         cells = [f"{1e3 * np.median(seconds) / _STEPS.value:.2f}" for seconds in (plain, saturating)]
         rows.append([network, *cells, f"{np.median(ratios):.3f}", f"{ratios.min():.3f}, {ratios.max():.3f}"])
     publish("saturation penalty", header, rows, f"Medians of {_ROUNDS.value} rounds of {_STEPS.value} steps.", _PAGE.value)
 
 
-def _interleaved(*programs: Callable[[], None]) -> np.ndarray:
-    """Returns the seconds of each program in each round, (programs, rounds); a first round is not counted."""
-    seconds = []
-    for _ in range(1 + _ROUNDS.value):
-        started = [time.perf_counter()]
-        for program in programs:
-            program()
-            started.append(time.perf_counter())
-        seconds.append(np.diff(started))
-    return np.array(seconds[1:]).T
-
-
-def _training_steps(network: str, penalty: bool) -> Callable[[], None]:
+def _training_steps(network: str, penalty: bool) -> Callable[[int], object]:
     """Returns a function that runs the steps as `fit` would, in one trace."""
     config = find(f"mnist/saturating_{network}").config()
     strength = config.strength if penalty else None
@@ -63,7 +52,7 @@ def _training_steps(network: str, penalty: bool) -> Callable[[], None]:
     images = generator.random((config.batch_size, *model.image_shape), np.float32)
     batch = (images, generator.integers(0, model.num_classes, config.batch_size))
     batches = tf.data.Dataset.from_tensors(batch).repeat(_STEPS.value)
-    return lambda: model.fit(batches, shuffle=False, verbose=0)
+    return lambda _: model.fit(batches, shuffle=False, verbose=0)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 from absl import app, flags, logging
 
 from benchmarks.report import publish
+from benchmarks.timing import seconds_in_turn
 from training.recipes.similarity import build_model, default_config
 from zoo import datasets
 
@@ -37,11 +37,11 @@ def main(_: list[str]) -> None:
     train = datasets.load(_DATASET.value, "train")
     pairs = [0, *(int(text) for text in _PAIRS.value)]
     takers = [_step_taker(train, count) for count in pairs]
-    seconds = np.array([[_seconds(take, turn) for take in takers] for turn in range(-3, _STEPS.value)])[3:]
+    seconds = seconds_in_turn(takers, _STEPS.value, uncounted=3)
     config = default_config(_DATASET.value, "none")
     rows = []
-    for count, own in zip(pairs, seconds.T, strict=True):
-        ratio, bound = float(np.median(own / seconds[:, 0])), 1.0 + 2.0 * count / config.batch_size
+    for count, own in zip(pairs, seconds, strict=True):
+        ratio, bound = float(np.median(own / seconds[0])), 1.0 + 2.0 * count / config.batch_size
         excess = f"{100 * (ratio / bound - 1.0):+.1f} %" if count else ""
         rows.append([str(count), f"{1e3 * np.median(own):.1f}", f"{ratio:.3f}", f"{bound:.3f}", excess])
     header = ["pairs", "ms / step", "ratio to no pairs", "1 + 2k / batch", "beyond it"]
@@ -49,18 +49,12 @@ def main(_: list[str]) -> None:
     publish("similarity overhead", header, rows, f"{network}: medians of {_STEPS.value} steps in turn.", _PAGE.value)
 
 
-def _step_taker(train: datasets.Split, pairs: int) -> Callable[[int], None]:
+def _step_taker(train: datasets.Split, pairs: int) -> Callable[[int], object]:
     """Returns a function that takes one training step."""
     config = default_config(_DATASET.value, _TARGET.value if pairs else "none")
     config.update({"width": _WIDTH.value, "dtype": _DTYPE.value, "pairs": max(pairs, 1)})
     model, _, batches = build_model(config, train)
     return lambda turn: model.train_on_batch(*batches[turn % len(batches)])
-
-
-def _seconds(take: Callable[[int], None], turn: int) -> float:
-    started = time.perf_counter()
-    take(turn)
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -87,6 +87,30 @@ def test_importing_zoo_is_cheap() -> None:
     assert run_python(code).strip() == "[]"
 
 
+def imported_with(module: str) -> set[str]:
+    """Everything that an import of `module` imports in its turn, but for what is imported later."""
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            path = ROOT.joinpath(*name.split("."))
+            path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            if path.is_file():
+                top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+                waiting += imported_modules("\n".join(map(ast.unparse, top)))
+                # A module's packages come with it.
+                waiting += [name.rsplit(".", 1)[0]] if "." in name else []
+    return found
+
+
+def test_recipes_need_no_tensorflow() -> None:
+    """They are imported on machines that have another backend of Keras alone."""
+    assert {"keras", "training.fitting", "zoo.models.resnet"} <= (found := imported_with("training.recipes"))
+    assert not [name for name in found if name.startswith(("tensorflow", "zoo.export"))]
+    assert "tensorflow" in imported_with("training.publishing"), "otherwise this shows nothing"
+
+
 def test_public_names_resolve() -> None:
     assert set(zoo.__all__) <= set(dir(zoo))
     for name in zoo.__all__:

@@ -44,7 +44,6 @@ def main(arguments: list[str]) -> None:
     if _CATALOGUE.value:
         os.environ["BRAINZOO_SAVED_MODELS"] = os.path.abspath(_CATALOGUE.value)
     from training import recipes
-    from training.publishing import check_id
 
     if _LIST.value:
         print("\n".join(f"{recipe.id:36} {recipe.title}" for recipe in recipes.RECIPES.values()))
@@ -54,7 +53,7 @@ def main(arguments: list[str]) -> None:
     try:
         recipe = recipes.find(_RECIPE.value)
         config = change_config(recipe.config(), _SET.value)
-        model_id = check_id(_ID.value or recipe.id, recipe)
+        model_id = recipes.check_id(_ID.value or recipe.id, recipe)
     except ValueError as error:
         sys.exit(str(error))
     if _SHOW_CONFIG.value:
@@ -66,10 +65,11 @@ def main(arguments: list[str]) -> None:
 def _train(recipe, config: ConfigDict, model_id: str) -> None:
     import keras
 
-    from training.publishing import publish
+    from training.hardware import first_hardware
 
     directory = run_directory(Path(_WORKDIR.value), recipe.id, config)
     logging.info("Checkpoints and logs: %s", directory)
+    hardware = first_hardware(directory)
     keras.utils.set_random_seed(config.seed)
     started = time.monotonic()
     trained = recipe.fit(config, directory)
@@ -77,7 +77,10 @@ def _train(recipe, config: ConfigDict, model_id: str) -> None:
     if keras.backend.backend() != "tensorflow":
         print(f"Trained on {keras.backend.backend()}. The same command with KERAS_BACKEND=tensorflow publishes the weights.")
         return
-    card = publish(recipe, config, trained, seconds, model_id)
+    # Imported late: other backends train where there is no TensorFlow.
+    from training.publishing import publish
+
+    card = publish(recipe, config, trained, seconds, model_id, hardware)
     logging.info("Published %s: validation %s", card.id, card.training["validation"])
 
 

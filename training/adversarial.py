@@ -3,7 +3,7 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from zoo.models import ImageClassifier
 
@@ -51,21 +51,24 @@ class AdversarialTraining(keras.Model):
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         return super().train_step((self.perturb(images, labels), labels, weights))
 
-    def perturb(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def perturb(self, images: Any, labels: Any) -> Any:
         """Returns adversarial images within epsilon of the given ones and in [0, 1].
 
         Args:
             images: float32, (batch, height, width, channels), in [0, 1].
             labels: int, (batch,). The true ones.
         """
-        low, high = tf.maximum(images - self.epsilon, 0.0), tf.minimum(images + self.epsilon, 1.0)
-        start = keras.random.uniform(tf.shape(images), -1.0, 1.0, seed=self.seed_generator)
-        adversarial = tf.clip_by_value(images + self.epsilon * start, low, high)
+        # Imported late: the recipes of other families run where there is no TensorFlow.
+        import tensorflow as tf
+
+        low, high = ops.maximum(images - self.epsilon, 0.0), ops.minimum(images + self.epsilon, 1.0)
+        start = keras.random.uniform(ops.shape(images), -1.0, 1.0, seed=self.seed_generator)
+        adversarial = ops.clip(images + self.epsilon * start, low, high)
         for _ in range(self.steps):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(adversarial)
                 logits = self.classifier(adversarial, training=False)
                 loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            direction = tf.sign(tape.gradient(loss, adversarial))
-            adversarial = tf.clip_by_value(adversarial + self.relative_step * self.epsilon * direction, low, high)
-        return tf.stop_gradient(adversarial)
+            direction = ops.sign(tape.gradient(loss, adversarial))
+            adversarial = ops.clip(adversarial + self.relative_step * self.epsilon * direction, low, high)
+        return ops.stop_gradient(adversarial)

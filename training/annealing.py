@@ -36,11 +36,6 @@ class LinearRamp:
         """Epochs between warm-up and hold."""
         return self.epochs - self.warm_up_epochs - self.hold_epochs
 
-    @property
-    def first_hold_epoch(self) -> int:
-        """The first epoch, counted from 0, at the full value."""
-        return self.epochs - self.hold_epochs
-
     def share(self, epoch: int) -> float:
         """Returns the share in an epoch, counted from 0, in [0, 1]."""
         return float(np.clip((epoch + 1 - self.warm_up_epochs) / (self.ramp_epochs + 1), 0.0, 1.0))

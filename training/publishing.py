@@ -2,11 +2,11 @@
 
 import importlib.metadata
 import platform
-import re
 
 from ml_collections import ConfigDict
 
-from training.recipes import RECIPES, Recipe, Trained
+from training.hardware import describe_hardware
+from training.recipes import Recipe, Trained, check_id
 from zoo import catalog
 from zoo.card import ModelCard
 from zoo.export import export_model
@@ -14,7 +14,14 @@ from zoo.export import export_model
 _PACKAGES = ("keras", "numpy", "tensorflow", "tensorflow-datasets")
 
 
-def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float, model_id: str | None = None) -> ModelCard:
+def publish(
+    recipe: Recipe,
+    config: ConfigDict,
+    trained: Trained,
+    seconds: float,
+    model_id: str | None = None,
+    hardware: str | None = None,
+) -> ModelCard:
     """Exports the model into the catalogue and writes its card, without scores: those come from evaluation.
 
     Args:
@@ -23,6 +30,7 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
         trained: what the recipe returned.
         seconds: how long it took.
         model_id: id in the catalogue. Defaults to the recipe's.
+        hardware: on what it was trained. Defaults to this machine.
 
     Returns:
         The card.
@@ -48,7 +56,7 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
         versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
         training={
             "seconds": round(seconds, 1),
-            "hardware": _hardware(),
+            "hardware": hardware or describe_hardware(),
             "epochs": trained.epochs,
             "validation": trained.validation,
             **trained.details,
@@ -58,26 +66,3 @@ def publish(recipe: Recipe, config: ConfigDict, trained: Trained, seconds: float
     )
     catalog.save_card(card)
     return card
-
-
-def check_id(model_id: str, recipe: Recipe) -> str:
-    """Returns an id under which a recipe's model may be published.
-
-    Raises:
-        ValueError: the id is not "<data set of the recipe>/<name>", or is another recipe's.
-    """
-    if not re.fullmatch(rf"{re.escape(recipe.dataset)}/\w[\w.-]*", model_id, flags=re.ASCII):
-        raise ValueError(f"Expected an id of the form {recipe.dataset}/NAME for {recipe.id}. Received: {model_id!r}")
-    if model_id != recipe.id and model_id in RECIPES:
-        raise ValueError(f"Expected an id that is not another recipe's. Received: {model_id!r}. Add to it, as in -seed1.")
-    return model_id
-
-
-def _hardware() -> str:
-    import os
-
-    import tensorflow as tf
-
-    accelerators = [device.name for device in tf.config.list_physical_devices("GPU")]
-    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    return f"{cores}, {len(accelerators)} GPU" if accelerators else cores

@@ -1,35 +1,23 @@
 """Training with a similarity regulariser: pairs of images beside each class batch, through the network in one pass."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from training.batches import EpochBatches
+from training.targets import SimilarityTarget
 from zoo.layers import RepresentationalSimilarityRegularizer
 from zoo.models import ImageClassifier
 
 STATISTICS = ("class", "all")
 
 
-class PairTarget(Protocol):
-    """What `training.targets` builds: regularisation images, and how similar two of them shall be.
-
-    Attributes:
-        images: float32, (N, height, width, channels), in [0, 1].
-    """
-
-    images: np.ndarray
-
-    def similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Returns the target similarities, float32, (k,), in [-1, 1], of images given by int indices, (k,) each."""
-
-
 class PairedBatches(EpochBatches):
     """Class batches with `pairs` pairs of regularisation images beside each.
 
-    The pairs are uniform over all pairs of two different images, drawn anew in every step from (seed, epoch, step) alone, so
+    The target draws the pairs, uniformly over those that it is about, anew in every step from (seed, epoch, step) alone, so
     that a resumed run sees the same ones. They are not augmented: their targets are those of the images as they are.
 
     Args: those of `EpochBatches`, and
@@ -40,25 +28,22 @@ class PairedBatches(EpochBatches):
     each pair before all the second ones, "similarity": (pairs,)}, labels), all float32 but the labels.
 
     Raises:
-        ValueError: the images of `similarity` have another shape than those of the classes, or there are fewer than two.
+        ValueError: the images of `similarity` have another shape than those of the classes.
     """
 
-    def __init__(self, *args: Any, similarity: PairTarget, pairs: int = 16, **options: Any) -> None:
+    def __init__(self, *args: Any, similarity: SimilarityTarget, pairs: int = 16, **options: Any) -> None:
         super().__init__(*args, **options)
-        if len(similarity.images) < 2 or similarity.images.shape[1:] != self.images.shape[1:]:
+        if similarity.images.shape[1:] != self.images.shape[1:]:
             raise ValueError(
-                f"Expected two regularisation images or more of shape {self.images.shape[1:]}, that of the class images. "
-                f"Received: images of shape {similarity.images.shape}"
+                f"Expected regularisation images of shape {self.images.shape[1:]}, that of the class images. "
+                f"Received: {similarity.images.shape[1:]}"
             )
         self.similarity, self.pairs = similarity, pairs
 
     def draw_pairs(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the indices of the first and of the second images in step `index` of this epoch."""
-        generator = np.random.default_rng((self.seed, self.epoch, index))
-        count = len(self.similarity.images)
-        first = generator.integers(0, count, self.pairs)
-        second = (first + generator.integers(1, count, self.pairs)) % count
-        return first, second
+        # The 1 parts them from the class batches: NumPy takes (seed, epoch, 0) for their (seed, epoch).
+        return self.similarity.pairs(self.pairs, np.random.default_rng((self.seed, self.epoch, index, 1)))
 
     def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], Any]:
         images, labels = super().__getitem__(index)

@@ -27,7 +27,8 @@ class ModelCard:
         recipe: name and config of the training recipe, with its base model where it has one.
         seed: seed of the training.
         versions: package versions of the training.
-        training: seconds, hardware, epochs and the validation values that chose them.
+        training: seconds, hardware, epochs and the validation values that chose them; further facts of some recipes, such
+            as the layer weights of a similarity regulariser.
         licence: licence of the weights.
         files: SHA-256 of every file of the artefact, by path relative to the model's directory.
         clean: clean accuracy on the test split: correct, samples, accuracy, interval (95 % Wilson).

@@ -1,7 +1,6 @@
 """A catalogued id -> a real Keras model with its pretrained weights."""
 
 from zoo import catalog, models
-from zoo.export import restore_weights
 from zoo.models import ImageClassifier
 
 
@@ -26,6 +25,9 @@ def load_model(model_id: str) -> ImageClassifier:
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     >>> model.compile("adam", loss, metrics=["accuracy"])
     """
+    # Imported late: TensorFlow reads the weights, and is not needed to build a model.
+    from zoo.export import restore_weights
+
     card = catalog.verify(model_id)
     model = create_model(card.class_name, card.config)
     restore_weights(model, catalog.model_directory(model_id) / str(card.version))

@@ -1,5 +1,7 @@
 """From a trained model to an artefact of the catalogue that verifies and loads."""
 
+import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,9 @@ from ml_collections import ConfigDict
 
 import zoo
 from tests.training.interrupted_fit import few_images
-from training.publishing import check_id, publish
-from training.recipes import Recipe, Trained
+from training.hardware import describe_hardware, first_hardware
+from training.publishing import publish
+from training.recipes import Recipe, Trained, check_id
 from training.recipes.cnn import fit_binarized
 from zoo import datasets
 from zoo.card_page import render_card
@@ -69,10 +72,20 @@ def test_publishing_again_replaces_files_and_card(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("catalogue")
 def test_publishing_under_an_id_of_its_own(tmp_path: Path) -> None:
-    """The card names the recipe all the same."""
-    card = publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1, model_id="mnist/tiny-seed1")
-    assert zoo.verify("mnist/tiny-seed1").files == card.files
+    """The card names the recipe all the same, and keeps what the recipe and another machine left."""
+    trained = dataclasses.replace(RECIPE.fit(RECIPE.config(), tmp_path), details={"layer_weights": {"stem": 1.0}})
+    card = publish(RECIPE, RECIPE.config(), trained, seconds=1, model_id="mnist/tiny-seed1", hardware="an abacus")
+    read = zoo.verify("mnist/tiny-seed1")
+    assert read.files == card.files
+    assert (read.training["layer_weights"], read.training["hardware"]) == ({"stem": 1.0}, "an abacus")
     assert (card.id, card.config["name"], card.recipe["name"]) == ("mnist/tiny-seed1", "tiny-seed1", "mnist/tiny")
+
+
+def test_hardware_is_that_on_which_the_training_began(tmp_path: Path) -> None:
+    assert first_hardware(tmp_path / "new") == describe_hardware()
+    assert describe_hardware().startswith(f"{os.cpu_count()} CPU cores (")
+    (tmp_path / "hardware.txt").write_text("16 CPU cores (x86_64), 1 GPU")
+    assert first_hardware(tmp_path) == "16 CPU cores (x86_64), 1 GPU"
 
 
 @pytest.mark.parametrize("model_id", ["tiny", "cifar10/tiny", "mnist/", "mnist/a/b", "mnist/..", "mnist/a b"])

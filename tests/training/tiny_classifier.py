@@ -1,9 +1,8 @@
-"""A classifier with two taps that compiles in a moment, and pixel targets that need nothing else."""
+"""A classifier with two taps that compiles in a moment."""
 
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from zoo.layers import PartialBatchNormalization
@@ -34,18 +33,3 @@ class TinyClassifier(ImageClassifier):
 
     def hyperparameters(self) -> dict[str, Any]:
         return {}
-
-
-class PixelTarget:
-    """Cosine of the centred pixels, rounded to -1, 0, 1 where there is a threshold."""
-
-    def __init__(self, images: np.ndarray, threshold: float | None = None) -> None:
-        self.images, self.threshold = images, threshold
-        centred = (images - images.mean(axis=0)).reshape(len(images), -1)
-        self.unit_pixels = centred / np.linalg.norm(centred, axis=1, keepdims=True)
-
-    def similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        cosine = np.sum(self.unit_pixels[first] * self.unit_pixels[second], axis=1)
-        if self.threshold is not None:
-            cosine = np.sign(cosine) * (np.abs(cosine) > self.threshold)
-        return cosine.astype(np.float32)

@@ -2,17 +2,12 @@
 
 import csv
 import io
-import os
 from pathlib import Path
 
-import matplotlib.style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from training.figures import figure_style, save_figure
 from zoo.card import ModelCard, write_text
-
-# On top of matplotlib's defaults: a user's matplotlibrc must not change a published figure.
-_STYLE = {"font.family": "DejaVu Sans", "font.size": 9.0, "axes.spines.top": False, "savefig.dpi": "figure"}
 
 
 def write_layer_weights(cards: list[ModelCard], directory: Path) -> list[Path]:
@@ -36,7 +31,6 @@ def write_layer_weights(cards: list[ModelCard], directory: Path) -> list[Path]:
     for card in cards:
         for layer, weight in card.training["layer_weights"].items():
             writer.writerow([card.id, card.recipe["config"]["target"], card.seed, layer, f"{weight:.6f}"])
-    directory.mkdir(parents=True, exist_ok=True)
     table, figure = directory / "layer-weights.csv", directory / "layer-weights.png"
     write_text(table, buffer.getvalue())
     _write_figure(cards, figure)
@@ -44,7 +38,7 @@ def write_layer_weights(cards: list[ModelCard], directory: Path) -> list[Path]:
 
 
 def _write_figure(cards: list[ModelCard], path: Path) -> None:
-    with matplotlib.style.context(["default", _STYLE]):
+    with figure_style():
         figure = Figure(figsize=(7.0, 1.0 + 0.3 * len(cards)), dpi=110, layout="constrained")
         axes = figure.subplots()
         for row, card in enumerate(cards):
@@ -56,10 +50,4 @@ def _write_figure(cards: list[ModelCard], path: Path) -> None:
         axes.invert_yaxis()
         axes.set(xlim=(0.0, 1.0), xlabel="softmax(g): share of the layer in the similarity")
         figure.legend(loc="outside upper center", ncols=5, frameon=False)
-        FigureCanvasAgg(figure)
-        buffer = io.BytesIO()
-        # The version of matplotlib would change the bytes of an unchanged figure.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, path)
+        save_figure(figure, path)

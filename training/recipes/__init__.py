@@ -1,11 +1,12 @@
 """Recipes by name, one file a family."""
 
 import difflib
+import re
 
 from training.recipes import cnn, internal_models, saturating, similarity
 from training.recipes.base import Recipe, Trained
 
-__all__ = ["RECIPES", "Recipe", "Trained", "find"]
+__all__ = ["RECIPES", "Recipe", "Trained", "check_id", "find"]
 
 _FAMILIES = (cnn, internal_models, saturating, similarity)
 RECIPES: dict[str, Recipe] = {recipe.id: recipe for family in _FAMILIES for recipe in family.RECIPES}
@@ -21,3 +22,16 @@ def find(name: str) -> Recipe:
         close = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4) or list(RECIPES)
         raise ValueError(f"`recipe` must be one of the recipes. Received: {name!r}. Did you mean: {', '.join(close)}?")
     return RECIPES[name]
+
+
+def check_id(model_id: str, recipe: Recipe) -> str:
+    """Returns an id under which a recipe's model may be published.
+
+    Raises:
+        ValueError: the id is not "<data set of the recipe>/<name>", or is another recipe's.
+    """
+    if not re.fullmatch(rf"{re.escape(recipe.dataset)}/\w[\w.-]*", model_id, flags=re.ASCII):
+        raise ValueError(f"Expected an id of the form {recipe.dataset}/NAME for {recipe.id}. Received: {model_id!r}")
+    if model_id != recipe.id and model_id in RECIPES:
+        raise ValueError(f"Expected an id that is not another recipe's. Received: {model_id!r}. Add to it, as in -seed1.")
+    return model_id

@@ -8,11 +8,13 @@ import keras
 import numpy as np
 from ml_collections import ConfigDict
 
+from training import targets
 from training.batches import EpochBatches
 from training.fitting import fit
 from training.recipes.base import Recipe, Trained
 from training.schedules import RestartedStepDecay
-from training.similarity import LayerWeightLog, PairedBatches, PairTarget, SimilarityTraining
+from training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
+from training.targets import SimilarityTarget
 from zoo import datasets
 from zoo.layers import RepresentationalSimilarityRegularizer
 from zoo.models import ResidualNetwork
@@ -23,21 +25,11 @@ PAPER = {
     "year": 2024,
     "url": "https://arxiv.org/abs/2410.03952",
 }
-# Strength (alpha) and threshold by (task, regularisation set), where they are not 10 and 0.8.
-_PUBLISHED = {
-    ("mnist", "mnist"): (4.0, 0.2),
-    ("fashion_mnist", "mnist"): (10.0, 0.4),
-}
-
-
-def published_setting(dataset: str, regularization_dataset: str) -> tuple[float, float]:
-    """Returns strength and threshold that the paper's code has for a task and a regularisation set."""
-    return _PUBLISHED.get((dataset, regularization_dataset), (10.0, 0.8))
 
 
 def default_config(dataset: str, target: str) -> ConfigDict:
     """Config of a data set and a target, "none" for the plain network."""
-    strength, threshold = published_setting(dataset, dataset)
+    published = targets.published_setting(dataset, dataset)
     return ConfigDict(
         {
             "dataset": dataset,
@@ -52,10 +44,12 @@ def default_config(dataset: str, target: str) -> ConfigDict:
             "augment": dataset.startswith("cifar"),
             "dtype": "float32",
             "target": target,
-            "threshold": threshold,
+            "threshold": published.threshold,
+            "side": "both",
             "shuffled_of": "pixel",
-            "strength": strength,
-            "pairs": 16,
+            "recordings": "",
+            "strength": published.alpha,
+            "pairs": targets.PUBLISHED_PAIRS,
             "regularization_dataset": dataset,
             "regularization_images": 5000,
             "statistics": "class",
@@ -68,7 +62,7 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
     model, network, batches = build_model(config, train.first(config.train_images or len(train)))
     regularised = isinstance(model, SimilarityTraining)
-    history = fit(
+    fit(
         model,
         batches,
         (validation.images, validation.labels),
@@ -85,9 +79,7 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     published.set_weights(network.get_weights())
     published.compile(metrics=["accuracy"], loss=_cross_entropy(), jit_compile=_jit_compile())
     scores = published.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)
-    details: dict[str, Any] = {"history": history}
-    if regularised:
-        details["layer_weights"] = model.layer_weights()
+    details = {"layer_weights": model.layer_weights()} if regularised else {}
     return Trained(published, {"accuracy": scores["accuracy"]}, {"classifier": config.epochs}, details)
 
 
@@ -119,18 +111,25 @@ def build_network(config: ConfigDict, dtype: str) -> ResidualNetwork:
     )
 
 
-def pair_target(config: ConfigDict) -> PairTarget:
-    """Returns the target similarities of a config, over a seeded choice of images of the regularisation set."""
-    # Imported late: the plain network needs no targets.
-    from training import targets
+def pair_target(config: ConfigDict) -> SimilarityTarget:
+    """Returns the target similarities of a config, over a seeded choice of images of the regularisation set.
 
-    options = {"thresholded": {"threshold": config.threshold}, "shuffled": {"of": config.shuffled_of}}
+    Raises:
+        ValueError: the target is "recordings" and no file is named, or `training.targets` refuses the settings.
+    """
+    options = {"of": config.shuffled_of} if config.target == "shuffled" else {}
+    if config.target == "recordings":
+        if not config.recordings:
+            raise ValueError("Expected a file, as in --set=recordings=mouse.npz. Received: none. See docs/recordings.md.")
+        options["path"] = config.recordings
+    if "thresholded" in (config.target, options.get("of")):
+        options |= {"threshold": config.threshold, "side": config.side}
     images = datasets.load(config.regularization_dataset, "train").images
     chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.regularization_images]
-    return targets.build(config.target, images[np.sort(chosen)], seed=config.seed, **options.get(config.target, {}))
+    return targets.build(config.target, images[np.sort(chosen)], seed=config.seed, **options)
 
 
-def class_batches(config: ConfigDict, train: datasets.Split, target: PairTarget | None = None) -> EpochBatches:
+def class_batches(config: ConfigDict, train: datasets.Split, target: SimilarityTarget | None = None) -> EpochBatches:
     """Returns the batches of a config, with pairs where there is a target."""
     augmentation = {"max_shift": 4, "border": "reflect", "flip": True} if config.augment else {}
     arguments = (train.images, train.labels, config.batch_size, config.seed)
@@ -162,7 +161,7 @@ _FROM_PAPER = [
     "SGD 0.1 with momentum 0.9, no weight decay, batch 64; the rate 0.1 x 0.3^floor((e mod 20) / 4) of 40 parts e.",
 ]
 _REGULARIZER_FROM_PAPER = [
-    "Cross-entropy + alpha mean (A(S_cnn) - A(S_target))^2 over k = 16 pairs a step, uniform over 5,000 training images.",
+    "Cross-entropy + alpha mean (A(S_cnn) - A(S_target))^2 over k = 16 pairs a step, uniform over all pairs.",
     "S_cnn: cosines of centred features after the stem and each stage, weighted by a trained softmax.",
 ]
 _OUR_CHOICE = [
@@ -199,6 +198,11 @@ _TARGETS = {
         " with similarities of a simulated V1",
         "Pairs of images shall be as similar in the features as in the responses of a simulated V1.",
     ),
+    "recordings": (
+        "_recordings",
+        " with similarities of recorded neurons",
+        "Pairs of images shall be as similar in the features as in the responses of recorded neurons, from a file of yours.",
+    ),
     "shuffled": (
         "_shuffled",
         " with shuffled similarities",
@@ -217,6 +221,8 @@ def _recipe(dataset: str, target: str) -> Recipe:
         strength, threshold = config().strength, config().threshold
         facts["from_paper"] += [*_REGULARIZER_FROM_PAPER, f"alpha = {strength:g}."]
         facts["our_choice"] += _REGULARIZER_OUR_CHOICE
+        if target != "recordings":
+            facts["from_paper"].append("Pairs of 5,000 training images.")
         if target == "thresholded":
             facts["from_paper"].append(f"Th = {threshold:g}.")
     return Recipe(

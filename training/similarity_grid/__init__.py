@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from training.configuration import change_config, config_digest, run_directory
 from training.recipes import find
-from training.recipes.similarity import published_setting
+from training.targets import published_setting
 from zoo import datasets
 from zoo.card import write_text
 
@@ -41,11 +41,10 @@ def grid_cells(grid: str, dataset: str) -> list[tuple[str, dict[str, Any]]]:
     if grid not in GRIDS:
         raise ValueError(f"`grid` must be one of {', '.join(GRIDS)}. Received: grid={grid!r}")
     if grid == "sets":
-        swaps = [(task, regularization) for task in SETS for regularization in SETS]
-        names = ("strength", "threshold")
+        published = [published_setting(task, pairs) for task in SETS for pairs in SETS]
         cells = [
-            (task, {"regularization_dataset": other, **dict(zip(names, published_setting(task, other), strict=True))})
-            for task, other in swaps
+            (one.task, {"regularization_dataset": one.pairs, "strength": one.alpha, "threshold": one.threshold})
+            for one in published
         ]
     elif grid == "threshold":
         cells = [(dataset, {"strength": alpha, "threshold": level}) for alpha in STRENGTHS for level in THRESHOLDS]
@@ -79,10 +78,9 @@ def run_grid(grid: str, dataset: str, changes: list[str], workdir: Path, path: P
         config.update(cell)
         runs.append((recipe, config))
     rows = read_rows(path)
+    done = {(row["grid"], row["dataset"], row["settings"]) for row in rows}
     for recipe, config in runs:
-        if any(
-            (row["grid"], row["dataset"], row["settings"]) == (grid, config.dataset, config_digest(config)) for row in rows
-        ):
+        if (grid, config.dataset, config_digest(config)) in done:
             continue
         logging.info("%s: %s", recipe.id, {name: config[name] for name in _SETTINGS})
         keras.utils.clear_session()

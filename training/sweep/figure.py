@@ -1,32 +1,18 @@
 """A sweep's figure: validation accuracy, and saturation of the hidden units, against the weight of the penalty."""
 
-import io
-import os
 from pathlib import Path
 
-import matplotlib.style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from training.figures import figure_style, save_figure
 from training.sweep.table import Point
-
-# On top of matplotlib's defaults: a user's matplotlibrc must not change a published figure.
-_STYLE = {"font.family": "DejaVu Sans", "font.size": 9.0, "axes.spines.top": False, "savefig.dpi": "figure"}
 
 
 def write_figure(points: list[Point], title: str, path: Path) -> None:
-    """Writes the figure (PNG), so that a reader sees the old file or the new, never a part. Same points, same bytes."""
-    points = sorted(points, key=lambda point: point.strength)
-    with matplotlib.style.context(["default", _STYLE]):
-        figure = _draw(points, title)
-        FigureCanvasAgg(figure)
-        buffer = io.BytesIO()
-        # The version of matplotlib would change the bytes of an unchanged figure.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, path)
+    """Writes the figure (PNG) of a sweep. Same points, same bytes."""
+    with figure_style():
+        save_figure(_draw(sorted(points, key=lambda point: point.strength), title), path)
 
 
 def _draw(points: list[Point], title: str) -> Figure:

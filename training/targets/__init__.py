@@ -16,9 +16,17 @@ import numpy as np
 
 from training.targets import controls, model_features, pixel, recordings, simulated_v1, thresholded
 from training.targets.base import SimilarityTarget
-from training.targets.published import PUBLISHED, PublishedSetting
+from training.targets.published import PUBLISHED, PUBLISHED_PAIRS, PublishedSetting, published_setting
 
-__all__ = ["PUBLISHED", "TARGETS", "PublishedSetting", "SimilarityTarget", "build"]
+__all__ = [
+    "PUBLISHED",
+    "PUBLISHED_PAIRS",
+    "TARGETS",
+    "PublishedSetting",
+    "SimilarityTarget",
+    "build",
+    "published_setting",
+]
 
 
 def build(name: str, images: np.ndarray, *, seed: int, **options: Any) -> SimilarityTarget:

@@ -3,17 +3,15 @@
 import csv
 import dataclasses
 import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from training.targets import PUBLISHED, SimilarityTarget, build
-from training.targets.published import PUBLISHED_PAIRS
+from training.figures import save_figure
+from training.targets import PUBLISHED, PUBLISHED_PAIRS, SimilarityTarget, build, published_setting
 from zoo import datasets
 from zoo.card import write_text
 
@@ -131,8 +129,8 @@ def agreement(sample: Sample, directory: Path) -> Agreement:
     pairs = sample.first[:_COMPARED_PAIRS], sample.second[:_COMPARED_PAIRS]
     values, pixel = target.similarity(*pairs), sample.similarity[:_COMPARED_PAIRS]
     r = float(np.corrcoef(pixel, values)[0, 1])
-    _save(_draw_matrices(sample, target), directory / f"matrices-{sample.name}.png")
-    _save(_draw_scatter(pixel, values, f"{sample.name}: r = {r:.2f}"), directory / f"scatter-{sample.name}.png")
+    save_figure(_draw_matrices(sample, target), directory / f"matrices-{sample.name}.png")
+    save_figure(_draw_scatter(pixel, values, f"{sample.name}: r = {r:.2f}"), directory / f"scatter-{sample.name}.png")
     others = [_correlation(sample, seed=seed) for seed in SEEDS[1:]]
     return Agreement(
         dataset=sample.name,
@@ -206,7 +204,7 @@ def draw_thresholds(samples: list[Sample], path: Path) -> None:
     axes.set_title(
         f"{len(samples[0].first):,} pairs of {len(samples[0].labels):,} training images; dots: published Th", fontsize=9
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def section(agreements: list[Agreement], firings: list[Firing], figures: str) -> str:
@@ -289,7 +287,7 @@ def _draw_matrices(sample: Sample, v1: SimilarityTarget) -> Figure:
     edges = np.cumsum([0] + [int(np.sum(sample.labels[chosen] == i)) for i in range(len(names))])
     first, second = (index.ravel() for index in np.meshgrid(chosen, chosen, indexing="ij"))
     pixel = sample.pixel.similarity(first, second)
-    threshold = next(s.threshold for s in PUBLISHED if s.pairs == sample.name == s.task)
+    threshold = published_setting(sample.name, sample.name).threshold
     panels = {
         "pixel": pixel,
         f"thresholded, Th = {threshold:g}": np.sign(pixel) * (np.abs(pixel) > threshold),
@@ -306,12 +304,3 @@ def _draw_matrices(sample: Sample, v1: SimilarityTarget) -> Figure:
     figure.colorbar(picture, ax=figure.axes, label="similarity", shrink=0.8)
     figure.suptitle(f"{sample.name}: the first {_DRAWN_PER_CLASS} images of each class", fontsize=9)
     return figure
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Writes a figure so that a reader sees the old file or the new, never a part."""
-    FigureCanvasAgg(figure)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    figure.savefig(temporary, format="png", metadata={"Software": None})
-    os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""The strengths and thresholds that Attias, Pehlevan & Obeid publish with their code."""
+"""The settings that Attias, Pehlevan & Obeid publish with their code."""
 
 import dataclasses
 
@@ -30,3 +30,16 @@ PUBLISHED = (
     PublishedSetting("fashion_mnist", "mnist", 10.0, 0.4),
     PublishedSetting("fashion_mnist", "fashion_mnist", 10.0, 0.8),
 )
+
+
+def published_setting(task: str, pairs: str) -> PublishedSetting:
+    """Returns the setting published for a task and the data set of its pairs.
+
+    Raises:
+        ValueError: none is published for the two.
+    """
+    for setting in PUBLISHED:
+        if (setting.task, setting.pairs) == (task, pairs):
+            return setting
+    known = ", ".join(f"{setting.task} with {setting.pairs}" for setting in PUBLISHED)
+    raise ValueError(f"Expected a task and pairs with a published setting: {known}. Received: {task} with {pairs}.")

@@ -215,6 +215,9 @@ def test_published_settings_name_data_sets() -> None:
     for setting in targets.PUBLISHED:
         assert {setting.task, setting.pairs} <= set(datasets.DATASETS)
         assert datasets.info(setting.task).image_shape == datasets.info(setting.pairs).image_shape
+        assert targets.published_setting(setting.task, setting.pairs) is setting
+    with pytest.raises(ValueError, match=r"cifar10 with cifar10, .*Received: mnist with cifar10"):
+        targets.published_setting("mnist", "cifar10")
 
 
 def test_import_is_cheap(tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""Programs timed in turn, so that a drifting machine slows all of them."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+
+def seconds_in_turn(programs: Sequence[Callable[[int], object]], rounds: int, uncounted: int) -> np.ndarray:
+    """Runs each program once a round and returns the seconds, (programs, rounds).
+
+    Args:
+        programs: functions of the round's number.
+        rounds: how many are counted.
+        uncounted: how many come before, in which programs are traced and caches filled.
+    """
+    seconds = np.zeros((uncounted + rounds, len(programs)))
+    for number in range(uncounted + rounds):
+        for i, program in enumerate(programs):
+            started = time.perf_counter()
+            program(number)
+            seconds[number, i] = time.perf_counter() - started
+    return seconds[uncounted:].T
