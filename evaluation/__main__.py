@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from evaluation.shifts.suites import ShiftSuite
     from evaluation.subjects import Subject
 
-_MODELS = flags.DEFINE_multi_string("model", [], "Id in the catalogue, such as mnist/dim, or `all`. Repeatable.")
+_MODELS = flags.DEFINE_multi_string(
+    "model",
+    [],
+    "Id in the catalogue, such as mnist/dim, or `all`: with --report_only those that the suite has attacked. Repeatable.",
+)
 _SAVED_MODELS = flags.DEFINE_multi_string("saved_model", [], "Path of a SavedModel directory. Repeatable.")
 _DATASET = flags.DEFINE_string("dataset", None, "Data set for --saved_model; a catalogued model has its own.")
 _SUITE = flags.DEFINE_string("suite", "quick", "The attacks or shifts; --list shows the suites.")
@@ -110,6 +114,8 @@ def _evaluate() -> None:
         return
     samples = _SAMPLES.value or suite.samples
     with Store(_STORE.value) as store:
+        if _REPORT_ONLY.value and "all" in _MODELS.value:
+            chosen = [subject for subject in chosen if subjects.is_attacked(subject, suite, store, _SEED.value)]
         summaries = []
         for subject in chosen:
             summary = subjects.evaluate(

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from evaluation import diagnostics
 from evaluation.attacks import Batch
-from evaluation.runner import run_suite
+from evaluation.attacks.base import settings
+from evaluation.runner import endpoints, run_suite
 from evaluation.shifts.runner import run_shifts
 from evaluation.shifts.suites import ShiftSuite, Source
 from evaluation.shifts.summary import ShiftSummary, summarize_shifts
-from evaluation.store import Store
+from evaluation.store import RunKey, Store
 from evaluation.suites import Suite
 from evaluation.summary import Summary, summarize
 from evaluation.target import Target, saved_model_digest
@@ -44,6 +45,20 @@ def catalogued(model_ids: list[str]) -> list[Subject]:
     """
     ids = [card.id for card in catalog.list_models()] if "all" in model_ids else model_ids
     return [Subject(i, catalog.verified_saved_model(i), catalog.model_card(i).dataset, i) for i in ids]
+
+
+def is_attacked(subject: Subject, suite: Suite, store: Store, seed: int) -> bool:
+    """Tells whether the store has results of any attack of the suite on the model."""
+    digest = saved_model_digest(subject.path)
+    kept = store.check(digest, subject.dataset, "endpoints")
+    if kept is None:
+        return False
+    runs = (
+        RunKey(digest, subject.dataset, endpoint, seed, settings(member.attack))
+        for member in suite.members_on(tuple(kept))
+        for endpoint in endpoints(tuple(kept), member.attack, member.endpoints)
+    )
+    return any(store.find_run(run) is not None for run in runs)
 
 
 def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:

@@ -1,5 +1,6 @@
 """The shipped results are those of the attacks as they are now, so that the README's command makes its tables."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,14 @@ import pytest
 from evaluation.attacks.base import settings
 from evaluation.runner import endpoints
 from evaluation.store import RunKey, Store
+from evaluation.subjects import catalogued, is_attacked
 from evaluation.suites import SUITES, Suite
 from evaluation.target import saved_model_digest
 from zoo import catalog
 
 RESULTS = Path(__file__).parents[2] / "results"
 PUBLISHED = ("cleverhans", "paper42", "paper42_l1", "paper42_l1_hardened")
-MODELS = [card.id for card in catalog.list_models(dataset="mnist")]
+MODELS = [card.id for card in catalog.list_models() if card.class_name in ("ConvolutionalNetwork", "DenoisedInternalModels")]
 
 
 @pytest.mark.skipif(not (RESULTS / "mnist.sqlite").exists(), reason="the results are part of the repository alone")
@@ -28,3 +30,14 @@ def test_every_attack_of_the_published_tables_has_results(suite: Suite, model_id
                 run = store.find_run(RunKey(digest, "mnist", endpoint, 0, settings(member.attack)))
                 assert run is not None, f"{member.label}: raise its version together with the results"
                 assert len(store.distances(run)) >= (member.samples or suite.samples)
+
+
+@pytest.mark.skipif(not (RESULTS / "mnist.sqlite").exists(), reason="the results are part of the repository alone")
+def test_the_store_tells_which_suites_attacked_a_model() -> None:
+    (dim,) = catalogued(["mnist/dim"])
+    elsewhere = dataclasses.replace(dim, dataset="fashion_mnist")
+    with Store(RESULTS / "mnist.sqlite") as store:
+        assert is_attacked(dim, SUITES["paper42"], store, seed=0)
+        assert not is_attacked(dim, SUITES["paper42"], store, seed=1)
+        assert not is_attacked(dim, SUITES["brendel_bethge_comment"], store, seed=0)
+        assert not is_attacked(elsewhere, SUITES["paper42"], store, seed=0)
