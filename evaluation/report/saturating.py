@@ -173,22 +173,33 @@ def _sentence(name: str, own: dict[str, Score], twin: dict[str, Score]) -> str:
     if any(column not in found for column in (comment.PROBABILITIES, WORST) for found in (own, twin)):
         return ""
 
-    def gain(column: str, epsilon: float) -> float:
-        return 100 * (_accuracy(own[column], epsilon) - _accuracy(twin[column], epsilon))
+    def accuracies(column: str, epsilon: float) -> tuple[float, float]:
+        return _accuracy(own[column], epsilon), _accuracy(twin[column], epsilon)
 
-    epsilon = max(comment.EPSILONS, key=lambda epsilon: gain(comment.PROBABILITIES, epsilon))
-    naive = [percent(_accuracy(found[comment.PROBABILITIES], epsilon)) for found in (own, twin)]
-    least = [
-        f"{percent(_accuracy(found[WORST], epsilon))} % {interval(_bounds(found[WORST], epsilon))}" for found in (own, twin)
+    def gap(epsilon: float) -> float:
+        return accuracies(comment.PROBABILITIES, epsilon)[0] - accuracies(WORST, epsilon)[0]
+
+    def gain(epsilon: float) -> float:
+        saturating, plain = accuracies(WORST, epsilon)
+        return saturating - plain
+
+    silent, best = (max(comment.EPSILONS, key=difference) for difference in (gap, gain))
+    naive, least = ([percent(value) for value in accuracies(column, silent)] for column in (comment.PROBABILITIES, WORST))
+    at_best = [
+        f"{percent(_accuracy(found[WORST], best))} % {interval(_bounds(found[WORST], best))}" for found in (own, twin)
     ]
-    kept = [metrics.survivors(found[WORST].distances, epsilon) for found in (own, twin)]
+    kept = [metrics.survivors(found[WORST].distances, best) for found in (own, twin)]
     same = own[WORST].ids.tolist() == twin[WORST].ids.tolist()
-    test = f" (McNemar's exact test: p = {metrics.mcnemar(*kept):.2g})" if same else ""
+    test = f", McNemar's exact test p = {metrics.mcnemar(*kept):.2g}" if same else ""
+    verdict = (
+        f"It gains most over its twin at ε = {best:g}"
+        if gain(best) > 0
+        else f"It gains nothing over its twin, at ε = {best:g}"
+    )
     return (
-        f"- **Saturating {name}** at ε = {epsilon:g}, where it seems to gain most: FGSM on float32 probabilities leaves "
-        f"{naive[0]} %, and of its plain twin {naive[1]} %; the worst case leaves {least[0]}, and of the twin {least[1]}. "
-        f"Of the {gain(comment.PROBABILITIES, epsilon):.1f} points that it seemed to gain, {gain(WORST, epsilon):.1f} "
-        f"survive{test}."
+        f"- **Saturating {name}** at ε = {silent:g}, where its gradient hides most: FGSM on float32 probabilities leaves "
+        f"{naive[0]} %, the worst case {least[0]} %; of its plain twin {naive[1]} and {least[1]} %. {verdict}: worst case "
+        f"{at_best[0]} against {at_best[1]}{test}."
     )
 
 

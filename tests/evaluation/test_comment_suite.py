@@ -169,10 +169,14 @@ def test_sentence_follows_the_numbers(twins: list[Summary], store: Store, tmp_pa
     text, _ = saturating_section(twins, store, tmp_path)
     (sentence,) = (line for line in text.splitlines() if line.startswith("- "))
     assert "Saturating net** at ε = 0.1" in sentence
-    numbers = re.findall(r"-?[\d.]+(?= %| points|,? survive| survive)", sentence)
-    # Seems to keep 75 %, the twin 5 %; keeps 5 %, the twin nothing.
-    assert [float(value) for value in numbers] == [75.0, 5.0, 5.0, 0.0, 70.0, 5.0]
+    numbers = re.findall(r"[\d.]+(?= %)|[\d.]+(?= and)|(?<=and )[\d.]+(?= %)", sentence)
+    # Seems to keep 75 % and keeps 5; the twin 5 and nothing.
+    assert [float(value) for value in numbers] == [75.0, 5.0, 5.0, 0.0, 5.0, 0.0]
+    assert "It gains most over its twin at ε = 0.1" in sentence
     assert "p = 0.5" in sentence
+    # A twin that is as good leaves nothing to gain.
+    text_of_equals, _ = saturating_section([twins[0], dataclasses.replace(twins[0], name="tiny/net")], store, tmp_path)
+    assert "It gains nothing over its twin" in text_of_equals
     # The plain twin first, whatever the order given.
     assert [line.split(" | ")[1] for line in text.splitlines() if re.match(r"\| net", line)] == ["plain", "saturating"]
 
