@@ -30,7 +30,7 @@ PAPER = {
 STRENGTHS = {
     "mnist/saturating_sigmoid_mlp": 0.1,
     "mnist/saturating_relu_mlp": 2e-3,
-    "mnist/saturating_relu_cnn": 1e-5,
+    "mnist/saturating_relu_cnn": 0.1,
     "fashion_mnist/saturating_sigmoid_mlp": 0.5,
 }
 _DATASET_TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
