@@ -110,6 +110,8 @@ def _build(target: Target, tolerance: float) -> Callable:
         return tf.tensor_scatter_nd_update(radius, shorter, found)
 
     def bisect(images, signs, labels, radius):
+        """Returns the radius of the boundary on rays that are known to cross it before `radius`."""
+
         def test(middle, low, high):
             found = wrong(images, signs, labels, middle)
             return tf.where(found, low, middle), tf.where(found, middle, high)

@@ -134,6 +134,7 @@ class RescaledGradientAttack(Attack):
             return tf.while_loop(lambda _, missing: missing, body, start, parallel_iterations=1)[0]
 
         def step(i, images, current, labels, classes, magnification, epsilon, seed, done):
+            """Moves the images that are not done by one signed step and follows the size of their gradients."""
             gradient, logits, magnification = gradient_of(current, labels, classes, magnification)
             # A surrogate endpoint has decisions of its own; the model's count.
             decision = logits if endpoint == "logits" else decisive(current)
@@ -161,6 +162,7 @@ class RescaledGradientAttack(Attack):
             autograph=False,
         )
         def advance(images, current, labels, classes, magnification, epsilon, seed, first):
+            """Takes a block of steps, beginning with the number `first`."""
             if_new = functools.partial(calibrate, current, labels, classes, magnification)
             magnification = tf.cond(tf.equal(first, 0), if_new, lambda: magnification)
             loop = tf.while_loop(
