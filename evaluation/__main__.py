@@ -35,12 +35,14 @@ from zoo.startup import configure_tensorflow
 
 if TYPE_CHECKING:
     from evaluation.shifts.suites import ShiftSuite
+    from evaluation.store import Store
     from evaluation.subjects import Subject
 
 _MODELS = flags.DEFINE_multi_string(
     "model",
     [],
-    "Id in the catalogue, such as mnist/dim, or `all`: with --report_only those that the suite has attacked. Repeatable.",
+    "Id in the catalogue, such as mnist/dim, or `all`: with --report_only those that the suite has attacked. With it an id "
+    "may also be one that the store alone knows. Repeatable.",
 )
 _SAVED_MODELS = flags.DEFINE_multi_string("saved_model", [], "Path of a SavedModel directory. Repeatable.")
 _DATASET = flags.DEFINE_string("dataset", None, "Data set for --saved_model; a catalogued model has its own.")
@@ -108,12 +110,13 @@ def _evaluate() -> None:
     from evaluation.store import Store
 
     suite = suites.find(_SUITE.value)
-    chosen = subjects.catalogued(_MODELS.value) + subjects.from_paths(_SAVED_MODELS.value, _DATASET.value)
-    if isinstance(suite, ShiftSuite):
-        _evaluate_shifts(suite, chosen)
-        return
     samples = _SAMPLES.value or suite.samples
     with Store(_STORE.value) as store:
+        named = subjects.remembered(_MODELS.value, store) if _REPORT_ONLY.value else subjects.catalogued(_MODELS.value)
+        chosen = named + subjects.from_paths(_SAVED_MODELS.value, _DATASET.value)
+        if isinstance(suite, ShiftSuite):
+            _evaluate_shifts(suite, chosen, store)
+            return
         if _REPORT_ONLY.value and "all" in _MODELS.value:
             chosen = [subject for subject in chosen if subjects.is_attacked(subject, suite, store, _SEED.value)]
         summaries = []
@@ -141,26 +144,24 @@ def _evaluate() -> None:
             update_page(summaries, store, Path(_PAGE.value), Path(_FIGURES.value))
 
 
-def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"]) -> None:
+def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"], store: "Store") -> None:
     from evaluation import subjects
     from evaluation.report import shifts
-    from evaluation.store import Store
 
     if _UPDATE_CARD.value:
         raise ValueError("Expected no --update_card: cards hold scores of attacks. Received: a suite of shifts.")
-    summaries = []
-    with Store(_STORE.value) as store:
-        for subject in chosen:
-            summary = subjects.evaluate_shifts(
-                subject,
-                suite,
-                store,
-                sources=tuple(_SOURCES.value),
-                samples=_SAMPLES.value or suite.samples,
-                seed=_SEED.value,
-                report_only=_REPORT_ONLY.value,
-            )
-            summaries.append(summary)
+    summaries = [
+        subjects.evaluate_shifts(
+            subject,
+            suite,
+            store,
+            sources=tuple(_SOURCES.value),
+            samples=_SAMPLES.value or suite.samples,
+            seed=_SEED.value,
+            report_only=_REPORT_ONLY.value,
+        )
+        for subject in chosen
+    ]
     Console().print(shifts.terminal_table(summaries))
     if _OUTPUT.value:
         for path in shifts.write_shift_report(summaries, Path(_OUTPUT.value)):

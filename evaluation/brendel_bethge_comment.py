@@ -41,7 +41,7 @@ def plain() -> list[tuple[str, Attack]]:
 
 def stabilized() -> list[tuple[str, Attack, tuple[str, ...]]]:
     """Returns the stabilised attacks, with their names and the endpoints that they want, the best first."""
-    margin = RescaledGradientAttack(epsilons=EPSILONS, steps=60)
+    margin = RescaledGradientAttack(epsilons=EPSILONS, steps=60, restarts=2)
     scaled = tuple(
         RescaledGradientAttack(epsilons=EPSILONS, steps=30, loss="cross_entropy", logit_scale=scale)
         for scale in (0.01, 1.0, 100.0)

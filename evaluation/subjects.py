@@ -1,6 +1,7 @@
 """What is evaluated: models of the catalogue by id, anyone's SavedModels by path."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from evaluation import diagnostics
@@ -25,15 +26,48 @@ class Subject:
 
     Attributes:
         name: for people.
-        path: the SavedModel directory.
+        path: the SavedModel directory; None for one of which there are results alone.
         dataset: name of the data set.
         model_id: id in the catalogue; None for a SavedModel from elsewhere.
+        kept_digest: that of the results, where there is no path.
     """
 
     name: str
-    path: Path
+    path: Path | None
     dataset: str
     model_id: str | None = None
+    kept_digest: str | None = None
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 over the SavedModel's files, its identity in the store."""
+        return self.kept_digest or saved_model_digest(self.path)
+
+
+def remembered(names: list[str], store: Store) -> list[Subject]:
+    """Returns the models of these ids for a report: those of the catalogue, and those of which the store alone knows.
+
+    Args:
+        names: ids, or "all" for the catalogue.
+        store: the results. More seeds of a model, say, are in it and not in the catalogue.
+
+    Raises:
+        ValueError: an id is known to neither, or the store has several models of that name.
+        IntegrityError: a file differs from its card.
+    """
+    known = {"all", *(card.id for card in catalog.list_models())}
+    named = [name for name in names if name in known]
+    return catalogued(named) + [_kept(name, store) for name in names if name not in known]
+
+
+def _kept(name: str, store: Store) -> Subject:
+    digests = [digest for digest, kept in store.models().items() if kept == name]
+    if len(digests) != 1:
+        raise ValueError(
+            f"Expected one model {name} in the catalogue or in {store.path}. Received: none in the catalogue, "
+            f"{len(digests)} in the store."
+        )
+    return Subject(name, None, name.partition("/")[0], kept_digest=digests[0])
 
 
 def catalogued(model_ids: list[str]) -> list[Subject]:
@@ -49,12 +83,11 @@ def catalogued(model_ids: list[str]) -> list[Subject]:
 
 def is_attacked(subject: Subject, suite: Suite, store: Store, seed: int) -> bool:
     """Tells whether the store has results of any attack of the suite on the model."""
-    digest = saved_model_digest(subject.path)
-    kept = store.check(digest, subject.dataset, "endpoints")
+    kept = store.check(subject.digest, subject.dataset, "endpoints")
     if kept is None:
         return False
     runs = (
-        RunKey(digest, subject.dataset, endpoint, seed, settings(member.attack))
+        RunKey(subject.digest, subject.dataset, endpoint, seed, settings(member.attack))
         for member in suite.members_on(tuple(kept))
         for endpoint in endpoints(tuple(kept), member.attack, member.endpoints)
     )
@@ -106,12 +139,10 @@ def evaluate(
     info = datasets.info(subject.dataset)
     if suite.transfers:
         suite = suite.transferred_from(transfer_sources(subject, (*_twin(subject), *sources)))
-    if report_only:
-        digest = saved_model_digest(subject.path)
-    else:
-        digest = _attack(subject, info, suite, store, samples, seed, workers)
-    kept = _kept_endpoints(subject, store, digest)
-    return summarize(store, digest, info, suite, seed=seed, target_endpoints=kept, samples=samples)
+    if not report_only:
+        _attack(subject, info, suite, store, samples, seed, workers)
+    kept = _kept_endpoints(subject, store)
+    return summarize(store, subject.digest, info, suite, seed=seed, target_endpoints=kept, samples=samples)
 
 
 def evaluate_shifts(
@@ -144,19 +175,18 @@ def evaluate_shifts(
     info = datasets.info(subject.dataset)
     names = transfer_sources(subject, sources) if suite.needs_sources else ()
     members = suite.members_on(info, tuple(Source(name, catalog.verified_saved_model(name)) for name in names))
-    if report_only:
-        digest = saved_model_digest(subject.path)
-    else:
+    if not report_only:
         split = datasets.load(subject.dataset, "test")
         target = Target(subject.path, info, split.first(_PROBE).images)
         run_shifts(target, info, split, members, store, samples=samples, seed=seed, name=subject.name)
-        digest = target.digest
-    kept = _kept_endpoints(subject, store, digest)
-    return summarize_shifts(store, digest, info, suite.name, members, seed=seed, target_endpoints=kept, samples=samples)
+    kept = _kept_endpoints(subject, store)
+    return summarize_shifts(
+        store, subject.digest, info, suite.name, members, seed=seed, target_endpoints=kept, samples=samples
+    )
 
 
-def _kept_endpoints(subject: Subject, store: Store, digest: str) -> tuple[str, ...]:
-    kept = store.check(digest, subject.dataset, "endpoints")
+def _kept_endpoints(subject: Subject, store: Store) -> tuple[str, ...]:
+    kept = store.check(subject.digest, subject.dataset, "endpoints")
     if kept is None:
         raise ValueError(
             f"Expected results of {subject.name} in {store.path}. Received: none. Run without --report_only first."
@@ -165,9 +195,10 @@ def _kept_endpoints(subject: Subject, store: Store, digest: str) -> tuple[str, .
 
 
 def transfer_sources(subject: Subject, model_ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns those of the catalogued models from which adversarials are transferred to this one, each once.
+    """Returns those of the catalogued models from which adversarials are transferred to this one, each once, in order.
 
     Models of other data sets are left out, and so is the model itself: that would be its own gradient, and no transfer.
+    The order in which they were named is no setting of the attack.
 
     Raises:
         ValueError: an id is unknown.
@@ -177,9 +208,9 @@ def transfer_sources(subject: Subject, model_ids: tuple[str, ...]) -> tuple[str,
     def is_source(model_id: str) -> bool:
         if catalog.model_card(model_id).dataset != subject.dataset:
             return False
-        return saved_model_digest(catalog.verified_saved_model(model_id)) != saved_model_digest(subject.path)
+        return saved_model_digest(catalog.verified_saved_model(model_id)) != subject.digest
 
-    return tuple(filter(is_source, dict.fromkeys(model_ids)))
+    return tuple(sorted(filter(is_source, set(model_ids))))
 
 
 def _twin(subject: Subject) -> tuple[str, ...]:
@@ -192,7 +223,7 @@ def _twin(subject: Subject) -> tuple[str, ...]:
 
 def _attack(
     subject: Subject, info: datasets.DatasetInfo, suite: Suite, store: Store, samples: int, seed: int, workers: int
-) -> str:
+) -> None:
     split = datasets.load(subject.dataset, "test")
     target = Target(subject.path, info, split.first(_PROBE).images)
     run_suite(
@@ -213,7 +244,6 @@ def _attack(
     if suite.gradients:
         first = split.first(samples)
         diagnostics.measure_gradients(target, Batch(first.images, first.labels, first.ids, seed), store, info.name)
-    return target.digest
 
 
 def update_card(subject: Subject, summary: Summary) -> None:

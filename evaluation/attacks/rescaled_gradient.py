@@ -29,21 +29,24 @@ class RescaledGradientAttack(Attack):
     order 1; it takes effect in the type in which the endpoint computes. Where there is no gradient even so, the step goes
     in a random direction. Brendel and Bethge (2017, https://arxiv.org/abs/1704.01547) stabilise gradients to this end.
 
-    The largest epsilon is tried first. A sample that it breaks goes on to the next smaller one, with the perturbation that
-    was found scaled down, and ends at the first that withstands all steps; each restart tries what is left to gain. Steps
-    are signs, of a size that falls to zero along a cosine.
+    The first start is the image itself, as noise of a size epsilon may put out every unit of a ReLU network; the others are
+    random. The largest epsilon is tried first, and smaller ones until one breaks the sample: as each step is as long as
+    epsilon commands, a large one may overshoot. From there on the sample goes to the next smaller one, with the perturbation
+    that was found scaled down, and ends at the first that withstands all steps; each restart tries what is left to gain.
+    Steps are signs, of a size that falls to zero along a cosine.
 
     Attributes:
         epsilons: ascending.
         steps: int. At each epsilon.
         relative_step: size of the first step as a share of epsilon.
-        restarts: int. Starts from different random points.
+        restarts: int. Starts: the image, then different random points.
         loss: "margin", "cross_entropy", or "targeted_margin": a class's logit minus the true one, where the n-th restart
             aims at the class that is the n-th likeliest of the others for the image itself.
         logit_scale: factor on the logits inside the cross-entropy, an inverse temperature.
     """
 
     name: ClassVar[str] = "rescaled_gradient"
+    version: ClassVar[int] = 2
     choices: ClassVar[Choices] = {"norm": ("linf",), "loss": ("margin", "cross_entropy", "targeted_margin")}
 
     norm: str = "linf"
@@ -65,9 +68,10 @@ class RescaledGradientAttack(Attack):
         reached = np.full(len(batch), len(self.epsilons))
         others = _other_classes(target, batch)
         for restart in range(self.restarts):
-            direction, goes_on = random_directions(batch, self.norm, restart), np.ones(len(batch), bool)
+            direction = random_directions(batch, self.norm, restart) if restart else np.zeros_like(batch.images)
+            goes_on = np.ones(len(batch), bool)
             for level in reversed(range(len(self.epsilons))):
-                active = np.flatnonzero(goes_on & (reached == level + 1))
+                active = np.flatnonzero((reached == len(self.epsilons)) | goes_on & (reached == level + 1))
                 if len(active) == 0:
                     continue
                 epsilon = np.float32(self.epsilons[level])

@@ -7,7 +7,7 @@ import numpy as np
 from evaluation import metrics
 from evaluation.attacks import BoundaryAttack
 from evaluation.report.layout import by_dataset, distance
-from evaluation.report.shift_layout import without_seed
+from evaluation.report.seeds import without_seed
 from evaluation.summary import Score, Summary
 
 

@@ -1,5 +1,7 @@
 """How much of a saturating network's apparent robustness survives: its table, sentences, figure and CSV."""
 
+import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from evaluation import brendel_bethge_comment as comment
 from evaluation import diagnostics, metrics
 from evaluation.report.curves import COLOURS
 from evaluation.report.figures import figure_style, save_figure
-from evaluation.report.layout import FLAG, MISSING, by_dataset, column_names, csv_text, interval, markdown_row, percent
+from evaluation.report.layout import FLAG, MISSING, by_dataset, csv_text, interval, markdown_row, percent
+from evaluation.report.seeds import Estimate, by_model, estimate, without_seed
 from evaluation.store import Store
 from evaluation.summary import Score, Summary, union_of
 from zoo.card import write_text
@@ -34,6 +37,8 @@ SHOWN = {
 }
 # On fewer images than the others.
 _FEW = (comment.DECISIONS, WORST_OF_ALL)
+# Panels of the figure side by side.
+_COLUMNS = 3
 FIELDS = ("model", "digest", "dataset", "seed", "column", "epsilon", "samples", "accuracy", "low", "high")
 
 
@@ -76,71 +81,99 @@ def saturating_section(summaries: list[Summary], store: Store, figures: Path) ->
     """
     parts, drawn = [], []
     for group in by_dataset(summaries):
-        ordered = _ordered(group)
+        models = _models(group)
         dataset = group[0].dataset.name
         parts += [f"Data: {dataset}, test split; suite `{SUITE}`, seed {group[0].seed}."]
-        parts += [_table(ordered, store), _caption(ordered), "\n".join(_sentences(ordered))]
+        parts += [_table(models, store), _caption(models), "\n".join(_sentences(models))]
         with figure_style():
-            drawn.append(save_figure(_figure(ordered), figures / f"saturating-{dataset}.png"))
-        rows = [row for summary in ordered for row in _csv_rows(summary, store)]
+            drawn.append(save_figure(_figure(models), figures / f"saturating-{dataset}.png"))
+        rows = [row for model in models for summary in model.summaries for row in _csv_rows(summary, store)]
         write_text(figures / f"saturating-{dataset}.csv", csv_text(FIELDS, rows))
     return "\n\n".join(part for part in parts if part) + "\n", drawn
 
 
-def _ordered(summaries: list[Summary]) -> list[Summary]:
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """One architecture and training, with one seed or several.
+
+    Attributes:
+        architecture, training: see `architecture`.
+        summaries: one a seed.
+    """
+
+    architecture: str
+    training: str
+    summaries: list[Summary]
+
+    @functools.cached_property
+    def scores(self) -> dict[str, list[Score]]:
+        """The columns that all seeds have, one score a seed."""
+        found = [scores(summary) for summary in self.summaries]
+        return {name: [own[name] for own in found] for name in SHOWN if all(name in own for own in found)}
+
+    @functools.cached_property
+    def clean(self) -> Estimate:
+        return estimate([summary.clean_accuracy for summary in self.summaries], self.summaries[0].clean_samples)
+
+    @property
+    def training_title(self) -> str:
+        """The training, and how many seeds there are where there are several."""
+        count = len(self.summaries)
+        return self.training if count == 1 else f"{self.training}, {count} seeds"
+
+    def accuracy(self, column: str, epsilon: float) -> Estimate:
+        found = self.scores[column]
+        values = [metrics.accuracy_at(score.distances, epsilon) for score in found]
+        return estimate(values, min(score.samples for score in found))
+
+    def zero_gradients(self, store: Store) -> dict[str, float]:
+        """The shares that all seeds have: their means."""
+        kept = [diagnostics.zero_gradients(store, summary.digest, summary.dataset.name) for summary in self.summaries]
+        common = [name for name in diagnostics.GRADIENTS if all(name in shares for shares in kept)]
+        return {name: float(np.mean([shares[name]["value"] for shares in kept])) for name in common}
+
+
+def _models(summaries: list[Summary]) -> list[_Model]:
     """By architecture, in the order of first appearance, then by training."""
-    found = [architecture(summary.name) for summary in summaries]
-    first = {name: i for i, name in reversed(list(enumerate(name for name, _ in found)))}
-    order = sorted(range(len(found)), key=lambda i: (first[found[i][0]], TRAININGS.index(found[i][1])))
-    return [summaries[i] for i in order]
+    found = [_Model(*architecture(name), members) for name, members in by_model(summaries).items()]
+    names = list(dict.fromkeys(model.architecture for model in found))
+    return sorted(found, key=lambda model: (names.index(model.architecture), TRAININGS.index(model.training)))
 
 
-def _table(summaries: list[Summary], store: Store) -> str:
+def _table(models: list[_Model], store: Store) -> str:
     shares = list(diagnostics.GRADIENTS)
     head = ["architecture", "training", "ε", "clean", "all-zero gradients: " + " / ".join(shares), *SHOWN.values()]
     lines = [markdown_row(head), markdown_row([":--", ":--", *["--:"] * (len(head) - 2)])]
-    for summary in summaries:
-        found = scores(summary)
-        zeros = diagnostics.zero_gradients(store, summary.digest, summary.dataset.name)
-        low_high = metrics.wilson_interval(summary.correct, summary.clean_samples)
-        clean = f"{percent(summary.clean_accuracy)}<br><sub>{interval(low_high)}</sub>"
-        share = " / ".join(percent(zeros[name]["value"]) if name in zeros else MISSING for name in shares)
+    for model in models:
+        zeros = model.zero_gradients(store)
+        share = " / ".join(percent(zeros[name]) if name in zeros else MISSING for name in shares)
         # What does not depend on epsilon stands in the first line.
-        given = [*architecture(summary.name)], [clean, share]
+        given = [model.architecture, model.training_title], [_shown(model.clean), share]
         for epsilon in comment.EPSILONS:
-            cells = [_cell(found.get(name), epsilon) for name in SHOWN]
+            cells = [_shown(model.accuracy(name, epsilon)) if name in model.scores else MISSING for name in SHOWN]
             lines.append(markdown_row([*given[0], f"{epsilon:g}", *given[1], *cells]))
             given = [""] * 2, [""] * 2
     return "\n".join(lines)
 
 
-def _cell(score: Score | None, epsilon: float) -> str:
-    if score is None:
-        return MISSING
-    return f"{percent(_accuracy(score, epsilon))}<br><sub>{interval(_bounds(score, epsilon))}</sub>"
+def _shown(share: Estimate) -> str:
+    return f"{percent(share.value)}<br><sub>{interval((share.low, share.high))}</sub>"
 
 
-def _accuracy(score: Score, epsilon: float) -> float:
-    return metrics.accuracy_at(score.distances, epsilon)
-
-
-def _bounds(score: Score, epsilon: float) -> tuple[float, float]:
-    return metrics.wilson_interval(int(metrics.survivors(score.distances, epsilon).sum()), score.samples)
-
-
-def _caption(summaries: list[Summary]) -> str:
-    found = [scores(summary) for summary in summaries]
-    named = [pair for names in found for pair in names.items()]
+def _caption(models: list[_Model]) -> str:
+    named = [(name, score) for model in models for name, found in model.scores.items() for score in found]
     wide, few = (_counts([score for name, score in named if (name in _FEW) is is_few]) for is_few in (False, True))
+    several = any(len(model.summaries) > 1 for model in models)
+    means = "the mean over the seeds, [95 % interval: Student's t over the seeds, of one seed Wilson's over the images]"
     lines = [
-        f"Accuracy in per cent on the first {wide} test images, [95 % Wilson interval]; an attack that breaks an image at "
-        "one ε of the table has broken it at the larger ones. All-zero gradients: share of those images, in per cent, on "
-        "which the gradient in the image is zero in every pixel."
+        f"Accuracy in per cent on the first {wide} test images, {means if several else '[95 % Wilson interval]'}; an attack "
+        "that breaks an image at one ε of the table has broken it at the larger ones. All-zero gradients: share of those "
+        "images, in per cent, on which the gradient in the image is zero in every pixel."
     ]
     if few:
         lines.append(f"{FLAG}: the first {few} images alone.")
     lines.append("Clean: the whole test split.")
-    return " ".join(lines + _substitutes(summaries))
+    return " ".join(lines + _substitutes([summary for model in models for summary in model.summaries]))
 
 
 def _counts(found: list[Score]) -> str:
@@ -150,31 +183,26 @@ def _counts(found: list[Score]) -> str:
 def _substitutes(summaries: list[Summary]) -> list[str]:
     """Says which model was attacked on another endpoint than the one an attack was made for."""
     wanted = {label: endpoints[0] for label, _, endpoints in comment.stabilized()}
-    found: dict[tuple[str, str], list[str]] = {}
-    for summary, name in zip(summaries, column_names(summaries), strict=True):
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for summary in summaries:
+        name = without_seed(summary.name, summary.dataset.name)
         pairs = {(wanted[s.label], s.endpoints[0]) for s in summary.attacks if s.label in wanted and s.endpoints}
         for pair in sorted(pair for pair in pairs if pair[0] != pair[1]):
-            found.setdefault(pair, []).append(name)
+            found.setdefault(pair, {})[name] = None
     return [f"No `{a}`, `{b}` attacked instead: {', '.join(names)}." for (a, b), names in found.items()]
 
 
-def _sentences(summaries: list[Summary]) -> list[str]:
+def _sentences(models: list[_Model]) -> list[str]:
     """For each saturating network beside its plain twin: what seemed to be gained, and what of it survives."""
-    by_name = {architecture(summary.name): summary for summary in summaries}
-    lines = []
-    for (name, training), summary in by_name.items():
-        twin = by_name.get((name, "plain"))
-        if training == "saturating" and twin is not None:
-            lines.append(_sentence(name, scores(summary), scores(twin)))
-    return [line for line in lines if line]
+    by_name = {(model.architecture, model.training): model for model in models}
+    pairs = [(model, by_name.get((name, TRAININGS[0]))) for (name, kind), model in by_name.items() if kind == TRAININGS[1]]
+    needed = {comment.PROBABILITIES, WORST}
+    return [_sentence(own, twin) for own, twin in pairs if twin and needed <= own.scores.keys() & twin.scores.keys()]
 
 
-def _sentence(name: str, own: dict[str, Score], twin: dict[str, Score]) -> str:
-    if any(column not in found for column in (comment.PROBABILITIES, WORST) for found in (own, twin)):
-        return ""
-
+def _sentence(own: _Model, twin: _Model) -> str:
     def accuracies(column: str, epsilon: float) -> tuple[float, float]:
-        return _accuracy(own[column], epsilon), _accuracy(twin[column], epsilon)
+        return own.accuracy(column, epsilon).value, twin.accuracy(column, epsilon).value
 
     def gap(epsilon: float) -> float:
         return accuracies(comment.PROBABILITIES, epsilon)[0] - accuracies(WORST, epsilon)[0]
@@ -185,22 +213,28 @@ def _sentence(name: str, own: dict[str, Score], twin: dict[str, Score]) -> str:
 
     silent, best = (max(comment.EPSILONS, key=difference) for difference in (gap, gain))
     naive, least = ([percent(value) for value in accuracies(column, silent)] for column in (comment.PROBABILITIES, WORST))
-    at_best = [
-        f"{percent(_accuracy(found[WORST], best))} % {interval(_bounds(found[WORST], best))}" for found in (own, twin)
-    ]
-    kept = [metrics.survivors(found[WORST].distances, best) for found in (own, twin)]
-    same = own[WORST].ids.tolist() == twin[WORST].ids.tolist()
-    test = f", McNemar's exact test p = {metrics.mcnemar(*kept):.2g}" if same else ""
+    found = [model.accuracy(WORST, best) for model in (own, twin)]
+    at_best = [f"{percent(share.value)} % {interval((share.low, share.high))}" for share in found]
     verdict = (
         f"It gains most over its twin at ε = {best:g}"
         if gain(best) > 0
         else f"It gains nothing over its twin, at ε = {best:g}"
     )
     return (
-        f"- **Saturating {name}** at ε = {silent:g}, where its gradient hides most: FGSM on float32 probabilities leaves "
-        f"{naive[0]} %, the worst case {least[0]} %; of its plain twin {naive[1]} and {least[1]} %. {verdict}: worst case "
-        f"{at_best[0]} against {at_best[1]}{test}."
+        f"- **Saturating {own.architecture}** at ε = {silent:g}, where its gradient hides most: FGSM on float32 "
+        f"probabilities leaves {naive[0]} %, the worst case {least[0]} %; of its plain twin {naive[1]} and {least[1]} %. "
+        f"{verdict}: worst case {at_best[0]} against {at_best[1]}{_test(own, twin, best)}."
     )
+
+
+def _test(own: _Model, twin: _Model, epsilon: float) -> str:
+    """McNemar's test of each seed against the twin's, where both saw the same images; the largest p speaks."""
+    pairs = list(zip(own.scores[WORST], twin.scores[WORST], strict=False))
+    if any(one.ids.tolist() != other.ids.tolist() for one, other in pairs):
+        return ""
+    largest = max(metrics.mcnemar(*(metrics.survivors(score.distances, epsilon) for score in pair)) for pair in pairs)
+    shown = f"p = {largest:.2g}" if len(pairs) == 1 else f"seed by seed p ≤ {largest:.2g}"
+    return f", McNemar's exact test {shown}"
 
 
 def _csv_rows(summary: Summary, store: Store) -> list[dict[str, Any]]:
@@ -208,8 +242,13 @@ def _csv_rows(summary: Summary, store: Store) -> list[dict[str, Any]]:
     rows = []
     for name, score in scores(summary).items():
         for epsilon in (0.0, *comment.EPSILONS):
-            low, high = _bounds(score, epsilon)
-            values = {"accuracy": _accuracy(score, epsilon), "low": low, "high": high, "samples": score.samples}
+            low, high = metrics.wilson_interval(int(metrics.survivors(score.distances, epsilon).sum()), score.samples)
+            values = {
+                "accuracy": metrics.accuracy_at(score.distances, epsilon),
+                "low": low,
+                "high": high,
+                "samples": score.samples,
+            }
             rows.append({**identity, "column": name, "epsilon": epsilon, **values})
     for name, kept in diagnostics.zero_gradients(store, summary.digest, summary.dataset.name).items():
         count = kept["samples"]
@@ -219,33 +258,41 @@ def _csv_rows(summary: Summary, store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-def _figure(summaries: list[Summary]) -> Figure:
+def _figure(models: list[_Model]) -> Figure:
     """Accuracy against epsilon, a panel an architecture: what FGSM on probabilities leaves, and what the worst case does."""
-    shown = [summary for summary in summaries if architecture(summary.name)[1] in TRAININGS[:2]] or summaries
-    names = list(dict.fromkeys(architecture(summary.name)[0] for summary in shown))
-    figure = Figure(figsize=(3.4 * len(names) + 0.6, 3.4), dpi=130, layout="constrained")
-    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for panel, name in zip(panels, names, strict=True):
-        for summary in (summary for summary in shown if architecture(summary.name)[0] == name):
-            _draw(panel, architecture(summary.name)[1], scores(summary))
-        panel.set(xlabel="ε (L∞)", ylim=(-2, 102))
+    shown = [model for model in models if model.training in TRAININGS[:2]] or models
+    names = list(dict.fromkeys(model.architecture for model in shown))
+    columns = min(len(names), _COLUMNS)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(3.4 * columns + 0.6, 3.0 * rows + 0.4), dpi=130, layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for panel in panels.flat[len(names) :]:
+        panel.set_axis_off()
+    for panel, name in zip(panels.flat, names, strict=False):
+        for model in (model for model in shown if model.architecture == name):
+            _draw(panel, model)
+        panel.set(ylim=(-2, 102))
         panel.set_title(name, fontsize=9, loc="left")
         panel.grid(color="0.9", linewidth=0.6)
-    panels[0].set_ylabel("accuracy in %")
-    lines = {label: line for panel in panels for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    for panel in panels[-1]:
+        panel.set_xlabel("ε (L∞)")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("accuracy in %")
+    lines = {label: line for panel in panels.flat for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(lines.values(), lines, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    title = f"{summaries[0].dataset.name}: apparent robustness and worst case; bars: 95 % Wilson interval"
+    title = f"{models[0].summaries[0].dataset.name}: apparent robustness and worst case; bars: 95 % interval"
     figure.suptitle(title, fontsize=9)
     return figure
 
 
-def _draw(panel: Axes, training: str, found: dict[str, Score]) -> None:
+def _draw(panel: Axes, model: _Model) -> None:
     epsilons = (0.0, *comment.EPSILONS)
-    style = {"color": COLOURS[TRAININGS.index(training)], "markersize": 3, "capsize": 2}
+    style = {"color": COLOURS[TRAININGS.index(model.training)], "markersize": 3, "capsize": 2}
     for column, line in ((comment.PROBABILITIES, "o--"), (WORST, "o-")):
-        if column in found:
-            left = np.array([_accuracy(found[column], epsilon) for epsilon in epsilons])
-            low, high = np.transpose([_bounds(found[column], epsilon) for epsilon in epsilons])
+        if column in model.scores:
+            shares = [model.accuracy(column, epsilon) for epsilon in epsilons]
+            left, low, high = (np.array([getattr(share, name) for share in shares]) for name in ("value", "low", "high"))
             # At 0 and 1 an interval ends at the share itself, up to rounding.
             errors = np.maximum([left - low, high - left], 0.0)
-            panel.errorbar(epsilons, 100 * left, 100 * errors, fmt=line, label=f"{training}, {SHOWN[column]}", **style)
+            label = f"{model.training}, {SHOWN[column]}"
+            panel.errorbar(epsilons, 100 * left, 100 * errors, fmt=line, label=label, **style)

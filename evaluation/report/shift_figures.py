@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from evaluation.report.curves import line_style
 from evaluation.report.figures import figure_style, save_figure
 from evaluation.report.layout import by_dataset
-from evaluation.report.shift_layout import Estimate, SeedGroup, corruption_spectra, labels_of, seed_groups
+from evaluation.report.seeds import Estimate
+from evaluation.report.shift_layout import SeedGroup, corruption_spectra, labels_of, seed_groups
 from evaluation.shifts.spectra import GROUPS, Spectrum
 from evaluation.shifts.summary import ShiftSummary
 

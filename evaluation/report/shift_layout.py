@@ -1,47 +1,17 @@
 """What tables and figures of shifts share: seeds of a model taken together, and corruptions by frequency."""
 
 import dataclasses
-import re
 
 import numpy as np
 
-from evaluation import metrics
+from evaluation.report.seeds import Estimate, by_model, estimate
 from evaluation.shifts.spectra import Spectrum, shift_spectrum
 from evaluation.shifts.suites import CORRUPTION
 from evaluation.shifts.summary import Curve, ShiftSummary
 from zoo import datasets
 
-_SEED = re.compile(r"-seed\d+$")
 # Images from which a corruption's spectrum is measured.
 _SPECTRUM_IMAGES = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class Estimate:
-    """A share with its 95 % interval.
-
-    Attributes:
-        value: the mean over the seeds.
-        low, high: Student's t over the seeds; of one seed Wilson's over the images.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-def estimate(values: list[float], samples: int) -> Estimate:
-    """Returns the mean of one share a seed, with its interval.
-
-    Args:
-        values: shares in [0, 1], one a seed.
-        samples: how many images each of them counts.
-    """
-    mean = float(np.mean(values))
-    if len(values) > 1:
-        low, high = metrics.t_interval(values)
-        return Estimate(mean, max(0.0, low), min(1.0, high))
-    return Estimate(mean, *metrics.wilson_interval(min(mean * samples, samples), samples))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,21 +54,13 @@ def _samples(curves: list[Curve]) -> int:
     return min(curve.samples for curve in curves)
 
 
-def without_seed(name: str, dataset: str) -> str:
-    """Returns a model's name without the data set's and the seed's: "x/a", "x/a-seed1" and "x/a-seed2" are seeds of "a"."""
-    return _SEED.sub("", name).removeprefix(f"{dataset}/")
-
-
 def seed_groups(summaries: list[ShiftSummary]) -> list[SeedGroup]:
-    """Takes the seeds of each model together, see `without_seed`.
+    """Takes the seeds of each model together, see `evaluation.report.seeds`.
 
     Args:
         summaries: models of one data set.
     """
-    groups: dict[str, list[ShiftSummary]] = {}
-    for summary in summaries:
-        groups.setdefault(without_seed(summary.name, summary.dataset.name), []).append(summary)
-    return [SeedGroup(name, members) for name, members in groups.items()]
+    return [SeedGroup(name, members) for name, members in by_model(summaries).items()]
 
 
 def labels_of(summaries: list[ShiftSummary]) -> list[str]:

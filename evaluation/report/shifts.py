@@ -10,8 +10,9 @@ from rich.text import Text
 
 from evaluation.report.layout import MISSING, by_dataset, csv_text, id_ranges, interval, markdown_row, percent
 from evaluation.report.page import image_link
+from evaluation.report.seeds import Estimate
 from evaluation.report.shift_figures import write_shift_figures
-from evaluation.report.shift_layout import Estimate, SeedGroup, corruption_spectra, labels_of, seed_groups
+from evaluation.report.shift_layout import SeedGroup, corruption_spectra, labels_of, seed_groups
 from evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum
 from evaluation.shifts.summary import ShiftSummary
 from zoo.card import write_text

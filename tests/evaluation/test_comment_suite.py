@@ -69,9 +69,9 @@ def test_sources_are_the_twin_and_those_that_are_named(monkeypatch: pytest.Monke
     saturating = Subject("x", Path("mnist/saturating_mlp"), "mnist", "mnist/saturating_mlp")
     assert subjects._twin(saturating) == ("mnist/mlp",)
     assert subjects._twin(own) == subjects._twin(dataclasses.replace(saturating, model_id=None)) == ()
-    # In the order given, once each, of the data set; no network is its own source, by whatever name.
+    # Once each, of the data set, in an order of their own; no network is its own source, by whatever name.
     named = ("mnist/mlp", "mnist/cnn", "mnist/mlp", "fashion_mnist/mlp")
-    assert transfer_sources(saturating, named) == ("mnist/mlp", "mnist/cnn")
+    assert transfer_sources(saturating, named) == ("mnist/cnn", "mnist/mlp")
     assert transfer_sources(own, named) == transfer_sources(dataclasses.replace(own, model_id=None), named) == ("mnist/cnn",)
 
 
@@ -179,6 +179,23 @@ def test_sentence_follows_the_numbers(twins: list[Summary], store: Store, tmp_pa
     assert "It gains nothing over its twin" in text_of_equals
     # The plain twin first, whatever the order given.
     assert [line.split(" | ")[1] for line in text.splitlines() if re.match(r"\| net", line)] == ["plain", "saturating"]
+
+
+def test_seeds_of_a_network_share_its_lines(twins: list[Summary], store: Store, tmp_path: Path) -> None:
+    """A second seed of the saturating network that keeps 6 of 40 images and seems to keep all."""
+    kept = {comment.PROBABILITIES: np.full(40, np.inf), comment.FLOAT64: np.where(np.arange(40) < 6, np.inf, 0.1)}
+    second = add_distances(store, "tiny/saturating_net-seed1", kept | {comment.TRANSFER: np.full(40, np.inf)})
+    text, _ = saturating_section([*twins, second], store, tmp_path)
+    (line,) = (line for line in text.splitlines() if line.startswith("| net | saturating, 2 seeds | 0.05"))
+    # FGSM on logits, PGD and RayS have no results.
+    assert line.split(" | ")[5:].count("—") == 3
+    (last,) = [line for line in text.splitlines() if line.startswith("|  |  | 0.3 |")][1:]
+    # 75 and 100 %, 5 and 15 %: the means, with Student's t over two seeds, cut at 0 and 100 %.
+    assert last.split(" | ")[5:7] == ["87.5<br><sub>[0.0, 100.0]</sub>", "—"]
+    assert "10.0<br><sub>[0.0, 73.5]</sub>" in last
+    assert "It gains most over its twin at ε = 0.1: worst case 10.0 % [0.0, 73.5] against 0.0 %" in text
+    assert "p = 0.5" in text
+    assert "Student's t over the seeds" in text
 
 
 def test_union_of_the_stabilised_attacks_leaves_the_plain_ones_out(twins: list[Summary]) -> None:

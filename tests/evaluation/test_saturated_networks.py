@@ -164,6 +164,27 @@ def test_a_sample_does_not_depend_on_its_batch(saturated: Saturated) -> None:
     assert np.all(distances(saturated.batch.images, whole, "linf") <= EPSILONS[-1] * (1 + 1e-5))
 
 
+def test_starts_where_noise_has_not_put_out_the_units(tmp_path: Path) -> None:
+    """One unit, that is on near the images alone: next to the line from 0.5 along the weights, and not far from 0.5."""
+    weights = np.ones(16, np.float32) / 16
+    across = np.where(np.arange(16) % 2, 1.0, -1.0).astype(np.float32)
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        values = tf.reshape(images, (-1, 16)) - 0.5
+        along = tf.linalg.matvec(values, weights)
+        unit = tf.nn.relu(1 - 1e4 * tf.abs(tf.linalg.matvec(values, across)) - 100 * tf.nn.relu(along - 0.005))
+        return tf.stack([tf.fill(tf.shape(along), 0.002), unit * along], axis=1)
+
+    path = save_classifier(tmp_path / "1", logits, TINY.image_shape)
+    offsets = np.linspace(-0.002, 0.001, 8, dtype=np.float32)
+    images = np.full((8, *TINY.image_shape), 0.5, np.float32) + offsets[:, None, None, None]
+    target = Target(path, dataclasses.replace(TINY, class_names=("a", "b")), images)
+    batch = Batch(images, np.zeros(8, np.int64), np.arange(8), 0)
+    # A first step of 0.1 from the image is too long, one of 0.005 is not.
+    found = reached(RescaledGradientAttack(epsilons=(0.005, 0.1), steps=10, relative_step=1.0), target, batch)
+    np.testing.assert_array_equal(found <= 0.005 * (1 + 1e-5), np.ones(8, bool))
+
+
 def test_saturated_softmax_needs_a_temperature(tiny_target: Target, tiny_batch: Batch, tmp_path: Path) -> None:
     """Logits in the thousands: the cross-entropy is flat, and the network is the same."""
 

@@ -14,8 +14,9 @@ from evaluation.attacks import BoundaryAttack
 from evaluation.report import shifts
 from evaluation.report.boundary import boundary_table
 from evaluation.report.page import update_page
+from evaluation.report.seeds import without_seed
 from evaluation.report.shift_figures import corruption_bars, level_curves
-from evaluation.report.shift_layout import corruption_spectra, seed_groups, without_seed
+from evaluation.report.shift_layout import corruption_spectra, seed_groups
 from evaluation.shifts.suites import CORRUPTION, NOISE
 from evaluation.shifts.summary import Curve, ShiftSummary
 from evaluation.store import Store

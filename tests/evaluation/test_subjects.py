@@ -12,9 +12,10 @@ from evaluation.attacks import Attack
 from evaluation.attacks.base import settings
 from evaluation.norms import NORMS, THRESHOLDS
 from evaluation.store import RunKey, Store
-from evaluation.subjects import Subject, catalogued, from_paths, update_card
+from evaluation.subjects import Subject, catalogued, from_paths, remembered, update_card
 from evaluation.suites import Member, Suite
 from evaluation.summary import Summary, summarize
+from tests.evaluation import fake_results
 from tests.zoo.conftest import SMALL_ID, make_card
 from zoo import catalog, datasets
 
@@ -113,6 +114,21 @@ def test_saved_models_by_path() -> None:
     (subject,) = from_paths(["/somewhere/my_model/3/"], "mnist")
     assert (subject.name, subject.path, subject.dataset) == ("my_model/3", Path("/somewhere/my_model/3"), "mnist")
     assert subject.model_id is None
+
+
+def test_models_that_the_store_alone_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their results are reported without the model; a name of two models is nobody's."""
+    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path))
+    with Store(":memory:") as store:
+        fake_results.add_model(store, "tiny/net-seed1")
+        (subject,) = remembered(["tiny/net-seed1"], store)
+        assert (subject.path, subject.dataset) == (None, "tiny")
+        assert store.models()[subject.digest] == "tiny/net-seed1"
+        with pytest.raises(ValueError, match="none in the catalogue, 0 in the store"):
+            remembered(["tiny/other"], store)
+        store.add_model("0" * 64, "tiny/net-seed1")
+        with pytest.raises(ValueError, match="2 in the store"):
+            remembered(["tiny/net-seed1"], store)
 
 
 @pytest.mark.skipif(not CATALOGUE, reason="the catalogue is empty")

@@ -1,0 +1,56 @@
+"""Seeds of a model taken together: models X, X-seed1, X-seed2 ... are one, trained several times."""
+
+import dataclasses
+import re
+from typing import Any
+
+import numpy as np
+
+from evaluation import metrics
+
+_SEED = re.compile(r"-seed\d+$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A share with its 95 % interval.
+
+    Attributes:
+        value: the mean over the seeds.
+        low, high: Student's t over the seeds; of one seed Wilson's over the images.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(values: list[float], samples: int) -> Estimate:
+    """Returns the mean of one share a seed, with its interval.
+
+    Args:
+        values: shares in [0, 1], one a seed.
+        samples: how many images each of them counts.
+    """
+    mean = float(np.mean(values))
+    if len(values) > 1:
+        low, high = metrics.t_interval(values)
+        return Estimate(mean, max(0.0, low), min(1.0, high))
+    return Estimate(mean, *metrics.wilson_interval(min(mean * samples, samples), samples))
+
+
+def without_seed(name: str, dataset: str) -> str:
+    """Returns a model's name without the data set's and the seed's: "x/a", "x/a-seed1" and "x/a-seed2" are seeds of "a"."""
+    return _SEED.sub("", name).removeprefix(f"{dataset}/")
+
+
+def by_model(summaries: list[Any]) -> dict[str, list[Any]]:
+    """Returns the seeds of each model by its name, see `without_seed`.
+
+    Args:
+        summaries: of one data set, of any kind that has a `name` and a `dataset`.
+    """
+    groups: dict[str, list[Any]] = {}
+    for summary in summaries:
+        groups.setdefault(without_seed(summary.name, summary.dataset.name), []).append(summary)
+    return groups
