@@ -18,6 +18,7 @@ from zoo import datasets
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures" / "saturating"
 RECIPES = {recipe.id: recipe for recipe in saturating.RECIPES}
+VARIANTS = [f"mnist/saturating_{kind}_sigmoid_mlp" for kind in ("wide", "narrow", "deep", "shallow", "slow")]
 TWINS = [recipe for recipe in saturating.RECIPES if "twin" in recipe.config()]
 
 
@@ -121,7 +122,8 @@ def test_every_network_has_its_twins() -> None:
     networks = ("sigmoid_mlp", "relu_mlp", "relu_cnn")
     kinds = ("", "saturating_", "fgsm_", "pgd_")
     expected = {f"mnist/{kind}{network}" for network in networks for kind in kinds}
-    assert RECIPES.keys() == expected | {"fashion_mnist/sigmoid_mlp", "fashion_mnist/saturating_sigmoid_mlp"}
+    expected |= {"fashion_mnist/sigmoid_mlp", "fashion_mnist/saturating_sigmoid_mlp"}
+    assert RECIPES.keys() == expected | {*VARIANTS} | {name.replace("saturating_", "") for name in VARIANTS}
     assert RECIPES["mnist/fgsm_relu_mlp"].config().attack_steps == 1
 
 
@@ -131,10 +133,19 @@ def test_configs_are_independent() -> None:
     assert recipe.config().strength == saturating.STRENGTHS[recipe.id]
 
 
-@pytest.mark.parametrize("recipe_id", saturating.STRENGTHS)
+@pytest.mark.parametrize("recipe_id", [recipe_id for recipe_id in saturating.STRENGTHS if recipe_id not in VARIANTS])
 def test_strength_is_the_largest_within_a_point(recipe_id: str) -> None:
     """The constant is what the kept sweep says, at the length of the training that is published."""
     assert saturating.STRENGTHS[recipe_id] == largest_within(table_path(FIGURES, recipe_id))
+
+
+@pytest.mark.parametrize("recipe_id", VARIANTS)
+def test_variants_have_one_weight_a_unit(recipe_id: str) -> None:
+    config, published = (RECIPES[name].config() for name in (recipe_id, "mnist/saturating_sigmoid_mlp"))
+    units = sum(saturating._create_model(config).hidden_units)
+    assert config.strength * units == pytest.approx(published.strength * 600)
+    assert (units == 600) == ("slow" in recipe_id)
+    assert (config.epochs > published.epochs) == ("slow" in recipe_id)
 
 
 def test_ramps_leave_room_for_hold_and_warm_up() -> None:

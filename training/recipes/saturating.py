@@ -40,7 +40,11 @@ _CHECK_STEPS = 40
 
 @dataclasses.dataclass(frozen=True)
 class _Network:
-    """One architecture with the length of its trainings, which is the same for all its twins."""
+    """One architecture with the length of its trainings, which is the same for all its twins.
+
+    Attributes:
+        hidden_units: of a perceptron; None for the model's default.
+    """
 
     name: str
     title: str
@@ -49,6 +53,7 @@ class _Network:
     epochs: int
     warm_up_epochs: int
     hold_epochs: int
+    hidden_units: tuple[int, ...] | None = None
 
     def config(self, dataset: str, **values: Any) -> ConfigDict:
         """Returns what all trainings of the network share, and `values`."""
@@ -62,6 +67,7 @@ class _Network:
                 "hold_epochs": self.hold_epochs,
                 "batch_size": 128,
                 "learning_rate": 1e-3,
+                **({} if self.hidden_units is None else {"hidden_units": self.hidden_units}),
                 **values,
             }
         )
@@ -74,6 +80,19 @@ SIGMOID_MLP = _Network("sigmoid_mlp", "Sigmoid MLP", "MultilayerPerceptron", "si
 RELU_MLP = _Network("relu_mlp", "ReLU MLP", "MultilayerPerceptron", "relu", 60, 10, 20)
 RELU_CNN = _Network("relu_cnn", "ReLU CNN", "MaxPoolingNetwork", "relu", 18, 3, 6)
 _NETWORKS = (SIGMOID_MLP, RELU_MLP, RELU_CNN)
+# What may make saturation help: other sizes than the sigmoid MLP's, and a longer annealing.
+_VARIANTS = (
+    dataclasses.replace(SIGMOID_MLP, name="wide_sigmoid_mlp", title="Wide sigmoid MLP", hidden_units=(800, 800, 800)),
+    dataclasses.replace(SIGMOID_MLP, name="narrow_sigmoid_mlp", title="Narrow sigmoid MLP", hidden_units=(50, 50, 50)),
+    dataclasses.replace(SIGMOID_MLP, name="deep_sigmoid_mlp", title="Deep sigmoid MLP", hidden_units=(200,) * 5),
+    dataclasses.replace(SIGMOID_MLP, name="shallow_sigmoid_mlp", title="Shallow sigmoid MLP", hidden_units=(200,)),
+    dataclasses.replace(SIGMOID_MLP, name="slow_sigmoid_mlp", title="Slowly annealed sigmoid MLP", epochs=180),
+)
+# Variants are compared at one weight a unit, that of the sigmoid MLP, and not each at a sweep's.
+STRENGTHS |= {
+    f"mnist/saturating_{network.name}": STRENGTHS["mnist/saturating_sigmoid_mlp"] * 600 / sum(network.hidden_units or (600,))
+    for network in _VARIANTS
+}
 
 
 def fit_plain(config: ConfigDict, directory: Path) -> Trained:
@@ -102,6 +121,8 @@ def fit_adversarial(config: ConfigDict, directory: Path) -> Trained:
 def _create_model(config: ConfigDict, **hyperparameters: Any) -> ImageClassifier:
     description = datasets.info(config.dataset)
     shapes = {"image_shape": description.image_shape, "num_classes": description.num_classes}
+    if "hidden_units" in config:
+        shapes["hidden_units"] = config.hidden_units
     return create_model(config.class_name, {"activation": config.activation, **shapes, **hyperparameters})
 
 
@@ -161,7 +182,7 @@ def _schedule_text(network: _Network, value: str) -> str:
 
 def _choices(network: _Network) -> list[str]:
     sizes = {
-        "MultilayerPerceptron": "Three hidden layers of 200 units.",
+        "MultilayerPerceptron": f"Hidden layers of {', '.join(map(str, network.hidden_units or (200,) * 3))} units.",
         "MaxPoolingNetwork": "5 x 5 convolutions of 16 and 32 maps, each max-pooled, then 128 dense units.",
     }
     return [
@@ -203,7 +224,9 @@ def _saturating(dataset: str, network: _Network) -> Recipe:
             *_choices(network),
             "Sum over units and layers, mean over the batch.",
             _schedule_text(network, f"lambda = {STRENGTHS[model_id]:g}"),
-            "lambda is the largest of a sweep that costs at most a point of the vanilla's validation accuracy.",
+            "As much a unit as in the sigmoid MLP."
+            if network in _VARIANTS
+            else "lambda is the largest of a sweep that costs at most a point of the vanilla's validation accuracy.",
         ],
         config=lambda: network.annealed(dataset, strength=STRENGTHS[model_id]),
         fit=fit_saturating,
@@ -244,4 +267,5 @@ _KINDS: tuple[Callable[[str, _Network], Recipe], ...] = (_plain, _saturating, _f
 RECIPES = [
     *(kind("mnist", network) for network in _NETWORKS for kind in _KINDS),
     *(kind("fashion_mnist", SIGMOID_MLP) for kind in (_plain, _saturating)),
+    *(kind("mnist", network) for network in _VARIANTS for kind in (_plain, _saturating)),
 ]
