@@ -64,8 +64,8 @@ def write_dataset(images: np.ndarray, responses: np.ndarray, scans: np.ndarray, 
     identity = tfds.core.DatasetIdentity(_NAME, tfds.core.Version(_VERSION), str(temporary), module_name="")
     writer = tfds.core.SequentialWriter(tfds.core.DatasetInfo(builder=identity, features=features), _SHARD)
     writer.initialize_splits(["train"])
-    for i, image in enumerate(images):
-        writer.add_examples({"train": [{"image": image, "responses": responses[:, i], "scans": scans}]})
+    examples = [{"image": image, "responses": responses[:, i], "scans": scans} for i, image in enumerate(images)]
+    writer.add_examples({"train": examples})
     writer.close_all()
     os.replace(temporary, directory)
 
