@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from scipy import ndimage
+from tensorflow_datasets.image_classification import cifar10_corrupted, mnist_corrupted
 from tensorflow_datasets.image_classification import corruptions as published
 
 from evaluation.attacks import Batch
@@ -129,6 +130,15 @@ def test_functions_are_those_of_tfds(
             same_numbers(sample)
             theirs = getattr(definitions, name)(pixels, severity) / 255
             np.testing.assert_allclose(ours[sample], theirs, rtol=0, atol=tolerance * LEVEL)
+
+
+def test_types_are_those_that_tfds_publishes() -> None:
+    names = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}
+    assert list(CORRUPTIONS) == [names.get(name, name) for name in cifar10_corrupted.BENCHMARK_CORRUPTIONS]
+    configs = cifar10_corrupted.Cifar10Corrupted.BUILDER_CONFIGS
+    assert {config.severity for config in configs} == set(SEVERITIES)
+    # MNIST-C has others, without severities: docs/similarity.md says how many it shares.
+    assert len(CORRUPTIONS.keys() & set(mnist_corrupted._CORRUPTIONS)) == 6
 
 
 def test_height_map_is_that_of_tfds(same_numbers: Callable[[int], None]) -> None:

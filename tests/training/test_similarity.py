@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from tests.training.interrupted_fit import few_images
 from tests.training.tiny_classifier import TinyClassifier
+from tests.zoo.conftest import SMALL_ID, catalogue, published  # noqa: F401
 from training import targets
 from training.batches import EpochBatches
 from training.fitting import fit
@@ -262,6 +263,7 @@ def test_recipe(recipe_id: str, expected: tuple | None, requests: list[tuple], t
         ("fashion_mnist/resnet_thresholded", {"side": "low"}, {"threshold": 0.8, "side": "low"}),
         ("cifar10_gray/resnet_v1", {}, {}),
         ("cifar10_gray/resnet_shuffled", {}, {"of": "pixel"}),
+        ("fashion_mnist/resnet_constant", {}, {}),
         ("mnist/resnet_thresholded", THRESHOLDED_SHUFFLED, {"of": "thresholded", "threshold": 0.2, "side": "high"}),
     ],
 )
@@ -271,6 +273,29 @@ def test_target_of_a_recipe(recipe_id: str, changes: dict, options: dict, reques
     assert requests[0] == (config.target, 100, 0, options)
 
 
+@pytest.mark.usefixtures("catalogue")
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_features_come_from_a_catalogued_model(shuffled: bool, requests: list[tuple]) -> None:
+    changes = {"target": "shuffled", "shuffled_of": "features"} if shuffled else {}
+    config = small_config("fashion_mnist/resnet_features", features_layer="latents", **changes)
+    with pytest.raises(ValueError, match=r"as in --set=features_model=fashion_mnist/resnet. Received: none"):
+        recipes.pair_target(config)
+    config.features_model = SMALL_ID
+    assert len(recipes.pair_target(config).images) == 100
+    options = {"model": SMALL_ID, "layer": "latents", **({"of": "features"} if shuffled else {})}
+    assert requests[0] == (config.target, 100, 0, options)
+
+
+def test_settings_that_a_recipe_lacks() -> None:
+    with pytest.raises(ValueError, match=r"a value of the setting features_model, .*Received: none"):
+        recipes.pair_target(small_config("fashion_mnist/resnet_pixel", target="features"))
+
+
+def test_channels_of_colour_images_can_be_averaged(requests: list[tuple]) -> None:
+    recipes.pair_target(small_config("cifar10/resnet_thresholded", average_channels=True))
+    assert requests == [("thresholded", 100, 0, {"threshold": 0.8, "side": "both", "average_channels": True})]
+
+
 def test_recordings_come_from_a_file(requests: list[tuple], tmp_path: Path) -> None:
     config = small_config("fashion_mnist/resnet_recordings")
     with pytest.raises(ValueError, match=r"as in --set=recordings=mouse.npz. Received: none"):
@@ -278,7 +303,7 @@ def test_recordings_come_from_a_file(requests: list[tuple], tmp_path: Path) -> N
     config.recordings = str(tmp_path / "none.npz")
     with pytest.raises(FileNotFoundError):
         recipes.pair_target(config)
-    assert requests == [("recordings", 100, 0, {"path": config.recordings})]
+    assert requests == [("recordings", 100, 0, {"path": config.recordings, "responses": "predicted"})]
 
 
 @pytest.mark.usefixtures("requests")

@@ -14,7 +14,7 @@ from tests.zoo.conftest import make_card
 from training import similarity_grid
 from training.layer_weights import write_layer_weights
 from training.recipes import Trained, find
-from training.similarity_grid import COLUMNS, GRIDS, grid_cells, read_rows, run_grid
+from training.similarity_grid import COLUMNS, GRIDS, grid_cells, grid_section, read_rows, run_grid
 from zoo import datasets
 
 
@@ -38,6 +38,22 @@ def test_cells_change_what_the_grid_is_about_and_nothing_else(grid: str) -> None
     assert len(set(configs)) == len(configs)
     # The published setting is one of the cells, so that the grid can be held against the trained models.
     assert find("fashion_mnist/resnet_thresholded").config().to_json(sort_keys=True) in configs
+
+
+def test_section_has_the_settings_that_vary() -> None:
+    common = {**dict.fromkeys(COLUMNS, ""), "dataset": "mnist", "epochs": "1", "train_images": "0", "seed": "0"}
+    common |= {"accuracy": "0.9876", "noise_0.1": "0.95", "noise_0.2": "0.9", "noise_0.3": "0.8125"}
+    regularised = {"regularization_dataset": "mnist", "strength": "4.0", "threshold": "0.2", "regularization_images": "5000"}
+    rows = [{**common, "grid": "pairs"}, *({**common, **regularised, "grid": "pairs", "pairs": k} for k in ("4", "8"))]
+    lines = grid_section(rows).splitlines()
+    assert lines[0].startswith("Grid `pairs`: dataset mnist, regularization_dataset mnist, strength 4.0, threshold 0.2")
+    assert lines[2:7] == [
+        "| pairs | clean | noise 0.1 | noise 0.2 | noise 0.3 |",
+        "| --: | --: | --: | --: | --: |",
+        *(f"| {k} | 98.8 | 95.0 | 90.0 | 81.2 |" for k in ("none", "4", "8")),
+    ]
+    assert "`threshold`" not in grid_section(rows)
+    assert "Grid `images`: dataset mnist" in grid_section([*rows, {**rows[1], "grid": "images"}])
 
 
 def test_unknown_grid() -> None:

@@ -30,6 +30,7 @@ PAPER = {
 def default_config(dataset: str, target: str) -> ConfigDict:
     """Config of a data set and a target, "none" for the plain network."""
     published = targets.published_setting(dataset, dataset)
+    in_colour = datasets.info(dataset).image_shape[-1] > 1
     return ConfigDict(
         {
             "dataset": dataset,
@@ -53,6 +54,8 @@ def default_config(dataset: str, target: str) -> ConfigDict:
             "regularization_dataset": dataset,
             "regularization_images": 5000,
             "statistics": "class",
+            **_OWN_SETTINGS.get(target, {}),
+            **({"average_channels": False} if in_colour and target == "thresholded" else {}),
         }
     )
 
@@ -115,18 +118,42 @@ def pair_target(config: ConfigDict) -> SimilarityTarget:
     """Returns the target similarities of a config, over a seeded choice of images of the regularisation set.
 
     Raises:
-        ValueError: the target is "recordings" and no file is named, or `training.targets` refuses the settings.
+        ValueError: a setting that the target needs is missing, or `training.targets` refuses the settings.
     """
-    options = {"of": config.shuffled_of} if config.target == "shuffled" else {}
-    if config.target == "recordings":
-        if not config.recordings:
-            raise ValueError("Expected a file, as in --set=recordings=mouse.npz. Received: none. See docs/recordings.md.")
-        options["path"] = config.recordings
-    if "thresholded" in (config.target, options.get("of")):
-        options |= {"threshold": config.threshold, "side": config.side}
+    if config.target == "shuffled":
+        options = {"of": config.shuffled_of, **_target_options(config.shuffled_of, config)}
+    else:
+        options = _target_options(config.target, config)
     images = datasets.load(config.regularization_dataset, "train").images
     chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.regularization_images]
     return targets.build(config.target, images[np.sort(chosen)], seed=config.seed, **options)
+
+
+def _target_options(name: str, config: ConfigDict) -> dict[str, Any]:
+    """Returns what a config says to the target called `name`."""
+    if name == "thresholded":
+        of_colour = {"average_channels": config.average_channels} if "average_channels" in config else {}
+        return {"threshold": config.threshold, "side": config.side, **of_colour}
+    if name == "recordings":
+        path = _needed(config, "recordings", "mouse.npz")
+        return {"path": path, "responses": config.get("responses", "predicted")}
+    if name == "features":
+        model = _needed(config, "features_model", "fashion_mnist/resnet")
+        return {"model": model, "layer": _needed(config, "features_layer", "stage_4")}
+    return {}
+
+
+def _needed(config: ConfigDict, name: str, example: str) -> str:
+    """Returns a setting that has no default.
+
+    Raises:
+        ValueError: it is empty, or the recipe is none that has it.
+    """
+    if not config.get(name):
+        raise ValueError(
+            f"Expected a value of the setting {name}, as in --set={name}={example}. Received: none. See docs/similarity.md."
+        )
+    return config[name]
 
 
 def class_batches(config: ConfigDict, train: datasets.Split, target: SimilarityTarget | None = None) -> EpochBatches:
@@ -174,6 +201,8 @@ _REGULARIZER_OUR_CHOICE = [
     "Pairs are not augmented.",
     "The moving mean of the features starts at 0 and takes a batch in before it is used.",
 ]
+# Settings that no other target has.
+_OWN_SETTINGS = {"features": {"features_model": "", "features_layer": ""}, "recordings": {"responses": "predicted"}}
 _TITLES = {
     "fashion_mnist": "Fashion-MNIST",
     "cifar10_gray": "gray CIFAR-10",
@@ -203,10 +232,20 @@ _TARGETS = {
         " with similarities of recorded neurons",
         "Pairs of images shall be as similar in the features as in the responses of recorded neurons, from a file of yours.",
     ),
+    "features": (
+        "_features",
+        " with similarities of another network",
+        "Pairs of images shall be as similar in the features as in those of a network that is trained already.",
+    ),
     "shuffled": (
         "_shuffled",
         " with shuffled similarities",
         "A control: the targets belong to other pairs, so that they have the right distribution and no meaning.",
+    ),
+    "constant": (
+        "_constant",
+        " with similarity 0 for all pairs",
+        "A control: no two images shall be alike in the features, whatever they show.",
     ),
 }
 

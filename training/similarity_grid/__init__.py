@@ -99,6 +99,35 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def grid_section(rows: list[dict[str, str]]) -> str:
+    """Returns a Markdown table a grid: the settings that vary in it, and the validation accuracies in per cent.
+
+    Args:
+        rows: those of `read_rows`.
+    """
+    measured = {"accuracy": "clean", **{f"noise_{stddev}": f"noise {stddev}" for stddev in NOISE}}
+    parts = []
+    for grid in GRIDS:
+        found = [row for row in rows if row["grid"] == grid]
+        # The plain network has none of the settings.
+        names = ("dataset", *_SETTINGS, "epochs", "train_images", "seed")
+        varying = [name for name in names if len({row[name] for row in found} - {""}) > 1]
+        if not found:
+            continue
+        lines = [[*varying, *measured.values()], ["--:"] * (len(varying) + len(measured))]
+        for row in found:
+            lines.append(
+                [*(row[name] or "none" for name in varying), *(f"{100 * float(row[name]):.1f}" for name in measured)]
+            )
+        same = ", ".join(f"{name} {found[-1][name]}" for name in names if name not in varying)
+        parts += [f"Grid `{grid}`: {same}.", "\n".join(f"| {' | '.join(cells)} |" for cells in lines)]
+    parts.append(
+        "Accuracy on validation images in per cent, clean and under Gaussian noise. none: the plain network; "
+        "train_images 0: all of them."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
 def noisy_accuracy(model: keras.Model, split: datasets.Split, stddev: float, seed: int) -> float:
     """Returns the accuracy on images with Gaussian noise, clipped to [0, 1]."""
     noise = np.random.default_rng(seed).normal(0.0, stddev, split.images.shape).astype(np.float32)

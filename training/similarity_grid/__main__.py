@@ -5,8 +5,8 @@
   python -m training.similarity_grid images --set=epochs=1           size of the regularisation set
   python -m training.similarity_grid sets --set=epochs=1             pairs of Fashion-MNIST for MNIST, and the reverse
 
-Every grid has the plain network beside it. Run a command again after a kill and it resumes; all grids go into one table.
-Training reads the train and validation splits only.
+Every grid has the plain network beside it. Run a command again after a kill and it resumes; all grids go into one table,
+which --page=docs/similarity.md puts there as well. Training reads the train and validation splits only.
 """
 
 import sys
@@ -20,6 +20,7 @@ _DATASET = flags.DEFINE_string("dataset", "fashion_mnist", "Data set of all grid
 _SET = flags.DEFINE_multi_string("set", [], "Change a value of the config: --set=name=value, value as JSON. Repeatable.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder of checkpoints and logs, one folder a recipe and config in it.")
 _OUTPUT = flags.DEFINE_string("output", "results/similarity_grid.csv", "The table.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `similarity grids` is written anew.")
 
 
 def main(arguments: list[str]) -> None:
@@ -28,10 +29,17 @@ def main(arguments: list[str]) -> None:
         received = " ".join(arguments[1:]) or "none"
         raise app.UsageError(f"Expected one grid, as in `threshold`. Received: {received}.")
     configure_tensorflow("2")
-    from training.similarity_grid import run_grid
+    from training.similarity_grid import grid_section, read_rows, run_grid
+    from zoo.sections import replace_section
 
     try:
-        print(run_grid(arguments[1], _DATASET.value, _SET.value, Path(_WORKDIR.value), Path(_OUTPUT.value)))
+        if _PAGE.value:
+            # Before anything is trained.
+            replace_section(Path(_PAGE.value), "similarity grids", None)
+        path = run_grid(arguments[1], _DATASET.value, _SET.value, Path(_WORKDIR.value), Path(_OUTPUT.value))
+        print(path)
+        if _PAGE.value:
+            replace_section(Path(_PAGE.value), "similarity grids", grid_section(read_rows(path)))
     except ValueError as error:
         sys.exit(str(error))
 

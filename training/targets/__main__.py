@@ -5,7 +5,8 @@ python -m training.targets --page=docs/similarity.md --output=docs/figures/simil
 python -m training.targets --datasets=mnist --pairs=100000
                                    one data set, into the folder `report`
 python -m training.targets --datasets=mnist --images=500 --simulate_recordings=v1.npz
-                                   a file in the format of docs/recordings.md, for trying that path
+                                   a file in the format of docs/recordings.md, for trying that path; a name without
+                                   .npz is a new folder for a TFDS dataset
 """
 
 import os
@@ -21,7 +22,9 @@ _IMAGES = flags.DEFINE_integer("images", 5000, "Training images of each.", lower
 _PAIRS = flags.DEFINE_integer("pairs", 1_000_000, "Pairs of them.", lower_bound=1000)
 _OUTPUT = flags.DEFINE_string("output", "report", "Folder for the figures and CSV files.")
 _PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `targets` is written anew.")
-_SIMULATE = flags.DEFINE_string("simulate_recordings", None, "Write recordings of the first data set there, and stop.")
+_SIMULATE = flags.DEFINE_string(
+    "simulate_recordings", None, "Write recordings of the first data set there, an .npz file or a new folder, and stop."
+)
 _UNITS = flags.DEFINE_integer("units", 1000, "Units of --simulate_recordings.", lower_bound=1)
 _TRIALS = flags.DEFINE_integer("trials", 10, "Trials of --simulate_recordings.", lower_bound=2)
 _SCANS = flags.DEFINE_integer("scans", 1, "Scans of --simulate_recordings.", lower_bound=1)

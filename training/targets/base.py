@@ -136,7 +136,8 @@ def _centred_unit_rows(features: np.ndarray) -> np.ndarray:
     rows = np.asarray(features, np.float32).reshape(len(features), -1)
     rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    # What is left of a row that is the mean is rounding, which has no direction.
+    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-6 * lengths.max())
 
 
 def check_images(images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Recordings as a file: images, and responses of units to each trial of them. docs/recordings.md has the format."""
+"""Recordings as a file or dataset: images, and responses of units to each trial of them. docs/recordings.md has both."""
 
 import dataclasses
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from training.targets.base import check_images
+from training.targets.recording_dataset import read_dataset, write_dataset
 
 _REQUIRED, _OPTIONAL = ("images", "responses"), ("scans",)
 
@@ -28,32 +29,22 @@ class Recordings:
 
 
 def load_recordings(path: str | os.PathLike[str]) -> Recordings:
-    """Reads and checks a file of recordings.
+    """Reads and checks recordings.
 
     Args:
         path: an .npz file with the arrays `images` (n, height, width[, channels]) and `responses` (trials, n, units), and,
-            where there are several scans, `scans` (units,).
+            where there are several scans, `scans` (units,); or the folder of a prepared TFDS dataset whose examples have the
+            features `image`, `responses` and, where there are several scans, `scans`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no .npz file, or an array is missing, unknown, of a wrong type or shape, or has values that cannot
-            be: images outside [0, 1], infinite responses, a unit without any response.
+        FileNotFoundError: there is neither.
+        ValueError: it is no .npz file or dataset, or an array is missing, unknown, of a wrong type or shape, or has values
+            that cannot be: images outside [0, 1], infinite responses, a unit without any response.
     """
     path = Path(path)
     try:
-        # Opened here: NumPy leaves the file open when it is no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError, TypeError) as error:
-        raise ValueError(f"Expected an .npz file of plain arrays in {path}. Received: {error}") from error
-    missing, unknown = set(_REQUIRED) - arrays.keys(), arrays.keys() - {*_REQUIRED, *_OPTIONAL}
-    if missing or unknown:
-        raise ValueError(
-            f"Expected the arrays {', '.join(_REQUIRED)} and optionally {', '.join(_OPTIONAL)} in {path}. "
-            f"Received: {', '.join(sorted(arrays)) or 'none'}."
-        )
-    images = arrays["images"][..., None] if arrays["images"].ndim == 3 else arrays["images"]
-    try:
+        arrays = read_dataset(path) if path.is_dir() else _read_file(path)
+        images = arrays["images"][..., None] if arrays["images"].ndim == 3 else arrays["images"]
         images = check_images(images)
         responses = _check_responses(arrays["responses"], len(images))
         return Recordings(images, responses, _check_scans(arrays.get("scans"), responses.shape[2]))
@@ -62,13 +53,40 @@ def load_recordings(path: str | os.PathLike[str]) -> Recordings:
 
 
 def save_recordings(recordings: Recordings, path: str | os.PathLike[str]) -> None:
-    """Writes recordings so that `load_recordings` reads them; a reader sees the old file or the new, never a part."""
+    """Writes recordings so that `load_recordings` reads them; a reader never sees a part of them.
+
+    Args:
+        recordings: what to write.
+        path: an .npz file, which is replaced; or, of any other suffix, a new folder for a prepared TFDS dataset.
+
+    Raises:
+        ValueError: the folder is there already.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix != ".npz":
+        write_dataset(recordings.images, recordings.responses, recordings.scans, path)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with temporary.open("wb") as file:
         np.savez_compressed(file, images=recordings.images, responses=recordings.responses, scans=recordings.scans)
     os.replace(temporary, path)
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    try:
+        # Opened here: NumPy leaves the file open when it is no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError, TypeError) as error:
+        raise ValueError(f"Expected an .npz file of plain arrays. Received: {error}") from error
+    missing, unknown = set(_REQUIRED) - arrays.keys(), arrays.keys() - {*_REQUIRED, *_OPTIONAL}
+    if missing or unknown:
+        raise ValueError(
+            f"Expected the arrays {', '.join(_REQUIRED)} and optionally {', '.join(_OPTIONAL)}. "
+            f"Received: {', '.join(sorted(arrays)) or 'none'}."
+        )
+    return arrays
 
 
 def _check_responses(responses: np.ndarray, images: int) -> np.ndarray:

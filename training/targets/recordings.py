@@ -10,6 +10,8 @@ from training.targets.base import CosineSimilarity, SimilarityTarget
 from training.targets.recording_file import Recordings, load_recordings
 from training.targets.reliability import mean_over_trials, reliability, standardized
 
+RESPONSES = ("predicted", "single_trial")
+
 
 class RecordedSimilarity(CosineSimilarity):
     """Centred cosine of reliability-weighted predicted responses, averaged over scans.
@@ -45,11 +47,29 @@ class RecordedSimilarity(CosineSimilarity):
         )
 
 
+class SingleTrialSimilarity(CosineSimilarity):
+    """Centred cosine of the raw responses in one trial of each image, averaged over scans.
+
+    A control: neither averaged over trials nor predicted nor weighted, but standardized for each unit. The first trial that
+    was recorded of a unit and an image counts; where there is none, the unit's mean does.
+
+    Args:
+        recordings: what was recorded; its images are the regularisation set.
+    """
+
+    def __init__(self, recordings: Recordings) -> None:
+        first = np.argmax(np.isfinite(recordings.responses), axis=0)
+        trial = np.take_along_axis(recordings.responses, first[None], axis=0)[0]
+        responses = np.nan_to_num(standardized(trial.astype(np.float64)), nan=0.0)
+        super().__init__(recordings.images, [responses[:, recordings.scans == scan] for scan in np.unique(recordings.scans)])
+
+
 def build(
     images: np.ndarray,
     seed: int,
     *,
     path: str | os.PathLike[str],
+    responses: str = "predicted",
     epochs: int = 30,
     directory: str | os.PathLike[str] | None = None,
 ) -> SimilarityTarget:
@@ -59,16 +79,23 @@ def build(
         images: images of the task, (n, height, width, channels): those of the file must have their shape, since one network
             takes both.
         seed: int. Seed of the response predictor.
-        path: file of recordings; docs/recordings.md describes the format.
+        path: file or dataset of recordings; docs/recordings.md describes the formats.
+        responses: which are compared. "predicted": see `RecordedSimilarity`; "single_trial": the control, see
+            `SingleTrialSimilarity`. Defaults to "predicted".
         epochs: int. Epochs of the response predictor. Defaults to 30.
         directory: folder from which a killed fit resumes. Defaults to none.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is malformed, see `load_recordings`; its images have another shape; no trials are repeated.
+        ValueError: the file is malformed, see `load_recordings`; its images have another shape; `responses` is unknown; no
+            trials are repeated, where reliability is needed.
     """
+    if responses not in RESPONSES:
+        raise ValueError(f"`responses` must be one of {', '.join(RESPONSES)}. Received: responses={responses!r}")
     recordings = load_recordings(path)
     shape, wanted = recordings.images.shape[1:], np.shape(images)[1:]
     if shape != wanted:
         raise ValueError(f"Expected recorded images of the task's shape {wanted} in {path}. Received: {shape}.")
+    if responses == "single_trial":
+        return SingleTrialSimilarity(recordings)
     return RecordedSimilarity(recordings, epochs, seed, Path(directory) if directory else None)

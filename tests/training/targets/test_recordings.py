@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from keras import ops
+from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
 from training import targets
 from training.targets.base import CosineSimilarity
 from training.targets.recording_file import Recordings, load_recordings, save_recordings
+from training.targets.recordings import SingleTrialSimilarity
 from training.targets.reliability import standardized
 from training.targets.response_predictor import (
     FactorizedReadout,
@@ -31,16 +34,105 @@ def blobs(count: int) -> np.ndarray:
     return generator.random((count, 4, 4, 1)).repeat(2, axis=1).repeat(2, axis=2).astype(np.float32)
 
 
-def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mouse.npz", "mouse"])
+def test_recordings_are_read_as_they_were_written(name: str, tmp_path: Path) -> None:
     responses = RESPONSES.copy()
     responses[2, 3] = np.nan
     written = Recordings(IMAGES, responses, np.array([0, 0, 4, 4, 7]))
-    save_recordings(written, tmp_path / "new" / "mouse.npz")
-    read = load_recordings(tmp_path / "new" / "mouse.npz")
-    for name in ("images", "responses", "scans"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
-        assert getattr(read, name).dtype == getattr(written, name).dtype
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mouse.npz"]
+    save_recordings(written, tmp_path / "new" / name)
+    read = load_recordings(tmp_path / "new" / name)
+    for field in ("images", "responses", "scans"):
+        np.testing.assert_array_equal(getattr(read, field), getattr(written, field))
+        assert getattr(read, field).dtype == getattr(written, field).dtype
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
+
+
+def store_dataset(directory: Path, splits: dict[str, list[dict]], **features: tuple) -> Path:
+    """Writes a dataset as TFDS documents it for users, and returns the folder of its version."""
+    described = {
+        name: tfds.features.Tensor(shape=shape, dtype=dtype, encoding="zlib") for name, (shape, dtype) in features.items()
+    }
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="mouse",
+        version="2.0.0",
+        features=tfds.features.FeaturesDict(described),
+        split_datasets={name: list(enumerate(examples)) for name, examples in splits.items()},
+        data_dir=directory,
+        disable_shuffling=True,
+    )
+    return directory / "mouse" / "2.0.0"
+
+
+GRAY = {"image": ((4, 4), np.float64), "responses": ((None, 5), np.int64)}
+
+
+def test_a_dataset_of_several_splits_and_unequal_trials(tmp_path: Path) -> None:
+    """The images of all splits; a trial that an image lacks is NaN, and there is one scan unless the dataset says more."""
+    examples = [
+        {"image": image[..., 0].astype(float), "responses": RESPONSES[: 1 + i % 3, i].astype(int)}
+        for i, image in enumerate(IMAGES)
+    ]
+    path = store_dataset(tmp_path, {"repeated": examples[:2], "once": examples[2:]}, **GRAY)
+    read = load_recordings(path)
+    np.testing.assert_array_equal(read.images, IMAGES)
+    expected = np.where(np.arange(3)[:, None, None] <= np.arange(6)[:, None] % 3, RESPONSES, np.nan)
+    np.testing.assert_array_equal(read.responses, expected)
+    assert read.scans.tolist() == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("features", "second", "message"),
+    [
+        ({"responses": None}, {}, "the features image, responses and optionally scans. Received: 2 examples with image."),
+        ({"label": ((), np.int64)}, {"label": 3}, "Received: 2 examples with image, label, responses"),
+        ({"image": ((None, 4), np.float64)}, {"image": np.ones((3, 4))}, r"one shape of `image` .*\(3, 4\), \(4, 4\)"),
+        ({}, {"image": np.full((4, 4), 255.0)}, "Divide bytes by 255"),
+        (
+            {"responses": ((5,), np.int64)},
+            {"responses": np.ones(5, int)},
+            r"shape \(trials, units\) in every",
+        ),
+        ({"responses": ((None, None), np.int64)}, {"responses": np.ones((3, 4), int)}, r"int64 of shape \(3, 4\)"),
+        ({"responses": ((None, 5), np.float32)}, {"responses": np.full((3, 5), np.inf, np.float32)}, "Received: infinite"),
+        ({"scans": ((5,), np.int64)}, {"scans": np.arange(5)}, "the same `scans` in all examples"),
+        (
+            {"scans": ((4,), np.int64)},
+            {"scans": np.zeros(4, int)},
+            r"scan of each of 5 units. Received: int64 of shape \(4,\)",
+        ),
+    ],
+)
+def test_malformed_datasets(features: dict, second: dict, message: str, tmp_path: Path) -> None:
+    described = {name: feature for name, feature in {**GRAY, **features}.items() if feature is not None}
+    shape, dtype = described.get("responses", GRAY["responses"])
+    first = {name: np.zeros([size or 4 for size in feature[0]], feature[1]) for name, feature in described.items()}
+    if "responses" in first:
+        first["responses"] = np.ones((3, 5) if len(shape) == 2 else 5, dtype)
+    path = store_dataset(tmp_path, {"train": [first, {**first, **second}]}, **described)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_recordings(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["dataset_info.json", "features.json", "recordings-train.tfrecord-00000-of-00001"])
+@pytest.mark.parametrize("lost", [10, None])
+def test_broken_datasets(file: str, lost: int | None, tmp_path: Path) -> None:
+    """A file that is cut, or that is not there."""
+    save_recordings(Recordings(IMAGES, RESPONSES, np.zeros(5, int)), tmp_path / "mouse")
+    path = next((tmp_path / "mouse").glob(file.replace("00000-of-00001", "*")))
+    if lost:
+        path.write_bytes(path.read_bytes()[:-lost])
+    else:
+        path.unlink()
+    with pytest.raises(ValueError, match=r"mouse: Expected the folder of a prepared TFDS dataset, such as NAME/1.0.0"):
+        load_recordings(tmp_path / "mouse")
+
+
+def test_a_dataset_is_not_overwritten(tmp_path: Path) -> None:
+    recordings = Recordings(IMAGES, RESPONSES, np.zeros(5, int))
+    save_recordings(recordings, tmp_path / "mouse")
+    with pytest.raises(ValueError, match=r"a new folder for the dataset. Received: .*mouse, which is there"):
+        save_recordings(recordings, tmp_path / "mouse")
 
 
 def test_gray_images_integers_and_one_scan(tmp_path: Path) -> None:
@@ -63,7 +155,7 @@ WITH_A_SILENT_UNIT = np.where(np.arange(5) == 2, np.nan, RESPONSES)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (changed(images=None), "Expected the arrays images, responses and optionally scans in .*Received: responses"),
+        (changed(images=None), r"Expected the arrays images, responses and optionally scans. Received: responses"),
         (changed(scan=np.zeros(5, int)), "Received: images, responses, scan"),
         (changed(images=255 * IMAGES), "Divide bytes by 255"),
         (changed(images=IMAGES[0]), "shape"),
@@ -88,7 +180,7 @@ def test_malformed_files(arrays: dict[str, np.ndarray], message: str, tmp_path: 
 @pytest.mark.parametrize("content", [b"", b"not a file of arrays", pickle.dumps([1, 2]), b"PK\x03\x04 broken"])
 def test_files_of_another_kind(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"Expected an .npz file of plain arrays in .*a.npz. Received"):
+    with pytest.raises(ValueError, match=r"a.npz: Expected an .npz file of plain arrays. Received"):
         load_recordings(tmp_path / "a.npz")
 
 
@@ -185,6 +277,29 @@ def test_the_same_file_and_seed_give_the_same_target(
 def test_recorded_images_must_fit_the_task(recorded: tuple[Path, targets.SimilarityTarget]) -> None:
     with pytest.raises(ValueError, match=r"the task's shape \(28, 28, 1\) in .*Received: \(8, 8, 1\)"):
         targets.build("recordings", np.zeros((2, 28, 28, 1)), seed=0, path=recorded[0])
+
+
+def test_raw_responses_are_those_of_the_first_trial_that_was_recorded() -> None:
+    responses = RESPONSES.copy()
+    responses[0, 1], responses[:, 4, 2:] = np.nan, np.nan
+    target = SingleTrialSimilarity(Recordings(IMAGES, responses, np.array([0, 0, 1, 1, 1])))
+    trial = responses[0].astype(float)
+    trial[1] = responses[1, 1]
+    rows = (trial - np.nanmean(trial, axis=0)) / np.nanstd(trial, axis=0)
+    # Of image 4 nothing was recorded in the second scan: that is the mean there, and similar to none.
+    rows[4, 2:] = 0.0
+    expected = np.mean([1.0 - cdist(rows[:, part], rows[:, part], "cosine") for part in (slice(2), slice(2, 5))], axis=0)
+    expected[4] = expected[:, 4] = (1.0 - cdist(rows[[4], :2], rows[:, :2], "cosine")[0]) / 2
+    first, second = np.divmod(np.arange(36), 6)
+    np.testing.assert_allclose(target.similarity(first, second), expected.ravel(), atol=1e-5)
+
+
+def test_raw_responses_need_no_second_trial(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=IMAGES, responses=RESPONSES[:1])
+    target = targets.build("recordings", IMAGES, seed=0, path=tmp_path / "a.npz", responses="single_trial")
+    assert isinstance(target, SingleTrialSimilarity)
+    with pytest.raises(ValueError, match=r"`responses` must be one of predicted, single_trial. Received: responses='raw'"):
+        targets.build("recordings", IMAGES, seed=0, path=tmp_path / "a.npz", responses="raw")
 
 
 def test_single_trials_have_no_reliability(tmp_path: Path) -> None:

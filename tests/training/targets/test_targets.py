@@ -166,7 +166,7 @@ def test_wrong_features() -> None:
         ("pixels", {}, "`name` must be one of pixel, thresholded, .*Received: name='pixels'"),
         ("pixel", {"threshold": 0.5}, "'pixel' takes the options: average_channels. Received: threshold"),
         ("features", {"layer": "x"}, "takes the options: model, layer. Received: layer"),
-        ("recordings", {}, "takes the options: path, epochs, directory. Received: none"),
+        ("recordings", {}, "takes the options: path, responses, epochs, directory. Received: none"),
         ("thresholded", {"threshold": 1.0}, "0 <= `threshold` < 1. Received: threshold=1.0"),
         ("thresholded", {"side": "left"}, "`side` must be one of both, low, .*Received: side='left'"),
         ("constant", {"value": 1.5}, "-1 <= `value` <= 1. Received: value=1.5"),
