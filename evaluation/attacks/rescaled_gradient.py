@@ -29,11 +29,11 @@ class RescaledGradientAttack(Attack):
     order 1; it takes effect in the type in which the endpoint computes. Where there is no gradient even so, the step goes
     in a random direction. Brendel and Bethge (2017, https://arxiv.org/abs/1704.01547) stabilise gradients to this end.
 
-    The first start is the image itself, as noise of a size epsilon may put out every unit of a ReLU network; the others are
-    random. The largest epsilon is tried first, and smaller ones until one breaks the sample: as each step is as long as
-    epsilon commands, a large one may overshoot. From there on the sample goes to the next smaller one, with the perturbation
-    that was found scaled down, and ends at the first that withstands all steps; each restart tries what is left to gain.
-    Steps are signs, of a size that falls to zero along a cosine.
+    The largest epsilon is tried first. A sample that it breaks goes on to the next smaller one, with the perturbation that
+    was found scaled down, and ends at the first that withstands all steps; each restart tries what is left to gain. The first
+    start is the image itself, as noise of a size epsilon may put out every unit of a ReLU network, and where its steps
+    overshoot at the largest epsilon it tries the smaller ones; other starts are random. Steps are signs, of a size that falls
+    to zero along a cosine.
 
     Attributes:
         epsilons: ascending.
@@ -46,7 +46,7 @@ class RescaledGradientAttack(Attack):
     """
 
     name: ClassVar[str] = "rescaled_gradient"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     choices: ClassVar[Choices] = {"norm": ("linf",), "loss": ("margin", "cross_entropy", "targeted_margin")}
 
     norm: str = "linf"
@@ -71,7 +71,8 @@ class RescaledGradientAttack(Attack):
             direction = random_directions(batch, self.norm, restart) if restart else np.zeros_like(batch.images)
             goes_on = np.ones(len(batch), bool)
             for level in reversed(range(len(self.epsilons))):
-                active = np.flatnonzero((reached == len(self.epsilons)) | goes_on & (reached == level + 1))
+                unbroken = (reached == len(self.epsilons)) & (restart == 0)
+                active = np.flatnonzero(unbroken | goes_on & (reached == level + 1))
                 if len(active) == 0:
                     continue
                 epsilon = np.float32(self.epsilons[level])
