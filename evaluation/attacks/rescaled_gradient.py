@@ -30,10 +30,10 @@ class RescaledGradientAttack(Attack):
     in a random direction. Brendel and Bethge (2017, https://arxiv.org/abs/1704.01547) stabilise gradients to this end.
 
     The largest epsilon is tried first. A sample that it breaks goes on to the next smaller one, with the perturbation that
-    was found scaled down, and ends at the first that withstands all steps; each restart tries what is left to gain. The first
-    start is the image itself, as noise of a size epsilon may put out every unit of a ReLU network, and where its steps
-    overshoot at the largest epsilon it tries the smaller ones; other starts are random. Steps are signs, of a size that falls
-    to zero along a cosine.
+    was found scaled down, and ends at the first that withstands all steps; each restart tries what is left to gain. The
+    first start is the image itself, as noise of a size epsilon may put out every unit of a ReLU network, and where its steps
+    overshoot at the largest epsilon it tries the smaller ones; other starts are random. Steps are signs, of a size that
+    falls to zero along a cosine.
 
     Attributes:
         epsilons: ascending.
