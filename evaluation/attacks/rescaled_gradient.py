@@ -103,11 +103,6 @@ class RescaledGradientAttack(Attack):
 
     def _build(self, target: Target, endpoint: str) -> Callable:
         attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
-        image, label, number = (
-            tf.TensorSpec((None, *target.image_shape), tf.float32),
-            tf.TensorSpec((None,), tf.int64),
-            tf.TensorSpec((), tf.int32),
-        )
 
         def gradient_of(current, labels, classes, magnification):
             """The gradient of each sample's magnified loss, the logits, and the magnification to go on with."""
@@ -153,19 +148,7 @@ class RescaledGradientAttack(Attack):
             moved = tf.clip_by_value(current + rate * epsilon * tf.sign(direction), images - epsilon, images + epsilon)
             return tf.where(wide(done), current, tf.clip_by_value(moved, 0.0, 1.0)), magnification, done
 
-        @tf.function(
-            input_signature=[
-                image,
-                image,
-                label,
-                label,
-                tf.TensorSpec((None,), tf.float64),
-                tf.TensorSpec((), tf.float32),
-                number,
-                number,
-            ],
-            autograph=False,
-        )
+        @tf.function(input_signature=_signature(target.image_shape), autograph=False)
         def advance(images, current, labels, classes, magnification, epsilon, seed, first):
             """Takes a block of steps, beginning with the number `first`."""
             if_new = functools.partial(calibrate, current, labels, classes, magnification)
@@ -187,6 +170,17 @@ class RescaledGradientAttack(Attack):
         if self.loss == "targeted_margin":
             return tf.gather(logits, classes, batch_dims=1) - tf.gather(logits, labels, batch_dims=1)
         return loss_values(logits, labels, self.loss, self.logit_scale)
+
+
+def _signature(image_shape: tuple[int, int, int]) -> list[tf.TensorSpec]:
+    """Images, current ones, labels, wanted classes, magnifications, epsilon, seed and number of the first step."""
+    image, label = tf.TensorSpec((None, *image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)
+    magnification, epsilon, number = (
+        tf.TensorSpec((None,), tf.float64),
+        tf.TensorSpec((), tf.float32),
+        tf.TensorSpec((), tf.int32),
+    )
+    return [image, image, label, label, magnification, epsilon, number, number]
 
 
 def _other_classes(target: Target, batch: Batch) -> np.ndarray:
