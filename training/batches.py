@@ -20,6 +20,7 @@ class EpochBatches(keras.utils.PyDataset):
         border: what fills the space that a shift leaves: "constant" (black) or "reflect" (the mirrored image). Defaults to
             "constant".
         flip: bool. Mirror each image, left to right, with probability one half. Defaults to False.
+        noise: float. Standard deviation of Gaussian noise on each image, which is then clipped to [0, 1]. Defaults to 0.
         steps: int or None. Batches in an epoch; by default all full batches.
     """
 
@@ -34,11 +35,12 @@ class EpochBatches(keras.utils.PyDataset):
         steps: int | None = None,
         border: Literal["constant", "reflect"] = "constant",
         flip: bool = False,
+        noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.images, self.labels, self.batch_size, self.seed = images, labels, batch_size, seed
         self.target = target or (lambda images, labels: labels)
-        self.max_shift, self.border, self.flip = max_shift, border, flip
+        self.max_shift, self.border, self.flip, self.noise = max_shift, border, flip, noise
         self.steps = min(steps or len(labels), len(labels) // batch_size)
         self.set_epoch(0)
 
@@ -57,16 +59,33 @@ class EpochBatches(keras.utils.PyDataset):
         chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         images, labels = self.images[chosen], self.labels[chosen]
         if self.max_shift:
-            images = _crop(images, self._offsets[chosen], self.max_shift, self.border)
+            images = crop(images, self._offsets[chosen], self.max_shift, self.border)
         if self.flip:
-            images = np.where(self._flips[chosen, None, None, None], images[:, :, ::-1], images)
+            images = mirror(images, self._flips[chosen])
+        if self.noise:
+            # The 2 parts them from the order and from the pairs of `PairedBatches`.
+            generator = np.random.default_rng((self.seed, self.epoch, index, 2))
+            noise = generator.standard_normal(images.shape, np.float32)
+            images = np.clip(images + np.float32(self.noise) * noise, 0.0, 1.0)
         return images, self.target(images, labels)
 
 
-def _crop(images: np.ndarray, offsets: np.ndarray, margin: int, border: str) -> np.ndarray:
-    """Pads the images and takes a window of the old size at each image's offset."""
+def crop(images: np.ndarray, offsets: np.ndarray, margin: int, border: Literal["constant", "reflect"]) -> np.ndarray:
+    """Pads the images and takes a window of the old size from each.
+
+    Args:
+        images: (n, height, width, channels).
+        offsets: int, (n, 2), in [0, 2 margin]. Row and column where the window begins.
+        margin: int. Pixels of padding on each side.
+        border: what they hold, see `EpochBatches`.
+    """
     count, height, width, _ = images.shape
     padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode=border)
     rows = offsets[:, 0, None] + np.arange(height)
     columns = offsets[:, 1, None] + np.arange(width)
     return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def mirror(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Returns the images, (n, height, width, channels), with those of bool `chosen`, (n,), mirrored left to right."""
+    return np.where(chosen[:, None, None, None], images[:, :, ::-1], images)

@@ -1,6 +1,7 @@
 """Batches: every image once an epoch, in an order that seed and epoch alone decide."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +94,23 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 def test_augmentation_leaves_the_order_alone() -> None:
     expected = order(make_batches(20, 5), 3)
-    batches = picture_batches(flip=True, max_shift=2)
+    batches = picture_batches(flip=True, max_shift=2, noise=0.1)
     batches.set_epoch(3)
     assert [int(label) for i in range(4) for label in batches[i][1]] == expected
+
+
+def test_noise_is_drawn_anew_in_every_step_and_clipped() -> None:
+    gray = np.full((20, 30, 30, 1), 0.5, np.float32)
+    batches, drawn = EpochBatches(gray, np.arange(20), 5, 0, noise=0.1), []
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        for i in range(len(batches)):
+            images, _ = batches[i]
+            np.testing.assert_array_equal(images, batches[i][0])
+            drawn.append(images - gray[0])
+    assert drawn[0].dtype == np.float32
+    assert len({float(noise.sum()) for noise in drawn}) == len(drawn)
+    # 54,000 draws.
+    assert np.std(drawn) == pytest.approx(0.1, rel=0.02)
+    strong, _ = EpochBatches(gray, np.arange(20), 5, 0, noise=1.0)[0]
+    assert (strong.min(), strong.max()) == (0.0, 1.0)

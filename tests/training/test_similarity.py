@@ -261,7 +261,7 @@ def test_recipe(recipe_id: str, expected: tuple | None, requests: list[tuple], t
     [
         ("fashion_mnist/resnet_pixel", {}, {}),
         ("fashion_mnist/resnet_thresholded", {"side": "low"}, {"threshold": 0.8, "side": "low"}),
-        ("cifar10_gray/resnet_v1", {}, {}),
+        ("cifar10_gray/resnet_v1", {"v1_trials": 4}, {"units": 1000, "trials": 4, "complex_share": 0.5}),
         ("cifar10_gray/resnet_shuffled", {}, {"of": "pixel"}),
         ("fashion_mnist/resnet_constant", {}, {}),
         ("mnist/resnet_thresholded", THRESHOLDED_SHUFFLED, {"of": "thresholded", "threshold": 0.2, "side": "high"}),
@@ -303,7 +303,7 @@ def test_recordings_come_from_a_file(requests: list[tuple], tmp_path: Path) -> N
     config.recordings = str(tmp_path / "none.npz")
     with pytest.raises(FileNotFoundError):
         recipes.pair_target(config)
-    assert requests == [("recordings", 100, 0, {"path": config.recordings, "responses": "predicted"})]
+    assert requests == [("recordings", 100, 0, {"path": config.recordings, "responses": "predicted", "epochs": 30})]
 
 
 @pytest.mark.usefixtures("requests")
@@ -330,6 +330,39 @@ def test_regularisation_set_may_be_another(requests: list[tuple], monkeypatch: p
     assert (target.images != other.images).any(), "the seed chooses the images"
 
 
+def test_regularisation_set_as_in_the_published_code(requests: list[tuple]) -> None:
+    """The first images, each shifted and mirrored once; their targets are those of the images as they are then."""
+    load = few_images("cifar10", "train").images
+    config = small_config("cifar10/resnet_thresholded", regularization_images=20, regularization_choice="first")
+    np.testing.assert_array_equal(recipes.pair_target(config).images, load[:20])
+    config.regularization_augmented = True
+    target, again = recipes.pair_target(config), recipes.pair_target(config)
+    np.testing.assert_array_equal(target.images, again.images)
+    side, padded = target.images.shape[1], np.pad(load[:20], ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
+    seen = set()
+    for image, source in zip(target.images, padded, strict=True):
+        windows = {(y, x): source[y : y + side, x : x + side] for y in range(9) for x in range(9)}
+        (found,) = ((at, flip) for at, w in windows.items() for flip in (1, -1) if (w[:, ::flip] == image).all())
+        seen.add(found)
+    assert {flip for _, flip in seen} == {1, -1}
+    assert len(seen) > 10
+    expected = targets.build("thresholded", target.images, seed=0, threshold=config.threshold)
+    pairs = np.triu_indices(20, 1)
+    np.testing.assert_array_equal(target.similarity(*pairs), expected.similarity(*pairs))
+    config.regularization_choice = "last"
+    with pytest.raises(ValueError, match=r"`regularization_choice` must be one of random, first. Received: 'last'"):
+        recipes.pair_target(config)
+
+
+@pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10_gray"])
+def test_controls_without_a_target(dataset: str) -> None:
+    """They differ from the plain network in the noise of the batches and in the blur of the network alone."""
+    noisy, blurred, plain = (find(f"{dataset}/resnet{suffix}").config() for suffix in ("_gaussian", "_blurred", ""))
+    assert {**noisy, "noise": 0.0} == {**blurred, "blur": 0.0} == dict(plain)
+    assert recipes.class_batches(noisy, TRAIN).noise == 0.1
+    assert recipes.build_network(blurred, "float32").blur == 1.0
+
+
 def test_published_settings() -> None:
     settings_ = {id_: find(id_).config() for id_ in ("mnist/resnet_thresholded", "cifar10/resnet_thresholded")}
     assert [(c.strength, c.threshold, c.augment) for c in settings_.values()] == [(4.0, 0.2, False), (10.0, 0.8, True)]
@@ -345,4 +378,5 @@ def test_network_of_a_recipe(dataset: str) -> None:
         "num_classes": 10,
         "depth": 18,
         "width": 16,
+        "blur": 0.0,
     }

@@ -27,6 +27,7 @@ UNTRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "untrained saturating MLP": ("MultilayerPerceptron", {"activation": "tanh", "saturation_penalty": 0.5}),
     # The published width has 11 million weights.
     "untrained ResidualNetwork": ("ResidualNetwork", {"width": 2}),
+    "untrained blurred ResidualNetwork": ("ResidualNetwork", {"width": 2, "blur": 1.0}),
     "untrained CNN for CIFAR": ("ConvolutionalNetwork", {"image_shape": [32, 32, 3], "num_classes": 7}),
 }
 OUTPUTS = {"logits": tf.float32, "probabilities": tf.float32, "label": tf.int64}

@@ -8,8 +8,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from scipy import ndimage
 
-from zoo.layers import Binarize, RandomGaussianNoise, StackedDense
+from zoo.layers import Binarize, GaussianBlur, RandomGaussianNoise, StackedDense
 
 PIXELS = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 1, width=32))
 GENERATOR = np.random.default_rng(0)
@@ -154,3 +155,23 @@ def test_config_round_trip(layer: keras.layers.Layer) -> None:
     copy(inputs)
     copy.set_weights(layer.get_weights())
     np.testing.assert_array_equal(ops.convert_to_numpy(copy(inputs)), outputs)
+
+
+@pytest.mark.parametrize("stddev", [0.4, 1.0, 1.7])
+def test_blur_is_that_of_scipy(stddev: float) -> None:
+    images = GENERATOR.random((2, 9, 8, 3), np.float32)
+    radius = int(np.ceil(3 * stddev))
+    expected = np.stack(
+        [ndimage.gaussian_filter(image, (stddev, stddev, 0), radius=(radius, radius, 0), mode="mirror") for image in images]
+    )
+    blurred = GaussianBlur(stddev)(images)
+    np.testing.assert_allclose(blurred, expected, atol=1e-6)
+    # The operation is linear; its gradient is its transpose.
+    weights = GENERATOR.random(images.shape, np.float32)
+    slope = gradient(lambda x: GaussianBlur(stddev)(x) * weights, images)
+    assert float(np.sum(slope * images)) == pytest.approx(float(np.sum(weights * blurred.numpy())), rel=1e-5)
+
+
+def test_blur_of_no_strength() -> None:
+    with pytest.raises(ValueError, match=r"Expected `stddev` > 0. Received: stddev=0.0"):
+        GaussianBlur(0.0)

@@ -2,6 +2,7 @@
 
 from zoo.layers.batch_normalization import PartialBatchNormalization
 from zoo.layers.binarize import Binarize
+from zoo.layers.blur import GaussianBlur
 from zoo.layers.noise import RandomGaussianNoise
 from zoo.layers.nonlinearities import NONLINEARITIES, Nonlinearity, nonlinearity
 from zoo.layers.saturation import SaturationPenalty
@@ -11,6 +12,7 @@ from zoo.layers.stacked_dense import StackedDense
 __all__ = [
     "NONLINEARITIES",
     "Binarize",
+    "GaussianBlur",
     "Nonlinearity",
     "PartialBatchNormalization",
     "RandomGaussianNoise",

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo.layers import PartialBatchNormalization
+from zoo.layers import GaussianBlur, PartialBatchNormalization
 from zoo.models.base import ImageClassifier
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -24,6 +24,7 @@ class ResidualNetwork(ImageClassifier):
         width: int. Maps of the stem and of the first stage. Defaults to 64, as published.
         image_shape: (height, width, channels). Defaults to (32, 32, 3).
         num_classes: int. Defaults to 10.
+        blur: float. Standard deviation, in pixels, of a Gaussian by which all images are blurred first. Defaults to 0: none.
 
     Input: float images in [0, 1], (batch, height, width, channels). Output: float32 logits, (batch, num_classes), also where
     `dtype` is one of mixed precision.
@@ -37,13 +38,15 @@ class ResidualNetwork(ImageClassifier):
         width: int = 64,
         image_shape: tuple[int, int, int] = (32, 32, 3),
         num_classes: int = 10,
+        blur: float = 0.0,
         **kwargs: Any,
     ) -> None:
         # Pixels are scaled before they are rounded to a half-precision policy's dtype.
         super().__init__(image_shape, num_classes, autocast=False, **kwargs)
         if depth not in BLOCKS:
             raise ValueError(f"`depth` must be one of {', '.join(map(str, BLOCKS))}. Received: depth={depth}")
-        self.depth, self.width = depth, width
+        self.depth, self.width, self.blur = depth, width, blur
+        self.blurring = GaussianBlur(blur, name="blur", dtype="float32") if blur else None
         self.stem = _convolution(width, 7, "stem", self.dtype_policy)
         self.stem_normalization = _normalization("stem_normalization", self.dtype_policy)
         # The last block of each stage is tapped.
@@ -72,7 +75,10 @@ class ResidualNetwork(ImageClassifier):
             training: bool.
             trailing: int. How many of the last images do not feed the statistics of batch normalisation. Defaults to 0.
         """
-        values = self.stem(5.0 * (images - 0.5))
+        values = 5.0 * (images - 0.5)
+        if self.blurring is not None:
+            values = self.blurring(values)
+        values = self.stem(values)
         values = ops.relu(self.stem_normalization(values, training=training, trailing=trailing))
         taps = [values]
         for i, block in enumerate(self.blocks):
@@ -82,7 +88,7 @@ class ResidualNetwork(ImageClassifier):
         return taps, self.head(ops.mean(values, axis=(1, 2)))
 
     def hyperparameters(self) -> dict[str, Any]:
-        return {"depth": self.depth, "width": self.width}
+        return {"depth": self.depth, "width": self.width, "blur": self.blur}
 
 
 @keras.saving.register_keras_serializable(package="brainzoo")

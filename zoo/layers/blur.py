@@ -1,0 +1,41 @@
+"""A fixed blur of the input."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="brainzoo")
+class GaussianBlur(keras.layers.Layer):
+    """Convolves each channel with a Gaussian, cut off at 3 standard deviations, over a mirrored border.
+
+    Args:
+        stddev: float, above 0. In pixels.
+
+    Input and output shape: (batch, height, width, channels), height and width above 3 `stddev`; float dtype.
+    """
+
+    def __init__(self, stddev: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if stddev <= 0.0:
+            raise ValueError(f"Expected `stddev` > 0. Received: stddev={stddev}")
+        self.stddev = stddev
+
+    def call(self, inputs: Any) -> Any:
+        radius = int(np.ceil(3.0 * self.stddev))
+        weights = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / self.stddev))
+        window = (weights / weights.sum()).astype("float32")
+        values = ops.pad(inputs, ((0, 0), (radius, radius), (radius, radius), (0, 0)), mode="reflect")
+        # A Gaussian is separable: once along the columns, once along the rows.
+        for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+            kernel = ops.cast(np.tile(window.reshape(shape), (1, 1, inputs.shape[-1], 1)), values.dtype)
+            values = ops.depthwise_conv(values, kernel, padding="valid", data_format="channels_last")
+        return values
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "stddev": self.stddev}
