@@ -76,7 +76,7 @@ def test_similarity_page_trains_what_it_compares() -> None:
     models, sources = (
         {argument.split("=")[1] for argument in transfer if argument.startswith(flag)} for flag in ("--model", "--source")
     )
-    assert len(models) == 24
+    assert len(models) == 30
     assert models | sources <= set(ids)
     assert not models & sources
     assert {source.split("/")[0] for source in sources} == {model.split("/")[0] for model in models}

@@ -14,7 +14,16 @@ from tests.zoo.conftest import make_card
 from training import similarity_grid
 from training.layer_weights import write_layer_weights
 from training.recipes import Trained, find
-from training.similarity_grid import COLUMNS, GRIDS, grid_cells, grid_section, read_rows, run_grid
+from training.similarity_grid import (
+    COLUMNS,
+    GRIDS,
+    NOISE,
+    grid_cells,
+    grid_section,
+    read_rows,
+    run_grid,
+    update_grid_page,
+)
 from zoo import datasets
 
 
@@ -54,6 +63,23 @@ def test_section_has_the_settings_that_vary() -> None:
     ]
     assert "`threshold`" not in grid_section(rows)
     assert "Grid `images`: dataset mnist" in grid_section([*rows, {**rows[1], "grid": "images"}])
+
+
+def test_page_has_tables_and_figures(tmp_path: Path) -> None:
+    common = {**dict.fromkeys(COLUMNS, ""), "dataset": "mnist", "epochs": "1", "train_images": "0", "seed": "0"}
+    common |= {f"noise_{stddev}": "0.5" for stddev in NOISE} | {"accuracy": "0.9"}
+    rows = []
+    for grid in GRIDS:
+        for recipe, changes in grid_cells(grid, "mnist"):
+            rows.append({**common, "grid": grid, "dataset": recipe.split("/")[0], **{k: str(v) for k, v in changes.items()}})
+    page = tmp_path / "page.md"
+    page.write_text("<!-- similarity grids:begin -->\n<!-- similarity grids:end -->\n")
+    update_grid_page(rows, page, tmp_path / "figures")
+    figures = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert figures == ["grid-images.png", "grid-pairs.png", "grid-threshold.png"]
+    text = page.read_text()
+    assert all(f"](figures/{name})" in text for name in figures)
+    assert text.count("Grid `") == 4
 
 
 def test_unknown_grid() -> None:

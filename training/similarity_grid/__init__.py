@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ from ml_collections import ConfigDict
 
 from training.configuration import change_config, config_digest, run_directory
 from training.recipes import find
+from training.similarity_grid.figure import write_grid_figures
 from training.targets import published_setting
 from zoo import datasets
 from zoo.card import write_text
+from zoo.sections import replace_section
 
 STRENGTHS, THRESHOLDS = (1.0, 4.0, 10.0, 40.0), (0.2, 0.4, 0.6, 0.8)
 PAIRS, IMAGES, SETS = (4, 8, 16, 32), (100, 1000, 5000), ("fashion_mnist", "mnist")
 NOISE = (0.1, 0.2, 0.3)
+_MEASURED = {"accuracy": "clean", **{f"noise_{stddev}": f"noise {stddev}" for stddev in NOISE}}
 _SETTINGS = ("regularization_dataset", "strength", "threshold", "pairs", "regularization_images")
 COLUMNS = (
     *("grid", "dataset", "target", *_SETTINGS, "epochs", "train_images", "seed"),
-    *("accuracy", *(f"noise_{stddev}" for stddev in NOISE), "settings"),
+    *(*_MEASURED, "settings"),
 )
 GRIDS = ("threshold", "pairs", "images", "sets")
 
@@ -99,13 +103,28 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def update_grid_page(rows: list[dict[str, str]], page: Path, figures: Path) -> None:
+    """Makes the section `similarity grids` of a Markdown page anew, see `zoo.sections.replace_section`.
+
+    Args:
+        rows: those of `read_rows`.
+        page: a Markdown file.
+        figures: folder that the figures (PNG) are written to.
+
+    Raises:
+        ValueError: there is no such section.
+    """
+    written = write_grid_figures(rows, _MEASURED, figures)
+    links = [f"![Grid {path.stem[5:]}]({os.path.relpath(path, page.parent)})" for path in written]
+    replace_section(page, "similarity grids", "\n\n".join([grid_section(rows), *links]) + "\n")
+
+
 def grid_section(rows: list[dict[str, str]]) -> str:
     """Returns a Markdown table a grid: the settings that vary in it, and the validation accuracies in per cent.
 
     Args:
         rows: those of `read_rows`.
     """
-    measured = {"accuracy": "clean", **{f"noise_{stddev}": f"noise {stddev}" for stddev in NOISE}}
     parts = []
     for grid in GRIDS:
         found = [row for row in rows if row["grid"] == grid]
@@ -114,10 +133,10 @@ def grid_section(rows: list[dict[str, str]]) -> str:
         varying = [name for name in names if len({row[name] for row in found} - {""}) > 1]
         if not found:
             continue
-        lines = [[*varying, *measured.values()], ["--:"] * (len(varying) + len(measured))]
+        lines = [[*varying, *_MEASURED.values()], ["--:"] * (len(varying) + len(_MEASURED))]
         for row in found:
             lines.append(
-                [*(row[name] or "none" for name in varying), *(f"{100 * float(row[name]):.1f}" for name in measured)]
+                [*(row[name] or "none" for name in varying), *(f"{100 * float(row[name]):.1f}" for name in _MEASURED)]
             )
         same = ", ".join(f"{name} {found[-1][name]}" for name in names if name not in varying)
         parts += [f"Grid `{grid}`: {same}.", "\n".join(f"| {' | '.join(cells)} |" for cells in lines)]
@@ -125,7 +144,7 @@ def grid_section(rows: list[dict[str, str]]) -> str:
         "Accuracy on validation images in per cent, clean and under Gaussian noise. none: the plain network; "
         "train_images 0: all of them."
     )
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def noisy_accuracy(model: keras.Model, split: datasets.Split, stddev: float, seed: int) -> float:

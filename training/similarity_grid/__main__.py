@@ -21,6 +21,7 @@ _SET = flags.DEFINE_multi_string("set", [], "Change a value of the config: --set
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder of checkpoints and logs, one folder a recipe and config in it.")
 _OUTPUT = flags.DEFINE_string("output", "results/similarity_grid.csv", "The table.")
 _PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `similarity grids` is written anew.")
+_FIGURES = flags.DEFINE_string("figures", "docs/figures/similarity", "Folder for the page's figures.")
 
 
 def main(arguments: list[str]) -> None:
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> None:
         received = " ".join(arguments[1:]) or "none"
         raise app.UsageError(f"Expected one grid, as in `threshold`. Received: {received}.")
     configure_tensorflow("2")
-    from training.similarity_grid import grid_section, read_rows, run_grid
+    from training.similarity_grid import read_rows, run_grid, update_grid_page
     from zoo.sections import replace_section
 
     try:
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> None:
         path = run_grid(arguments[1], _DATASET.value, _SET.value, Path(_WORKDIR.value), Path(_OUTPUT.value))
         print(path)
         if _PAGE.value:
-            replace_section(Path(_PAGE.value), "similarity grids", grid_section(read_rows(path)))
+            update_grid_page(read_rows(path), Path(_PAGE.value), Path(_FIGURES.value))
     except ValueError as error:
         sys.exit(str(error))
 
