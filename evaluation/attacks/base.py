@@ -13,9 +13,9 @@ from evaluation.target import Target
 Choices = Mapping[str, tuple[str, ...]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
-    """Correctly classified images to attack.
+    """Correctly classified images to attack; equal to itself alone, so that what was computed of it can be kept.
 
     Attributes:
         images: float32, (n, height, width, channels), in [0, 1].

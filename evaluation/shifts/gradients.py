@@ -35,7 +35,7 @@ class FastGradientTransfer(Shift):
 
     def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
-        signs = np.sign(_loss_gradient(_load(self.source, self.dataset), batch))
+        signs = _gradient_signs(self.source, self.dataset, batch)
         return np.clip(batch.images + level * signs, 0.0, 1.0).astype(np.float32)
 
     def settings(self, level: float) -> dict[str, Any]:
@@ -51,9 +51,12 @@ def _load(source: Path, dataset: DatasetInfo) -> Target:
 _digest = functools.lru_cache(maxsize=4)(saved_model_digest)
 
 
-def _loss_gradient(source: Target, batch: Batch) -> np.ndarray:
-    function = source.compiled("loss gradient", lambda: _build(source))
-    return function(batch.images, batch.labels).numpy()
+# All levels of a batch follow the same gradient.
+@functools.lru_cache(maxsize=1)
+def _gradient_signs(source: Path, dataset: DatasetInfo, batch: Batch) -> np.ndarray:
+    network = _load(source, dataset)
+    function = network.compiled("loss gradient", lambda: _build(network))
+    return np.sign(function(batch.images, batch.labels).numpy())
 
 
 def _build(source: Target) -> tf.types.experimental.PolymorphicFunction:

@@ -1,5 +1,6 @@
 """Runs what the store lacks of shifts, chunk by chunk."""
 
+import itertools
 import time
 from collections.abc import Iterator
 
@@ -48,10 +49,12 @@ def run_shifts(
     store.set_check(target.digest, info.name, "endpoints", list(target.endpoints))
     tasks = list(_missing(target, info, split, members, store, min(samples, len(split)), seed))
     with Progress(*COLUMNS) as progress:
-        total = progress.add_task(name, total=sum(len(chosen) for *_, chosen in tasks))
+        total, batch = progress.add_task(name, total=sum(len(chosen) for *_, chosen in tasks)), None
         for member, level, run, chosen in tasks:
             started = time.monotonic()
-            batch = Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed)
+            # The levels of the same images share a batch, and with it what a shift has computed of it.
+            if batch is None or not np.array_equal(batch.ids, split.ids[chosen]):
+                batch = Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed)
             images = check_images(member.shift.apply(target, batch, level), batch, member.label)
             store.add_predictions(run, batch.ids, target.predict(images), time.monotonic() - started)
             progress.update(total, advance=len(chosen), description=f"{name}: {member.label} {level:g}")
@@ -82,12 +85,13 @@ def _missing(
 ) -> Iterator[tuple[ShiftMember, float, int, np.ndarray]]:
     """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are."""
     for member in members:
+        runs, size = [], member.shift.chunk_size
         for level in member.shift.levels:
             key = shift_key(target.digest, info.name, member.shift, level, target.endpoints, seed)
             run = store.run_id(key, versions())
-            done = store.predictions(run)
-            for first in range(0, count, member.shift.chunk_size):
-                chunk = range(first, min(first + member.shift.chunk_size, count))
-                missing = np.array([i for i in chunk if int(split.ids[i]) not in done], int)
-                if len(missing):
-                    yield member, level, run, missing
+            runs.append((level, run, store.predictions(run)))
+        for first, (level, run, done) in itertools.product(range(0, count, size), runs):
+            chunk = range(first, min(first + size, count))
+            missing = np.array([i for i in chunk if int(split.ids[i]) not in done], int)
+            if len(missing):
+                yield member, level, run, missing

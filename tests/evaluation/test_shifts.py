@@ -166,6 +166,10 @@ def test_transfer_is_a_signed_step_on_the_source(linear: tuple[Path, np.ndarray]
     # The model under evaluation plays no part.
     np.testing.assert_allclose(shift.apply(tiny_target, batch, 0.1), expected, atol=1e-6)
     assert shift.settings(0.1)["source"] == saved_model_digest(path)
+    # The next batch and the next source have gradients of their own.
+    other = dataclasses.replace(batch, labels=(batch.labels + 1) % 3)
+    assert not np.allclose(shift.apply(tiny_target, other, 0.1), expected)
+    np.testing.assert_allclose(shift.apply(tiny_target, batch, 0.1), expected, atol=1e-6)
 
 
 def test_white_box_breaks_what_a_linear_classifier_loses(linear: tuple[Path, np.ndarray], linear_target: Target) -> None:
@@ -195,7 +199,7 @@ def test_results_are_the_predictions_on_the_changed_images(tiny_target: Target, 
         for level, found in zip(Darken().levels, stored(store, tiny_target, Darken()), strict=True):
             expected = tiny_target.predict(np.clip(tiny.images[:20] - np.float32(level), 0, 1))
             assert found == dict(enumerate(expected.tolist()))
-    assert [(level, len(ids)) for level, ids in calls] == [(0.1, 8), (0.1, 8), (0.1, 4), (0.3, 8), (0.3, 8), (0.3, 4)]
+    assert [(level, len(ids)) for level, ids in calls] == [(0.1, 8), (0.3, 8), (0.1, 8), (0.3, 8), (0.1, 4), (0.3, 4)]
 
 
 def test_a_broken_run_goes_on_and_more_samples_are_added(
