@@ -91,6 +91,9 @@ class ProjectedGradient(Shift):
         remaining = np.flatnonzero(~target.misclassifies(images, batch.labels))
         # The same attacks for all levels, as they are compiled: the radius is an argument.
         for attack, endpoint in itertools.product(self._attacks(self.levels[-1]), target.endpoints):
+            # Convolutions refuse a batch of none.
+            if len(remaining) == 0:
+                break
             part = batch.take(remaining)
             found = attack.perturb(target, endpoint, part, np.full(len(part), level, np.float32), 0)
             images[remaining] = found

@@ -111,10 +111,11 @@ def _corruptions(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[Shi
 
 
 def _white_box(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftMember, ...]:
+    # Up to the usual thresholds, and down to where networks keep something that were not trained against attacks.
     if _is_natural(dataset):
-        linf, l2 = tuple(eps / 255 for eps in (1, 2, 3, 4, 6, 8)), (0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
+        linf, l2 = tuple(eps / 255 for eps in (0.25, 0.5, 1, 2, 4, 8)), (0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
     else:
-        linf, l2 = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3), (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+        linf, l2 = (0.005, 0.01, 0.02, 0.05, 0.1, 0.3), (0.1, 0.2, 0.5, 1.0, 1.5, 3.0)
     return (
         ShiftMember(ProjectedGradient(norm="linf", levels=linf), "PGD L∞", "ε, L∞"),
         ShiftMember(ProjectedGradient(norm="l2", levels=l2), "PGD L2", "ε, L2"),

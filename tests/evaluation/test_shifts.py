@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation import metrics, suites
-from evaluation.attacks import Batch
+from evaluation.attacks import Batch, ProjectedGradientDescent
 from evaluation.shifts import (
     FastGradientTransfer,
     GaussianNoise,
@@ -191,6 +191,16 @@ def test_white_box_breaks_what_a_linear_classifier_loses(linear: tuple[Path, np.
             np.testing.assert_array_equal(right[decided], (left > 0)[decided])
             size = np.linalg.norm((images - batch.images).reshape(len(batch), -1), np.inf if norm == "linf" else 2, axis=1)
             assert size.max() <= level * (1 + 1e-4)
+
+
+def test_white_box_leaves_misclassified_images_alone(
+    linear: tuple[Path, np.ndarray], linear_target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = linear_batch(linear[1])
+    wrong = dataclasses.replace(batch, labels=(batch.labels + 1) % 3)
+    monkeypatch.setattr(ProjectedGradientDescent, "perturb", None)
+    shift = ProjectedGradient(norm="linf", levels=(0.1,))
+    np.testing.assert_array_equal(shift.apply(linear_target, wrong, 0.1), batch.images)
 
 
 def test_results_are_the_predictions_on_the_changed_images(tiny_target: Target, tiny: Split, calls: list) -> None:
