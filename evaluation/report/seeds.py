@@ -44,6 +44,12 @@ def without_seed(name: str, dataset: str) -> str:
     return _SEED.sub("", name).removeprefix(f"{dataset}/")
 
 
+def seed_of(name: str) -> str:
+    """Returns what a name says of the seed: "-seed1" of "x/a-seed1", and nothing of "x/a"."""
+    found = _SEED.search(name)
+    return found[0] if found else ""
+
+
 def by_model(summaries: list[Any]) -> dict[str, list[Any]]:
     """Returns the seeds of each model by its name, see `without_seed`.
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from evaluation.report.seeds import Estimate, by_model, estimate
+from evaluation import metrics
+from evaluation.report.seeds import Estimate, by_model, estimate, seed_of
 from evaluation.shifts.spectra import Spectrum, shift_spectrum
 from evaluation.shifts.suites import CORRUPTION
 from evaluation.shifts.summary import Curve, ShiftSummary
@@ -48,6 +49,32 @@ class SeedGroup:
             return None
         values = [float(np.mean([curve.area for curve in curves])) for curves in found]
         return estimate(values, _samples([curve for curves in found for curve in curves]))
+
+    def gain(self, baseline: "SeedGroup", labels: list[str]) -> Estimate | None:
+        """Returns by how much the mean area of these shifts is greater than another model's; None where there is none.
+
+        Seeds are compared one by one, and where the two models have but one in common, images are: of one seed the two
+        networks began alike, and all networks see the same images.
+
+        Args:
+            baseline: the other model.
+            labels: of shifts; none for unchanged images.
+        """
+        others = {seed_of(summary.name): summary for summary in baseline.summaries}
+        pairs = [(s, others[seed_of(s.name)]) for s in self.summaries if seed_of(s.name) in others]
+        differences = [_image_areas(own, labels) - _image_areas(other, labels) for own, other in pairs]
+        if not differences or any(np.isnan(values).any() for values in differences):
+            return None
+        paired = [float(values.mean()) for values in differences] if len(pairs) > 1 else differences[0].tolist()
+        return Estimate(float(np.mean(paired)), *metrics.t_interval(paired))
+
+
+def _image_areas(summary: ShiftSummary, labels: list[str]) -> np.ndarray:
+    """Each image's mean area under the shifts, or whether it is right unchanged; NaN where a shift is missing."""
+    if not labels:
+        return summary.curves[0].clean.astype(float)
+    curves = [summary.curve(label) for label in labels]
+    return np.array(np.nan) if None in curves else np.mean([curve.image_areas for curve in curves], axis=0)
 
 
 def _samples(curves: list[Curve]) -> int:

@@ -1,5 +1,6 @@
 """Accuracy under shifts as tables: for the terminal, Markdown and CSV."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ CSV_FIELDS = (
     *("model", "digest", "dataset", "suite", "seed", "shift", "level", "samples", "sample_ids"),
     *("accuracy", "low", "high", "seconds"),
 )
+# First cells of a row, and the shifts that it is about.
+_Row = tuple[list[str], list[str]]
 
 
 def terminal_table(summaries: list[ShiftSummary]) -> rich.console.RenderableType:
@@ -67,6 +70,8 @@ def shifts_section(summaries: list[ShiftSummary], figures: list[Path], base: Pat
         first, models = group[0], seed_groups(group)
         parts.append(f"Data: {first.dataset.name}, test split; suite `{first.suite}`, seed {first.seed}.")
         parts += [area_table(group), _caption(group)]
+        if len(models) > 1:
+            parts += [gain_table(group), _gain_caption(models)]
         own = [path for path in figures if path.stem == f"{first.suite}-{first.dataset.name}"]
         parts += [image_link(path, base, f"Suite {first.suite}") for path in own]
         parts += ["<details>\n<summary>Accuracy at every level</summary>", _level_table(group, models), "</details>"]
@@ -81,8 +86,33 @@ def area_table(summaries: list[ShiftSummary]) -> str:
     Args:
         summaries: models of one data set.
     """
-    models, labels = seed_groups(summaries), labels_of(summaries)
-    spectra = corruption_spectra(summaries)
+    models, (titles, rows) = seed_groups(summaries), _area_rows(summaries)
+    return _table(titles, rows, models, lambda model, labels: _cell(model.area(labels)))
+
+
+def gain_table(summaries: list[ShiftSummary]) -> str:
+    """Returns a Markdown table: each model's gain over the first one in each row of `area_table`, see `SeedGroup.gain`.
+
+    Args:
+        summaries: models of one data set.
+    """
+    (baseline, *others), (titles, rows) = seed_groups(summaries), _area_rows(summaries)
+    rows = [(["unchanged images", *[""] * (len(titles) - 1)], []), *rows]
+    return _table(titles, rows, others, lambda model, labels: _gain_cell(model.gain(baseline, labels)))
+
+
+def _table(titles: list[str], rows: list[_Row], models: list[SeedGroup], cell: Callable[[SeedGroup, list[str]], str]) -> str:
+    lines = [
+        markdown_row([*titles, *(model.title for model in models)]),
+        markdown_row([":--"] * len(titles) + ["--:"] * len(models)),
+    ]
+    lines += [markdown_row([*heads, *(cell(model, labels) for model in models)]) for heads, labels in rows]
+    return "\n".join(lines)
+
+
+def _area_rows(summaries: list[ShiftSummary]) -> tuple[list[str], list[_Row]]:
+    """The titles of the first columns, and each row's beginning with the shifts that it is about."""
+    labels, spectra = labels_of(summaries), corruption_spectra(summaries)
     if spectra:
         labels = [label for label in spectra if label in labels]
     rows = [([label, *_frequency(spectra, label)], [label]) for label in labels]
@@ -93,13 +123,7 @@ def area_table(summaries: list[ShiftSummary]) -> str:
     # Areas over L-infinity and over L2 have no common mean.
     if len(labels) > 1 and summaries[0].suite != "white_box":
         rows.append((["**all**", *([f"mean of {len(labels)}"] if spectra else [])], labels))
-    titles = ["corruption", "frequencies changed"] if spectra else ["shift"]
-    lines = [
-        markdown_row([*titles, *(model.title for model in models)]),
-        markdown_row([":--"] * len(titles) + ["--:"] * len(models)),
-    ]
-    lines += [markdown_row([*heads, *(_cell(model.area(members)) for model in models)]) for heads, members in rows]
-    return "\n".join(lines)
+    return (["corruption", "frequencies changed"] if spectra else ["shift"]), rows
 
 
 def _level_table(summaries: list[ShiftSummary], models: list[SeedGroup]) -> str:
@@ -191,6 +215,21 @@ def _cell(value: Estimate | None) -> str:
     if value is None:
         return MISSING
     return f"{percent(value.value)}<br><sub>{interval((value.low, value.high))}</sub>"
+
+
+def _gain_cell(value: Estimate | None) -> str:
+    if value is None:
+        return MISSING
+    clear = "**" if value.low > 0 or value.high < 0 else ""
+    return f"{clear}{100 * value.value:+.1f}{clear}<br><sub>[{100 * value.low:+.1f}, {100 * value.high:+.1f}]</sub>"
+
+
+def _gain_caption(models: list[SeedGroup]) -> str:
+    return (
+        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the differences of seed and seed "
+        "or, where the two have one seed in common, of image and image. Bold: the interval does not hold 0; it is not "
+        "corrected for the number of comparisons."
+    )
 
 
 def _caption(summaries: list[ShiftSummary]) -> str:

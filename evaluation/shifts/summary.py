@@ -58,10 +58,15 @@ class Curve:
     @property
     def area(self) -> float:
         """Area under accuracy against level from 0 to the last, as a share of the whole; of ranks the mean accuracy."""
+        return float(self.image_areas.mean())
+
+    @property
+    def image_areas(self) -> np.ndarray:
+        """Each image's part in the area, in [0, 1], (n,): the share of the levels at which it is right."""
         if self.ordinal:
-            return float(self.accuracy.mean())
-        levels, accuracy = np.append(0.0, self.levels), np.append(self.clean.mean(), self.accuracy)
-        return float(np.trapezoid(accuracy, levels) / levels[-1])
+            return self.correct.mean(axis=0)
+        levels, right = np.append(0.0, self.levels), np.vstack([self.clean, self.correct]).astype(float)
+        return np.trapezoid(right, levels, axis=0) / levels[-1]
 
     @property
     def area_interval(self) -> tuple[float, float]:

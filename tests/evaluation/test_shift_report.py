@@ -110,6 +110,41 @@ def test_corruptions_are_sorted_by_frequency_with_means_of_the_groups(images: No
     assert set(groups) >= {"low", "high"}
 
 
+def test_gain_compares_seed_with_seed_and_image_with_image() -> None:
+    models = [*trio("noise"), *(summary(f"mnist/other{s}", "noise", 0.9, 7 + i) for i, s in enumerate(("", "-seed1")))]
+    good, bad, other = seed_groups(models)
+    areas = [[one.curve("Uniform noise").area for one in model.summaries] for model in (good, other)]
+    differences = np.subtract(*reversed(areas))
+    found = other.gain(good, ["Uniform noise"])
+    assert (found.value, found.low, found.high) == pytest.approx((differences.mean(), *metrics.t_interval(differences)))
+    # One seed in common: the images of that seed, over both shifts.
+    labels = ["Uniform noise", "Gaussian noise"]
+    images = [np.mean([model.summaries[0].curve(label).image_areas for label in labels], axis=0) for model in (bad, good)]
+    found = bad.gain(good, labels)
+    assert (found.low, found.high) == pytest.approx(metrics.t_interval(images[0] - images[1]))
+    assert found.value == pytest.approx(bad.area(labels).value - np.mean([good.summaries[0].curve(x).area for x in labels]))
+    unchanged = np.mean([one.curves[0].clean.mean() for one in good.summaries])
+    assert good.gain(other, []).value == pytest.approx(
+        unchanged - np.mean([one.curves[0].clean.mean() for one in other.summaries])
+    )
+    assert bad.gain(seed_groups([summary("mnist/x-seed5", "noise", 0.9)])[0], []) is None
+
+
+def test_gain_table_says_what_is_clear() -> None:
+    rows = shifts.gain_table(trio("noise")).splitlines()
+    assert rows[0] == "| shift | bad |"
+    assert [row.split(" | ")[0].strip("| ") for row in rows[2:]] == [
+        "unchanged images",
+        *shifts.labels_of(trio("noise")),
+        "**all**",
+    ]
+    good, bad = seed_groups(trio("noise"))
+    gain = bad.gain(good, ["Uniform noise"])
+    assert gain.high < 0
+    (row,) = (row for row in rows if row.startswith("| Uniform noise"))
+    assert f"**{100 * gain.value:+.1f}**<br><sub>[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]" in row
+
+
 def test_model_that_lacks_a_shift_has_no_number() -> None:
     models = trio("noise")
     models[2].curves.pop(0)
@@ -144,12 +179,12 @@ def test_report_and_page_are_written(suite: str, images: None, tmp_path: Path) -
     assert float(own[-1]["accuracy"]) == pytest.approx(curve.area)
     assert own[0]["sample_ids"] == f"0-{N - 1}"
     page = tmp_path / "page.md"
-    page.write_text(f"before\n<!-- shifts {suite}:begin -->\nold\n<!-- shifts {suite}:end -->\nafter\n")
+    page.write_text(f"before\n<!-- shifts {suite}:begin -->\nstale\n<!-- shifts {suite}:end -->\nafter\n")
     shifts.update_shift_page(trio(suite), page, tmp_path / "figures")
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "stale" not in text
     assert f"![Suite {suite}: mnist](figures/{suite}-mnist.png)" in text
 
 
