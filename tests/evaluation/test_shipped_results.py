@@ -8,8 +8,9 @@ import pytest
 from evaluation.attacks.base import settings
 from evaluation.brendel_bethge_comment import TRANSFER
 from evaluation.runner import endpoints
+from evaluation.shifts.suites import SHIFT_SUITES
 from evaluation.store import RunKey, Store
-from evaluation.subjects import catalogued, evaluate, is_attacked, remembered
+from evaluation.subjects import catalogued, evaluate, evaluate_shifts, is_attacked, remembered
 from evaluation.suites import SUITES, Suite
 from evaluation.target import saved_model_digest
 from zoo import catalog
@@ -67,3 +68,36 @@ def test_every_attack_on_the_saturating_networks_has_results() -> None:
                 # Its only possible source is itself.
                 del wanted[TRANSFER]
             assert found == wanted, f"{subject.name}: raise an attack's version together with the results"
+
+
+TARGETS, CONTROLS = ("", "_pixel", "_thresholded", "_v1", "_shuffled"), ("_constant", "_gaussian", "_blurred")
+SIMILAR = [
+    *(f"fashion_mnist/resnet{target}{seed}" for target in TARGETS for seed in ("", "-seed1", "-seed2")),
+    *(f"{name}/resnet{control}" for name in ("fashion_mnist", "cifar10_gray") for control in CONTROLS),
+    *(f"cifar10_gray/resnet{target}" for target in TARGETS),
+    *(f"{name}/resnet{target}" for name in ("mnist", "cifar10") for target in ("", "_thresholded")),
+]
+SOURCES = (
+    *(f"{name}/resnet_source" for name in ("fashion_mnist", "cifar10_gray", "mnist", "cifar10")),
+    "fashion_mnist/resnet_source2",
+)
+IMAGES = {"noise": 10_000, "transfer": 10_000, "corruptions": 10_000, "white_box": 500}
+
+
+@pytest.mark.skipif(not (RESULTS / "similarity.sqlite").exists(), reason="the results are part of the repository alone")
+def test_every_shift_of_the_similarity_regularisers_has_results() -> None:
+    with Store(RESULTS / "similarity.sqlite") as store:
+        for subject in remembered(SIMILAR, store):
+            of_test = len(store.clean(subject.digest, subject.dataset)[0])
+            for name, samples in IMAGES.items():
+                suite, options = SHIFT_SUITES[name], {"samples": samples, "seed": 0, "report_only": True}
+                summary = evaluate_shifts(subject, suite, store, sources=SOURCES, **options)
+                # Two sources of Fashion-MNIST.
+                wanted = {
+                    "noise": 3,
+                    "transfer": 1 + (subject.dataset == "fashion_mnist"),
+                    "corruptions": 15,
+                    "white_box": 2,
+                }
+                found = [curve.samples for curve in summary.curves]
+                assert found == [min(samples, of_test)] * wanted[name], f"{subject.name}, {name}"
