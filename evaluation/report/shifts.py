@@ -71,7 +71,7 @@ def shifts_section(summaries: list[ShiftSummary], figures: list[Path], base: Pat
         parts.append(f"Data: {first.dataset.name}, test split; suite `{first.suite}`, seed {first.seed}.")
         parts += [area_table(group), _caption(group)]
         if len(models) > 1:
-            parts += [gain_table(group), _gain_caption(models)]
+            parts += [_gain_caption(models), gain_table(group)]
         own = [path for path in figures if path.stem == f"{first.suite}-{first.dataset.name}"]
         parts += [image_link(path, base, f"Suite {first.suite}") for path in own]
         parts += ["<details>\n<summary>Accuracy at every level</summary>", _level_table(group, models), "</details>"]
@@ -226,9 +226,9 @@ def _gain_cell(value: Estimate | None) -> str:
 
 def _gain_caption(models: list[SeedGroup]) -> str:
     return (
-        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the differences of seed and seed "
-        "or, where the two have one seed in common, of image and image. Bold: the interval does not hold 0; it is not "
-        "corrected for the number of comparisons."
+        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the differences of seed and seed, "
+        "or, where the two have one seed in common, of image and image, which says nothing of other trainings. Bold: the "
+        "interval does not hold 0; it is not corrected for the number of comparisons."
     )
 
 
