@@ -223,7 +223,7 @@ _REGULARIZER_FROM_PAPER = [
 _OUR_CHOICE = [
     "The best epoch by the accuracy on 5,000 validation images.",
     "Trained in mixed bfloat16, published in float32.",
-    "On MNIST and Fashion-MNIST the same input scaling as on CIFAR-10, and no augmentation.",
+    "On MNIST and Fashion-MNIST the same input scaling as on CIFAR-10, and no shifts and flips.",
 ]
 _REGULARIZER_OUR_CHOICE = [
     "Pairs feed no statistics of the batch normalisation (`statistics=all`: they do, as in the paper's code).",
@@ -284,13 +284,13 @@ _VARIANTS = {
     ),
     "gaussian": (
         "_gaussian",
-        " trained on noisy images",
+        " with Gaussian noise in training",
         "A control without a regulariser: Gaussian noise on all training images. What it gains against noise costs nothing "
         "more than the noise.",
     ),
     "blurred": (
         "_blurred",
-        " of blurred images",
+        " with blurred input",
         "A control without a regulariser: a fixed Gaussian blur in front of the network takes the high frequencies away.",
     ),
 }
@@ -304,6 +304,10 @@ def _recipe(dataset: str, variant: str) -> Recipe:
     facts: dict[str, Any] = {"from_paper": [*_FROM_PAPER], "our_choice": [budget, *_OUR_CHOICE]}
     if dataset.startswith("cifar"):
         facts["from_paper"].append("Images are shifted by up to 4 pixels into a mirrored border, and flipped.")
+    if noise := config().noise:
+        facts["our_choice"].append(f"Gaussian noise of standard deviation {noise:g} on every training image.")
+    if blur := config().blur:
+        facts["our_choice"].append(f"A Gaussian blur with a standard deviation of {blur:g} pixel, inside the model.")
     if target != "none":
         strength, threshold = config().strength, config().threshold
         facts["from_paper"] += [*_REGULARIZER_FROM_PAPER, f"alpha = {strength:g}."]
