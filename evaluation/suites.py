@@ -116,7 +116,12 @@ CLEVERHANS = Suite(
     ),
     1000,
 )
-BOUNDARY = Suite("boundary", "the Boundary attack to its convergence", (Member(BoundaryAttack(), "Boundary L2"),), 200)
+BOUNDARY = Suite(
+    "boundary",
+    "the Boundary attack to its convergence, 25,000 steps at most",
+    (Member(BoundaryAttack(), "Boundary L2"),),
+    200,
+)
 
 
 def _paper42(hardened: bool, l1: bool) -> Suite:

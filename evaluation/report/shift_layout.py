@@ -1,6 +1,7 @@
 """What tables and figures of shifts share: seeds of a model taken together, and corruptions by frequency."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -62,19 +63,29 @@ class SeedGroup:
         """
         others = {seed_of(summary.name): summary for summary in baseline.summaries}
         pairs = [(s, others[seed_of(s.name)]) for s in self.summaries if seed_of(s.name) in others]
-        differences = [_image_areas(own, labels) - _image_areas(other, labels) for own, other in pairs]
-        if not differences or any(np.isnan(values).any() for values in differences):
+        differences = [_differences(_image_areas(own, labels), _image_areas(other, labels)) for own, other in pairs]
+        if not differences or any(len(values) < 2 for values in differences):
             return None
         paired = [float(values.mean()) for values in differences] if len(pairs) > 1 else differences[0].tolist()
         return Estimate(float(np.mean(paired)), *metrics.t_interval(paired))
 
 
-def _image_areas(summary: ShiftSummary, labels: list[str]) -> np.ndarray:
-    """Each image's mean area under the shifts, or whether it is right unchanged; NaN where a shift is missing."""
+def _image_areas(summary: ShiftSummary, labels: list[str]) -> dict[int, float]:
+    """Each image's mean area under the shifts by its id, or whether it is right unchanged; none where a shift is missing."""
     if not labels:
-        return summary.curves[0].clean.astype(float)
+        return {
+            i: value for curve in summary.curves[:1] for i, value in zip(curve.ids, curve.clean.astype(float), strict=True)
+        }
     curves = [summary.curve(label) for label in labels]
-    return np.array(np.nan) if None in curves else np.mean([curve.image_areas for curve in curves], axis=0)
+    if None in curves:
+        return {}
+    areas = [dict(zip(curve.ids, curve.image_areas, strict=True)) for curve in curves]
+    return {i: float(np.mean([area[i] for area in areas])) for i in set.intersection(*map(set, areas))}
+
+
+def _differences(own: dict[int, float], other: dict[int, float]) -> np.ndarray:
+    """Differences on the images of both: a model whose evaluation was stopped has fewer."""
+    return np.array([own[i] - other[i] for i in sorted(own.keys() & other.keys())])
 
 
 def _samples(curves: list[Curve]) -> int:
@@ -103,8 +114,13 @@ def corruption_spectra(summaries: list[ShiftSummary]) -> dict[str, Spectrum]:
     """
     if summaries[0].suite != CORRUPTION.name:
         return {}
-    info, labels = summaries[0].dataset, labels_of(summaries)
-    split = datasets.load(info.name, "test").first(_SPECTRUM_IMAGES)
-    members = [member for member in CORRUPTION.members_on(info) if member.label in labels]
-    found = {member.label: shift_spectrum(member.shift, split) for member in members}
+    labels = labels_of(summaries)
+    found = {label: spectrum for label, spectrum in _spectra(summaries[0].dataset).items() if label in labels}
     return dict(sorted(found.items(), key=lambda item: item[1].centroid))
+
+
+# Each table and figure of a data set asks for them.
+@functools.lru_cache(maxsize=8)
+def _spectra(info: datasets.DatasetInfo) -> dict[str, Spectrum]:
+    split = datasets.load(info.name, "test").first(_SPECTRUM_IMAGES)
+    return {member.label: shift_spectrum(member.shift, split) for member in CORRUPTION.members_on(info)}

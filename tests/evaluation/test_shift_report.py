@@ -1,7 +1,9 @@
 """Reports of shifts: seeds are averaged, intervals are of the right kind, and what is drawn is what is in the tables."""
 
 import csv
+import dataclasses
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from rich.console import Console
 
 from evaluation import metrics
 from evaluation.attacks import BoundaryAttack
-from evaluation.report import shifts
+from evaluation.report import shift_layout, shifts
 from evaluation.report.boundary import boundary_table
 from evaluation.report.page import update_page
 from evaluation.report.seeds import without_seed
@@ -49,9 +51,12 @@ def trio(suite: str) -> list[ShiftSummary]:
 
 
 @pytest.fixture
-def images(monkeypatch: pytest.MonkeyPatch, digits: Split) -> None:
+def images(monkeypatch: pytest.MonkeyPatch, digits: Split) -> Iterator[None]:
     """Test images for the spectra of corruptions, few of them."""
     monkeypatch.setattr(datasets, "load", lambda name, split: digits.first(6))
+    shift_layout._spectra.cache_clear()
+    yield
+    shift_layout._spectra.cache_clear()
 
 
 def test_names_without_seeds() -> None:
@@ -128,6 +133,19 @@ def test_gain_compares_seed_with_seed_and_image_with_image() -> None:
         unchanged - np.mean([one.curves[0].clean.mean() for one in other.summaries])
     )
     assert bad.gain(seed_groups([summary("mnist/x-seed5", "noise", 0.9)])[0], []) is None
+
+
+def test_gain_is_of_the_images_that_both_models_have() -> None:
+    good, _, bad = trio("noise")
+    curve = bad.curve("Uniform noise")
+    half = dataclasses.replace(curve, ids=curve.ids[::2], clean=curve.clean[::2], correct=curve.correct[:, ::2])
+    stopped = dataclasses.replace(bad, curves=[half])
+    groups = seed_groups([good, stopped])
+    expected = half.image_areas - good.curve("Uniform noise").image_areas[::2]
+    assert groups[1].gain(groups[0], ["Uniform noise"]).value == pytest.approx(expected.mean())
+    assert groups[1].gain(groups[0], ["Gaussian noise"]) is None
+    groups = seed_groups([good, dataclasses.replace(bad, curves=[])])
+    assert groups[1].gain(groups[0], []) is None
 
 
 def test_gain_table_says_what_is_clear() -> None:

@@ -285,8 +285,7 @@ _VARIANTS = {
     "gaussian": (
         "_gaussian",
         " with Gaussian noise in training",
-        "A control without a regulariser: Gaussian noise on all training images. What it gains against noise costs nothing "
-        "more than the noise.",
+        "A control without a regulariser: Gaussian noise on all training images.",
     ),
     "blurred": (
         "_blurred",
