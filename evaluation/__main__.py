@@ -111,9 +111,13 @@ def _evaluate() -> None:
 
     suite = suites.find(_SUITE.value)
     samples = _SAMPLES.value or suite.samples
-    with Store(_STORE.value) as store:
-        named = subjects.remembered(_MODELS.value, store) if _REPORT_ONLY.value else subjects.catalogued(_MODELS.value)
-        chosen = named + subjects.from_paths(_SAVED_MODELS.value, _DATASET.value)
+    # What can be refused is refused before a store is made.
+    chosen = subjects.from_paths(_SAVED_MODELS.value, _DATASET.value)
+    if not _REPORT_ONLY.value:
+        chosen = subjects.catalogued(_MODELS.value) + chosen
+    with Store(_STORE.value, create=not _REPORT_ONLY.value) as store:
+        if _REPORT_ONLY.value:
+            chosen = subjects.remembered(_MODELS.value, store) + chosen
         if isinstance(suite, ShiftSuite):
             _evaluate_shifts(suite, chosen, store)
             return

@@ -88,14 +88,17 @@ class Store:
     """The results of evaluations in one SQLite file.
 
     Args:
-        path: the file; it and its folder are created where missing. ":memory:" for none.
+        path: the file. ":memory:" for none.
+        create: whether it and its folder are made where missing.
 
     Raises:
-        StoreError: the file is something else.
+        StoreError: the file is something else, or missing where none is to be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
         self.path = str(path)
+        if not create and self.path != ":memory:" and not Path(path).is_file():
+            raise StoreError(f"Expected a file of results at {path}. Received: none. Run without --report_only first.")
         if self.path != ":memory:":
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from evaluation.analysis.output import new_figure, stem, write_table
+from evaluation.report.figures import save_figure
 from zoo import catalog, datasets
-from zoo.card import write_text
 
+FIELDS = ("autoencoder", "silhouette", "purity")
 _NEIGHBOURS = 10
+_COLUMNS = 5
 
 
 def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
@@ -44,13 +47,9 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     for own in track(range(latents.shape[1]), "t-SNE"):
         rows.append((names[own], *separation(latents[:, own], split.labels == own)))
         pictures.append(project(latents[:, own]))
-    directory.mkdir(parents=True, exist_ok=True)
-    stem = directory / f"latents-{model_id.replace('/', '-')}"
+    path = directory / f"{stem('latents', [model_id])}.csv"
     figure = _draw(pictures, rows, split.labels, names, f"{model_id}, first {len(split):,} test images")
-    figure.savefig(stem.with_suffix(".png"), metadata={"Software": None})
-    lines = ["autoencoder,silhouette,purity", *(f"{name},{s:.4f},{p:.4f}" for name, s, p in rows)]
-    write_text(stem.with_suffix(".csv"), "\n".join(lines) + "\n")
-    return [stem.with_suffix(".png"), stem.with_suffix(".csv")]
+    return [save_figure(figure, path.with_suffix(".png")), write_table(path, FIELDS, rows)]
 
 
 def latents_of(saved_model: os.PathLike[str], images: np.ndarray) -> np.ndarray:
@@ -105,14 +104,12 @@ def project(latents: np.ndarray) -> np.ndarray:
 
 def _draw(pictures: list[np.ndarray], rows: list[tuple], labels: np.ndarray, names: tuple[str, ...], title: str) -> Figure:
     from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    columns = 5
-    figure = Figure(figsize=(11, 2.4 * -(-len(pictures) // columns) + 0.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    height = -(-len(pictures) // _COLUMNS)
+    figure = new_figure(11.0, 2.4 * height + 0.6)
     colours = colormaps["tab10"](labels % 10)
     for i, (points, (name, silhouette, purity)) in enumerate(zip(pictures, rows, strict=True)):
-        axes = figure.add_subplot(-(-len(pictures) // columns), columns, i + 1)
+        axes = figure.add_subplot(height, _COLUMNS, i + 1)
         axes.scatter(points[:, 0], points[:, 1], s=2, c=colours, linewidths=0)
         axes.set_title(f"model of {name}: silhouette {silhouette:.2f}, purity {purity:.2f}", fontsize=7)
         axes.set_xticks([])

@@ -4,22 +4,22 @@ The cross-entropy of large logits is flat in float32, and its gradient 0: an att
 model looks robust. A margin has no such scale.
 """
 
-import csv
 import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from evaluation import paper42
+from evaluation.analysis import networks
+from evaluation.analysis.output import new_figure, stem, write_table
 from evaluation.attacks import Batch, GradientAttack
 from evaluation.norms import THRESHOLDS
+from evaluation.report.figures import save_figure
 from evaluation.target import Target
-from zoo import catalog, datasets
-from zoo.card import write_text
 from zoo.card_page import NORM_NAMES
 
+FIELDS = ("norm", "attack", "loss", "factor", "accuracy")
 FACTORS = tuple(float(factor) for factor in np.geomspace(0.1, 1000.0, 17))
 _NORMS = ("linf", "l2")
 
@@ -37,9 +37,7 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     """
     from rich.progress import track
 
-    info = datasets.info(catalog.model_card(model_id).dataset)
-    split = datasets.load(info.name, "test").first(samples)
-    target = Target(catalog.verified_saved_model(model_id), info, split.images[:4])
+    (target,), split = networks.load([model_id], samples)
     correct = np.flatnonzero(target.predict(split.images) == split.labels)
     batch = Batch(split.images, split.labels, split.ids, 0).take(correct)
     rows = []
@@ -51,17 +49,9 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
             rows.append((NORM_NAMES[norm], name, "cross-entropy", factor, left))
         left = surviving(target, dataclasses.replace(attack, loss="margin"), batch) / len(split)
         rows.append((NORM_NAMES[norm], name, "margin", "", left))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["norm", "attack", "loss", "factor", "accuracy"])
-    writer.writerows(rows)
-    directory.mkdir(parents=True, exist_ok=True)
-    stem = directory / f"logit-scale-{model_id.replace('/', '-')}"
-    write_text(stem.with_suffix(".csv"), text.getvalue())
-    _draw(rows, f"{model_id}, first {len(split):,} test images").savefig(
-        stem.with_suffix(".png"), metadata={"Software": None}
-    )
-    return [stem.with_suffix(".png"), stem.with_suffix(".csv")]
+    path = directory / f"{stem('logit-scale', [model_id])}.csv"
+    figure = save_figure(_draw(rows, f"{model_id}, first {len(split):,} test images"), path.with_suffix(".png"))
+    return [figure, write_table(path, FIELDS, rows)]
 
 
 def surviving(target: Target, attack: GradientAttack, batch: Batch) -> int:
@@ -70,10 +60,7 @@ def surviving(target: Target, attack: GradientAttack, batch: Batch) -> int:
 
 
 def _draw(rows: list[tuple], title: str) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure = Figure(figsize=(9, 3.4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 3.4)
     for panel, norm in zip(figure.subplots(1, len(_NORMS), sharey=True), _NORMS, strict=True):
         for i, name in enumerate(dict.fromkeys(row[1] for row in rows)):
             own = [row for row in rows if row[:2] == (NORM_NAMES[norm], name)]

@@ -13,6 +13,7 @@ from absl import app, flags, logging
 from absl.testing import flagsaver
 
 from evaluation.shifts import SaltAndPepperNoise
+from evaluation.store import Store
 from evaluation.suites import QUICK, SHIFT_SUITES, SUITES
 from tests.conftest import load_split
 from tests.evaluation.rows import read_rows
@@ -120,13 +121,29 @@ def test_store_that_is_none(main: Main, digits_path: Path, tmp_path: Path) -> No
 
 
 def test_report_only_of_an_unknown_model(main: Main, digits_path: Path) -> None:
-    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", "--report_only")
+    Store("empty.sqlite").close()
+    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", "--report_only", "--store=empty.sqlite")
+    assert "Expected results of" in message
     assert "Run without --report_only first" in message
 
 
-def test_report_only_of_a_path_without_a_model(main: Main, tmp_path: Path) -> None:
-    message = exit_message(main, "--saved_model=nowhere", "--dataset=mnist", "--report_only")
+def test_report_only_of_a_path_without_a_model(main: Main) -> None:
+    Store("empty.sqlite").close()
+    message = exit_message(main, "--saved_model=nowhere", "--dataset=mnist", "--report_only", "--store=empty.sqlite")
     assert "one that holds saved_model.pb. Received: nowhere" in message
+
+
+def test_report_only_without_a_store_makes_none(main: Main, digits_path: Path, tmp_path: Path) -> None:
+    message = exit_message(
+        main, f"--saved_model={digits_path}", "--dataset=mnist", "--report_only", "--store=no/such.sqlite"
+    )
+    assert "Expected a file of results at no/such.sqlite. Received: none. Run without --report_only first" in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistyped_model_makes_no_store(main: Main, tmp_path: Path) -> None:
+    assert "mnist/dimm" in exit_message(main, "--model=mnist/dimm")
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_evaluate(main: Main) -> None:
