@@ -93,7 +93,7 @@ class Attacker:
         images = np.empty((0, *self._target.image_shape), np.float32)
         if len(attacked):
             batch = self._batch(task.chosen[attacked], task.attack)
-            images = check_images(task.attack.run(self._target, task.endpoint, batch), batch, task.attack)
+            images = batch.check(task.attack.run(self._target, task.endpoint, batch), task.attack.name)
             predictions[attacked] = self._target.predict(images)
             wrong = predictions[attacked] != batch.labels
             reached[attacked] = np.where(wrong, distances(batch.images, images, task.attack.norm), np.inf)
@@ -110,17 +110,3 @@ class Attacker:
             raise ValueError(f"Expected training images for {attack.name} to start from. Received: none.")
         self._starts = self._starts or StartingPoints(self._target, self._train())
         return dataclasses.replace(batch, starts=self._starts.of(batch))
-
-
-def check_images(images: np.ndarray, batch: Batch, attack: Attack) -> np.ndarray:
-    """Returns what an attack gave, after making sure that it is images.
-
-    Raises:
-        ValueError: wrong shape, NaN, or values outside [0, 1]: the attack is broken, and nothing is stored.
-    """
-    if images.shape != batch.images.shape or not np.all((images >= 0.0) & (images <= 1.0)):
-        raise ValueError(
-            f"Expected {attack.name} to give images of shape {batch.images.shape} in [0, 1]. "
-            f"Received: shape {images.shape}, from {np.min(images)} to {np.max(images)}."
-        )
-    return images

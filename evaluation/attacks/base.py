@@ -40,6 +40,19 @@ class Batch:
         starts = None if self.starts is None else self.starts[chosen]
         return Batch(self.images[chosen], self.labels[chosen], self.ids[chosen], self.seed, starts)
 
+    def check(self, images: np.ndarray, name: str) -> np.ndarray:
+        """Returns what an attack or a shift made of the samples, after making sure that it is images.
+
+        Raises:
+            ValueError: wrong shape, NaN, or values outside [0, 1]: what made them is broken, and nothing is to be stored.
+        """
+        if images.shape != self.images.shape or not np.all((images >= 0.0) & (images <= 1.0)):
+            raise ValueError(
+                f"Expected {name} to give images of shape {self.images.shape} in [0, 1]. "
+                f"Received: shape {images.shape}, from {np.min(images)} to {np.max(images)}."
+            )
+        return images
+
 
 class Attack:
     """What a suite lists: an immutable description with a norm, and `run`.

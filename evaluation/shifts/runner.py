@@ -55,23 +55,9 @@ def run_shifts(
             # The levels of the same images share a batch, and with it what a shift has computed of it.
             if batch is None or not np.array_equal(batch.ids, split.ids[chosen]):
                 batch = Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed)
-            images = check_images(member.shift.apply(target, batch, level), batch, member.label)
+            images = batch.check(member.shift.apply(target, batch, level), member.label)
             store.add_predictions(run, batch.ids, target.predict(images), time.monotonic() - started)
             progress.update(total, advance=len(chosen), description=f"{name}: {member.label} {level:g}")
-
-
-def check_images(images: np.ndarray, batch: Batch, label: str) -> np.ndarray:
-    """Returns what a shift gave, after making sure that it is images.
-
-    Raises:
-        ValueError: wrong shape, NaN, or values outside [0, 1]: the shift is broken, and nothing is stored.
-    """
-    if images.shape != batch.images.shape or not np.all((images >= 0.0) & (images <= 1.0)):
-        raise ValueError(
-            f"Expected {label} to give images of shape {batch.images.shape} in [0, 1]. "
-            f"Received: shape {images.shape}, from {np.min(images)} to {np.max(images)}."
-        )
-    return images
 
 
 def _missing(

@@ -17,7 +17,7 @@ from evaluation.shifts import (
     Shift,
     UniformNoise,
 )
-from evaluation.shifts.runner import check_images, run_shifts, shift_key
+from evaluation.shifts.runner import run_shifts, shift_key
 from evaluation.shifts.suites import NOISE, SHIFT_SUITES, TRANSFER, WHITE_BOX, ShiftMember, Source
 from evaluation.shifts.summary import Curve, summarize_shifts
 from evaluation.store import OTHER_LABEL, Store
@@ -273,7 +273,7 @@ def test_what_is_no_image_is_not_stored() -> None:
     part = GRAY.take(np.arange(2))
     for wrong in (part.images + 1.0, part.images[:1], part.images * np.nan):
         with pytest.raises(ValueError, match="Expected broken to give images of shape"):
-            check_images(wrong, part, "broken")
+            part.check(wrong, "broken")
 
 
 def curve(correct: list[list[bool]], clean: list[bool], ordinal: bool = False) -> Curve:

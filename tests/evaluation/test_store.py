@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.attacker import KEPT_IMAGES, check_images
+from evaluation.attacker import KEPT_IMAGES
 from evaluation.attacks import Attack, Batch
 from evaluation.attacks.base import settings
 from evaluation.runner import run_key, run_suite
@@ -323,7 +323,7 @@ def test_what_is_no_image_is_refused_and_not_stored(value: float, tiny_target: T
 def test_too_few_images_are_refused(tiny: Split) -> None:
     batch = Batch(tiny.images[:3], tiny.labels[:3], tiny.ids[:3], 0)
     with pytest.raises(ValueError, match=r"Received: shape \(2, 4, 4, 1\)"):
-        check_images(tiny.images[:2], batch, Noise())
+        batch.check(tiny.images[:2], "noise")
 
 
 def test_reading_leaves_the_file_as_it_is(tmp_path: Path) -> None:
