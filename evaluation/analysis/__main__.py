@@ -33,7 +33,7 @@ from absl import app, flags, logging
 from zoo.startup import configure_tensorflow
 
 _MODEL = flags.DEFINE_multi_string("model", ["mnist/dim"], "Id in the catalogue; `zoo list` shows the ids. Repeatable.")
-_SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=100)
+_SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=50)
 _OUTPUT = flags.DEFINE_string("output", "report", "Folder for the files.")
 # What an analysis takes: one model, several to compare, or none.
 _ANALYSES = {
