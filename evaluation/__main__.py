@@ -118,11 +118,14 @@ def _evaluate() -> None:
     with Store(_STORE.value, create=not _REPORT_ONLY.value) as store:
         if _REPORT_ONLY.value:
             chosen = subjects.remembered(_MODELS.value, store) + chosen
+        if _REPORT_ONLY.value and "all" in _MODELS.value:
+            sources = tuple(_SOURCES.value)
+            chosen = [one for one in chosen if subjects.has_results(one, suite, store, _SEED.value, sources)]
+            if not chosen:
+                raise ValueError(f"Expected results of the suite {suite.name} in {_STORE.value}. Received: none.")
         if isinstance(suite, ShiftSuite):
             _evaluate_shifts(suite, chosen, store)
             return
-        if _REPORT_ONLY.value and "all" in _MODELS.value:
-            chosen = [subject for subject in chosen if subjects.is_attacked(subject, suite, store, _SEED.value)]
         summaries = []
         for subject in chosen:
             summary = subjects.evaluate(

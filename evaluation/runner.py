@@ -15,7 +15,7 @@ from evaluation.target import DIFFERENTIABLE_ENDPOINTS, Target, TargetError
 from evaluation.workers import run_tasks
 from zoo.datasets import DatasetInfo, Split
 
-_PACKAGES = ("brainzoo", "cleverhans", "keras", "numba", "numpy", "scipy", "tensorflow")
+_PACKAGES = ("brainzoo", "cleverhans", "keras", "numba", "numpy", "pillow", "scipy", "tensorflow")
 
 
 def versions() -> dict[str, str]:

@@ -206,12 +206,18 @@ class Store:
             predictions: labels, int, (n,); those from `OTHER_LABEL` on are kept as that.
             seconds: time taken.
         """
-        breaks = np.flatnonzero(np.diff(ids) != 1) + 1
-        stretches = zip(np.split(ids, breaks), np.split(np.minimum(predictions, OTHER_LABEL), breaks), strict=True)
-        rows = [(run, int(part[0]), labels.astype(np.uint8).tobytes()) for part, labels in stretches]
         with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(_PREDICTIONS)
-            self._connection.executemany("INSERT OR IGNORE INTO predictions VALUES (?, ?, ?)", rows)
+            # Another process may have been faster.
+            done = self.predictions(run)
+            new = np.array([int(i) not in done for i in ids])
+            if new.any():
+                left, labels = ids[new], np.minimum(predictions[new], OTHER_LABEL).astype(np.uint8)
+                breaks = np.flatnonzero(np.diff(left) != 1) + 1
+                stretches = zip(np.split(left, breaks), np.split(labels, breaks), strict=True)
+                rows = [(run, int(part[0]), found.tobytes()) for part, found in stretches]
+                self._connection.executemany("INSERT INTO predictions VALUES (?, ?, ?)", rows)
             self._connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (run, int(ids[0]), len(ids), seconds))
 
     def predictions(self, run: int) -> dict[int, int]:

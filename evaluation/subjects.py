@@ -8,8 +8,8 @@ from evaluation import diagnostics
 from evaluation.attacks import Batch
 from evaluation.attacks.base import settings
 from evaluation.runner import endpoints, run_suite
-from evaluation.shifts.runner import run_shifts
-from evaluation.shifts.suites import ShiftSuite, Source
+from evaluation.shifts.runner import run_shifts, shift_key
+from evaluation.shifts.suites import ShiftMember, ShiftSuite, Source
 from evaluation.shifts.summary import ShiftSummary, summarize_shifts
 from evaluation.store import RunKey, Store
 from evaluation.suites import Suite
@@ -56,8 +56,8 @@ def remembered(names: list[str], store: Store) -> list[Subject]:
         IntegrityError: a file differs from its card.
     """
     known = {"all", *(card.id for card in catalog.list_models())}
-    named = [name for name in names if name in known]
-    return catalogued(named) + [_kept(name, store) for name in names if name not in known]
+    found = [catalogued([name]) if name in known else [_kept(name, store)] for name in names]
+    return list({subject.name: subject for subjects in found for subject in subjects}.values())
 
 
 def _kept(name: str, store: Store) -> Subject:
@@ -77,21 +77,42 @@ def catalogued(model_ids: list[str]) -> list[Subject]:
         ValueError: an id is unknown.
         IntegrityError: a file differs from its card.
     """
-    ids = [card.id for card in catalog.list_models()] if "all" in model_ids else model_ids
+    ids = [card.id for card in catalog.list_models()] if "all" in model_ids else dict.fromkeys(model_ids)
     return [Subject(i, catalog.verified_saved_model(i), catalog.model_card(i).dataset, i) for i in ids]
 
 
-def is_attacked(subject: Subject, suite: Suite, store: Store, seed: int) -> bool:
-    """Tells whether the store has results of any attack of the suite on the model."""
+def has_results(subject: Subject, suite: Suite | ShiftSuite, store: Store, seed: int, sources: tuple[str, ...] = ()) -> bool:
+    """Tells whether the store has results of any attack or shift of the suite on the model.
+
+    Args:
+        subject: the model.
+        suite: the attacks or the shifts.
+        store: the results.
+        seed: seed of the attacks or shifts.
+        sources: see `evaluate_shifts`.
+    """
     kept = store.check(subject.digest, subject.dataset, "endpoints")
     if kept is None:
         return False
-    runs = (
-        RunKey(subject.digest, subject.dataset, endpoint, seed, settings(member.attack))
-        for member in suite.members_on(tuple(kept))
-        for endpoint in endpoints(tuple(kept), member.attack, member.endpoints)
-    )
+    if isinstance(suite, ShiftSuite):
+        runs = (
+            shift_key(subject.digest, subject.dataset, member.shift, level, tuple(kept), seed)
+            for member in _shifts_of(suite, subject, sources)
+            for level in member.shift.levels
+        )
+    else:
+        runs = (
+            RunKey(subject.digest, subject.dataset, endpoint, seed, settings(member.attack))
+            for member in suite.members_on(tuple(kept))
+            for endpoint in endpoints(tuple(kept), member.attack, member.endpoints)
+        )
     return any(store.find_run(run) is not None for run in runs)
+
+
+def _shifts_of(suite: ShiftSuite, subject: Subject, sources: tuple[str, ...]) -> tuple[ShiftMember, ...]:
+    names = transfer_sources(subject, sources) if suite.needs_sources else ()
+    found = tuple(Source(name, catalog.verified_saved_model(name)) for name in names)
+    return suite.members_on(datasets.info(subject.dataset), found)
 
 
 def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:
@@ -169,29 +190,34 @@ def evaluate_shifts(
 
     Raises:
         TargetError: the SavedModel cannot be evaluated as it is.
-        ValueError: the suite needs sources, and none is left; or `report_only`, and the store knows nothing of the model.
+        ValueError: the suite needs sources, and none is left; or `report_only`, and the store has no shift at all levels.
         IntegrityError: a file of a source differs from its card.
     """
-    info = datasets.info(subject.dataset)
-    names = transfer_sources(subject, sources) if suite.needs_sources else ()
-    members = suite.members_on(info, tuple(Source(name, catalog.verified_saved_model(name)) for name in names))
+    info, members = datasets.info(subject.dataset), _shifts_of(suite, subject, sources)
     if not report_only:
         split = datasets.load(subject.dataset, "test")
         target = Target(subject.path, info, split.first(_PROBE).images)
         run_shifts(target, info, split, members, store, samples=samples, seed=seed, name=subject.name)
     kept = _kept_endpoints(subject, store)
-    return summarize_shifts(
+    summary = summarize_shifts(
         store, subject.digest, info, suite.name, members, seed=seed, target_endpoints=kept, samples=samples
     )
+    if not summary.curves:
+        raise _no_results(subject, store, f" under the suite {suite.name}, of a shift at all levels,")
+    return summary
 
 
 def _kept_endpoints(subject: Subject, store: Store) -> tuple[str, ...]:
     kept = store.check(subject.digest, subject.dataset, "endpoints")
     if kept is None:
-        raise ValueError(
-            f"Expected results of {subject.name} in {store.path}. Received: none. Run without --report_only first."
-        )
+        raise _no_results(subject, store)
     return tuple(kept)
+
+
+def _no_results(subject: Subject, store: Store, which: str = "") -> ValueError:
+    return ValueError(
+        f"Expected results of {subject.name}{which} in {store.path}. Received: none. Run without --report_only first."
+    )
 
 
 def transfer_sources(subject: Subject, model_ids: tuple[str, ...]) -> tuple[str, ...]:

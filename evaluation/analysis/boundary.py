@@ -66,11 +66,10 @@ def convergence(
     attack, values = attack or BoundaryAttack(), math.prod(target.image_shape)
     part = batch.take(np.flatnonzero(~target.misclassifies(batch.images, batch.labels)))
     walk = attack.walk(target, Batch(part.images, part.labels, part.ids, part.seed, starts.of(part)))
-    rows, reached, step = [], np.zeros(len(batch)), 0
+    rows, step = [], 0
     for step, best in track(walk, "Boundary", total=attack.steps // 10 + 1):
         if _is_kept(step):
-            reached = _squared(target, part, best, len(batch)) / values
-            rows.append((step, *_quartiles(reached)))
+            rows.append((step, *_quartiles(_squared(target, part, best, len(batch)) / values)))
     if rows[-1][0] != step:
         rows.append((step, *_quartiles(_squared(target, part, best, len(batch)) / values)))
     return rows

@@ -72,6 +72,9 @@ class BoundaryAttack(Attack):
         sizes = np.tile(np.float32([self.spherical_step, self.source_step]), (len(batch), 1))
         spherical, direct = _SuccessRate(len(batch), _SPHERICAL_MEMORY), _SuccessRate(len(batch), _STEP_MEMORY)
         for first in range(0, self.steps, _BLOCK):
+            # Convolutions refuse a batch of none.
+            if len(active) == 0:
+                break
             seed = tf.constant([batch.seed, first], tf.int32)
             found, on_sphere, stepped = advance(
                 batch.images[active], best[active], batch.labels[active], sizes[active], seed
@@ -93,8 +96,6 @@ class BoundaryAttack(Attack):
                 mark[active] = reached
                 active = active[goes_on]
             yield first + _BLOCK, best
-            if len(active) == 0:
-                break
 
 
 def _build(target: Target) -> Callable:

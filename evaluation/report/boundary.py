@@ -7,7 +7,7 @@ import numpy as np
 from evaluation import metrics
 from evaluation.attacks import BoundaryAttack
 from evaluation.report.layout import by_dataset, distance
-from evaluation.report.seeds import without_seed
+from evaluation.report.seeds import by_model
 from evaluation.summary import Score, Summary
 
 
@@ -22,15 +22,12 @@ def boundary_table(summaries: list[Summary]) -> str:
     """
     parts = []
     for group in by_dataset(summaries):
-        found: dict[str, list[Score]] = {}
-        for summary in group:
-            if (score := _boundary_score(summary)) is not None:
-                found.setdefault(without_seed(summary.name, summary.dataset.name), []).append(score)
-        if not found:
+        scored = [summary for summary in group if _boundary_score(summary) is not None]
+        if not scored:
             raise ValueError(f"Expected results of the Boundary attack on {group[0].dataset.name}. Received: none.")
         lines = ["| model | seeds | median L2 | median squared L2 per value | 95 % interval | N |", "| :-- |" + " --: |" * 5]
         values = math.prod(group[0].dataset.image_shape)
-        lines += [_row(name, scores, values) for name, scores in found.items()]
+        lines += [_row(name, list(map(_boundary_score, models)), values) for name, models in by_model(scored).items()]
         lines.append(
             "\nMedians over all images; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the mean "
             "of their medians, with Student's t interval of the squared one; of one seed none. Values: pixels by channels."
@@ -41,7 +38,7 @@ def boundary_table(summaries: list[Summary]) -> str:
 
 def squared_per_value(distances: np.ndarray, values: int) -> float:
     """Returns the median of squared L2 distances, divided by the number of values of an image."""
-    return metrics.median_distance(distances) ** 2 / values
+    return metrics.median_distance(distances**2) / values
 
 
 def _boundary_score(summary: Summary) -> Score | None:
@@ -55,5 +52,12 @@ def _row(name: str, scores: list[Score], values: int) -> str:
     if len(squared) > 1 and all(map(math.isfinite, squared)):
         bounds = "[{:.3g}, {:.3g}]".format(*metrics.t_interval(squared))
     samples = min(score.samples for score in scores)
-    cells = [name, str(len(scores)), distance(float(np.mean(medians))), f"{np.mean(squared):.3g}", bounds, f"{samples:,}"]
+    cells = [
+        name,
+        str(len(scores)),
+        distance(float(np.mean(medians))),
+        distance(float(np.mean(squared))),
+        bounds,
+        f"{samples:,}",
+    ]
     return f"| {' | '.join(cells)} |"

@@ -55,7 +55,13 @@ def by_model(summaries: list[Any]) -> dict[str, list[Any]]:
 
     Args:
         summaries: of one data set, of any kind that has a `name` and a `dataset`.
+
+    Raises:
+        ValueError: two have the same name: one model would count as two seeds.
     """
+    names = [summary.name for summary in summaries]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Expected models of different names, as a name tells the seed. Received: {', '.join(names)}.")
     groups: dict[str, list[Any]] = {}
     for summary in summaries:
         groups.setdefault(without_seed(summary.name, summary.dataset.name), []).append(summary)

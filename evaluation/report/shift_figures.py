@@ -6,13 +6,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.report.curves import line_style
+from evaluation.report.curves import COLOURS, line_style
 from evaluation.report.figures import figure_style, save_figure
 from evaluation.report.layout import by_dataset
 from evaluation.report.seeds import Estimate
 from evaluation.report.shift_layout import SeedGroup, corruption_spectra, labels_of, seed_groups
 from evaluation.shifts.spectra import GROUPS, Spectrum
 from evaluation.shifts.summary import ShiftSummary
+
+_HATCHES = ("", "////", "....")
 
 
 def write_shift_figures(summaries: list[ShiftSummary], directory: Path) -> list[Path]:
@@ -49,8 +51,11 @@ def level_curves(summaries: list[ShiftSummary]) -> Figure:
         panel.set_ylabel("accuracy in %")
     title = _title(summaries)
     figure.suptitle(title.replace(": ", ":\n") if columns == 1 else title, fontsize=10)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(columns + 1, len(names)), frameon=False)
+    # A model may lack a shift that others have.
+    lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
+    shown = [model.title for model in models if model.title in lines]
+    handles = [lines[name] for name in shown]
+    figure.legend(handles, shown, loc="outside lower center", ncols=min(columns + 1, len(shown)), frameon=False)
     return figure
 
 
@@ -109,8 +114,14 @@ def _draw_bars(panel: Axes, models: list[SeedGroup], rows: list[tuple[str, list[
         values = np.array([[value.value, value.low, value.high] for value in found]).T * 100
         places = np.arange(len(rows)) + (i - (len(models) - 1) / 2) * width
         errors = [values[0] - values[1], values[2] - values[0]]
-        options = {"color": line_style(i)["color"], "label": model.title, "error_kw": {"elinewidth": 0.8, "ecolor": "0.25"}}
-        panel.bar(places, values[0], width, yerr=errors, **options)
+        # Where the colours begin anew, bars are hatched as lines are dashed.
+        look = {
+            "color": COLOURS[i % len(COLOURS)],
+            "hatch": _HATCHES[i // len(COLOURS) % len(_HATCHES)],
+            "edgecolor": "white",
+        }
+        error = {"elinewidth": 0.8, "ecolor": "0.25"}
+        panel.bar(places, values[0], width, yerr=errors, label=model.title, linewidth=0, error_kw=error, **look)
     panel.set_xticks(np.arange(len(rows)), [name for name, _ in rows])
     panel.set(ylabel="accuracy in %", ylim=(0, 102), yticks=range(0, 101, 25), xlim=(-0.6, len(rows) - 0.4))
     panel.grid(axis="y", color="0.9", linewidth=0.6)

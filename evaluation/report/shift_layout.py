@@ -34,22 +34,27 @@ class SeedGroup:
         return self.name if len(self.summaries) == 1 else f"{self.name} ({len(self.summaries)} seeds)"
 
     def curves(self, label: str) -> list[Curve]:
-        """Returns the seeds' curves of a shift, those that the store has."""
-        return [curve for summary in self.summaries if (curve := summary.curve(label)) is not None]
+        """Returns the seeds' curves of a shift; none where a seed lacks it."""
+        found = [summary.curve(label) for summary in self.summaries]
+        return [] if None in found else found
 
     def accuracy(self, label: str) -> list[Estimate]:
-        """Returns the accuracy at each level, the clean one first; of ranks without it."""
+        """Returns the accuracy at each level, the clean one first, of ranks without it; nothing where a seed lacks it."""
         curves = self.curves(label)
         rows = [curve.accuracy if curve.ordinal else np.append(curve.clean.mean(), curve.accuracy) for curve in curves]
         return [estimate(list(values), _samples(curves)) for values in zip(*rows, strict=True)]
 
     def area(self, labels: list[str]) -> Estimate | None:
         """Returns the area under the curve of a shift, or the mean over several; None where a seed lacks one."""
-        found = [[summary.curve(label) for label in labels] for summary in self.summaries]
-        if any(curve is None for curves in found for curve in curves):
+        found = [self.curves(label) for label in labels]
+        if [] in found:
             return None
-        values = [float(np.mean([curve.area for curve in curves])) for curves in found]
+        values = [float(np.mean([curve.area for curve in curves])) for curves in zip(*found, strict=True)]
         return estimate(values, _samples([curve for curves in found for curve in curves]))
+
+    def seeds_shared(self, other: "SeedGroup") -> int:
+        """Returns how many seeds both models were trained with."""
+        return len({seed_of(one.name) for one in self.summaries} & {seed_of(one.name) for one in other.summaries})
 
     def gain(self, baseline: "SeedGroup", labels: list[str]) -> Estimate | None:
         """Returns by how much the mean area of these shifts is greater than another model's; None where there is none.

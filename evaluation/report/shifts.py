@@ -87,6 +87,7 @@ def area_table(summaries: list[ShiftSummary]) -> str:
         summaries: models of one data set.
     """
     models, (titles, rows) = seed_groups(summaries), _area_rows(summaries)
+    titles = [*titles, *(model.title for model in models)]
     return _table(titles, rows, models, lambda model, labels: _cell(model.area(labels)))
 
 
@@ -98,14 +99,12 @@ def gain_table(summaries: list[ShiftSummary]) -> str:
     """
     (baseline, *others), (titles, rows) = seed_groups(summaries), _area_rows(summaries)
     rows = [(["unchanged images", *[""] * (len(titles) - 1)], []), *rows]
-    return _table(titles, rows, others, lambda model, labels: _gain_cell(model.gain(baseline, labels)))
+    names = [model.name + (" (one seed)" if model.seeds_shared(baseline) == 1 else "") for model in others]
+    return _table([*titles, *names], rows, others, lambda model, labels: _gain_cell(model.gain(baseline, labels)))
 
 
 def _table(titles: list[str], rows: list[_Row], models: list[SeedGroup], cell: Callable[[SeedGroup, list[str]], str]) -> str:
-    lines = [
-        markdown_row([*titles, *(model.title for model in models)]),
-        markdown_row([":--"] * len(titles) + ["--:"] * len(models)),
-    ]
+    lines = [markdown_row(titles), markdown_row([":--"] * (len(titles) - len(models)) + ["--:"] * len(models))]
     lines += [markdown_row([*heads, *(cell(model, labels) for model in models)]) for heads, labels in rows]
     return "\n".join(lines)
 
@@ -226,9 +225,10 @@ def _gain_cell(value: Estimate | None) -> str:
 
 def _gain_caption(models: list[SeedGroup]) -> str:
     return (
-        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the differences of seed and seed, "
-        "or, where the two have one seed in common, of image and image, which says nothing of other trainings. Bold: the "
-        "interval does not hold 0; it is not corrected for the number of comparisons."
+        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the differences of seed and seed. "
+        "Where the two have one seed in common, that seed alone is compared, image with image: the interval says nothing of "
+        "other trainings, and the gain need not be the difference of the means above. Bold: the interval does not hold 0; "
+        "it is not corrected for the number of comparisons."
     )
 
 

@@ -1,6 +1,7 @@
 """How the Boundary attack converges: it ends where the attack ends, and never goes back."""
 
 import csv
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def test_curve_falls_to_what_the_attack_reaches(tiny_target: Target, tiny_batch:
     squared = np.append(reached(ATTACK, tiny_target, rest) ** 2 / 16, 0.0)
     expected = np.quantile(squared, (0.25, 0.5, 0.75), method="inverted_cdf")
     np.testing.assert_allclose(rows[-1][1:], expected, rtol=1e-5)
+
+
+def test_walk_ends_at_once_without_a_start(tiny_target: Target, tiny_batch: Batch) -> None:
+    """Convolutions refuse a batch of none."""
+    starts = np.repeat(tiny_batch.images[:, None], 2, axis=1)
+    walk = ATTACK.walk(tiny_target, dataclasses.replace(tiny_batch, starts=starts))
+    assert [step for step, _ in walk] == [0]
 
 
 MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/single_im"]

@@ -17,7 +17,7 @@ from evaluation.store import Store
 from evaluation.suites import QUICK, SHIFT_SUITES, SUITES
 from tests.conftest import load_split
 from tests.evaluation.rows import read_rows
-from zoo import datasets
+from zoo import catalog, datasets
 
 Main = Callable[..., None]
 
@@ -192,6 +192,16 @@ def test_suite_of_shifts_is_run_reported_and_not_run_again(
     assert "Expected no --update_card" in message
     message = exit_message(main, *arguments[:2], "--suite=transfer")
     assert "Expected --source=ID for the suite transfer" in message
+
+
+@pytest.mark.skipif(not catalog.list_models(), reason="the catalogue is empty")
+def test_report_of_shifts_that_nobody_measured(main: Main, digits_path: Path) -> None:
+    arguments = [f"--saved_model={digits_path}", "--dataset=mnist", "--samples=4"]
+    main(*arguments, "--suite=clean")
+    message = exit_message(main, *arguments, "--suite=noise", "--report_only")
+    assert "under the suite noise, of a shift at all levels, in runs/results.sqlite. Received: none." in message
+    message = exit_message(main, "--model=all", "--suite=noise", "--report_only")
+    assert "Expected results of the suite noise in runs/results.sqlite. Received: none." in message
 
 
 def test_help_teaches() -> None:

@@ -150,7 +150,8 @@ def test_gain_is_of_the_images_that_both_models_have() -> None:
 
 def test_gain_table_says_what_is_clear() -> None:
     rows = shifts.gain_table(trio("noise")).splitlines()
-    assert rows[0] == "| shift | bad |"
+    assert rows[0] == "| shift | bad (one seed) |"
+    assert shifts.gain_table(trio("noise")[1::-1]).splitlines()[0] == "| shift |"
     assert [row.split(" | ")[0].strip("| ") for row in rows[2:]] == [
         "unchanged images",
         *shifts.labels_of(trio("noise")),
@@ -168,7 +169,24 @@ def test_model_that_lacks_a_shift_has_no_number() -> None:
     models[2].curves.pop(0)
     row = next(line for line in shifts.area_table(models).splitlines() if line.startswith("| Gaussian noise"))
     assert row.endswith("| — |")
-    assert level_curves(models).axes[0].get_legend_handles_labels()[1] == ["good (2 seeds)"]
+    figure = level_curves(models)
+    assert len(figure.axes[0].lines) == 1
+    # It is in the other panels, and so in the legend.
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["good (2 seeds)", "bad"]
+
+
+def test_no_number_is_of_some_seeds_alone() -> None:
+    models = trio("noise")
+    models[1].curves.pop(0)
+    good, _ = seed_groups(models)
+    assert good.accuracy("Gaussian noise") == []
+    assert good.area(["Gaussian noise"]) is None
+    assert len(good.accuracy("Uniform noise")) == 11
+
+
+def test_a_name_counts_as_one_seed() -> None:
+    with pytest.raises(ValueError, match=r"Expected models of different names.*Received: mnist/a, mnist/a"):
+        seed_groups([summary("mnist/a", "noise", 0.9), summary("mnist/a", "noise", 0.5)])
 
 
 def test_figures_show_the_numbers(images: None) -> None:
@@ -182,6 +200,13 @@ def test_figures_show_the_numbers(images: None) -> None:
     above, _ = corruption_bars(models, spectra).axes
     heights = [bar.get_height() for bar in above.containers[1].patches]
     np.testing.assert_allclose(heights, [100 * seed_groups(models)[0].area([label]).value for label in spectra])
+
+
+def test_bars_of_many_models_look_different(images: None) -> None:
+    models = [summary(f"mnist/model{i}", "corruptions", 0.5) for i in range(9)]
+    above, _ = corruption_bars(models, corruption_spectra(models)).axes
+    bars = [container.patches[0] for container in above.containers if hasattr(container, "patches")]
+    assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in bars}) == 9
 
 
 @pytest.mark.parametrize("suite", ["noise", "corruptions"])
@@ -236,8 +261,8 @@ def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
         update_page(models, store, page, tmp_path)
     good, bad = (line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines()[3:5])
     assert good[:3] == ["| good", "2", f"{np.mean(medians[:2]):.3g}"]
-    squared = np.square(medians[:2]) / 16
-    assert good[3:5] == [f"{squared.mean():.3g}", "[{:.3g}, {:.3g}]".format(*metrics.t_interval(squared))]
-    assert bad[2:5] == [f"{medians[2]:.3g}", f"{medians[2] ** 2 / 16:.3g}", "—"]
+    squared = [np.median(model.attacks[0].distances ** 2) / 16 for model in models]
+    assert good[3:5] == [f"{np.mean(squared[:2]):.3g}", "[{:.3g}, {:.3g}]".format(*metrics.t_interval(squared[:2]))]
+    assert bad[2:5] == [f"{medians[2]:.3g}", f"{squared[2]:.3g}", "—"]
     with pytest.raises(ValueError, match=r"Expected results of the Boundary attack on tiny. Received: none."):
         boundary_table([attacked("tiny/other", "deepfool", 0)])

@@ -17,6 +17,7 @@ from evaluation.shifts import (
     Shift,
     UniformNoise,
 )
+from evaluation.shifts.base import SampleGenerators
 from evaluation.shifts.runner import run_shifts, shift_key
 from evaluation.shifts.suites import NOISE, SHIFT_SUITES, TRANSFER, WHITE_BOX, ShiftMember, Source
 from evaluation.shifts.summary import Curve, summarize_shifts
@@ -112,8 +113,14 @@ def test_noise_belongs_to_seed_level_and_sample(shift: Shift) -> None:
     np.testing.assert_array_equal(found[2:], shift.apply(None, part.take(np.array([2, 3])), shift.levels[3]))
     assert not np.array_equal(found[0], found[1])
     assert not np.array_equal(found, shift.apply(None, dataclasses.replace(part, seed=1), shift.levels[3]))
-    ratio = shift.apply(None, part, shift.levels[4]) - 0.5
-    assert not np.allclose(ratio * shift.levels[3] / shift.levels[4], found - 0.5, atol=1e-4)
+
+
+def test_random_numbers_belong_to_shift_and_level() -> None:
+    part = GRAY.take(np.arange(2))
+    draws = [SampleGenerators(part, *key).normal((3,)) for key in (("a", 0.1), ("a", 0.2), ("b", 0.1))]
+    for i, found in enumerate(draws):
+        np.testing.assert_array_equal(found, SampleGenerators(part, *(("a", 0.1), ("a", 0.2), ("b", 0.1))[i]).normal((3,)))
+    assert len({found.tobytes() for found in draws}) == 3
 
 
 @pytest.mark.parametrize(
@@ -246,7 +253,12 @@ def test_store_from_before_there_were_shifts_is_read_and_grows(tmp_path: Path) -
         store.add_predictions(number, np.array([3, 4, 9]), np.array([7, 0, 300]), 1.5)
         store.add_predictions(number, np.array([5]), np.array([2]), 0.5)
         assert store.predictions(number) == {3: 7, 4: 0, 9: OTHER_LABEL, 5: 2}
-        assert store.seconds(number) == 2.0
+        # What another process has added meanwhile stays, and the rest is not lost.
+        store.add_predictions(number, np.arange(3, 8), np.full(5, 1), 1.0)
+        assert store.predictions(number) == {3: 7, 4: 0, 5: 2, 6: 1, 7: 1, 9: OTHER_LABEL}
+        store.add_predictions(number, np.arange(3, 8), np.full(5, 2), 1.0)
+        assert store.predictions(number)[7] == 1
+        assert store.seconds(number) == 4.0
 
 
 def test_levels_and_endpoints_are_part_of_the_key() -> None:
@@ -269,11 +281,26 @@ def test_levels_and_endpoints_are_part_of_the_key() -> None:
     assert one.norm == ""
 
 
-def test_what_is_no_image_is_not_stored() -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Brighten(Darken):
+    """Leaves [0, 1]."""
+
+    name: ClassVar[str] = "tests/brighten"
+
+    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+        """See `Shift.apply`."""
+        return batch.images + 1.0
+
+
+def test_what_is_no_image_is_not_stored(tiny_target: Target, tiny: Split) -> None:
     part = GRAY.take(np.arange(2))
     for wrong in (part.images + 1.0, part.images[:1], part.images * np.nan):
         with pytest.raises(ValueError, match="Expected broken to give images of shape"):
             part.check(wrong, "broken")
+    with Store(":memory:") as store:
+        with pytest.raises(ValueError, match="Expected tests/brighten to give images of shape"):
+            run(store, tiny_target, tiny, 8, Brighten())
+        assert stored(store, tiny_target, Brighten()) == [{}, {}]
 
 
 def curve(correct: list[list[bool]], clean: list[bool], ordinal: bool = False) -> Curve:
@@ -297,13 +324,19 @@ def test_nested_levels_never_recover(tiny_target: Target, tiny: Split) -> None:
         nested: ClassVar[bool] = True
 
     plain, nested = Darken(levels=(0.2, 0.4, 0.6, 0.8)), Erratic(levels=(0.2, 0.4, 0.6, 0.8))
+    labels = tiny.labels.copy()
+    # Wrong when unchanged: broken at every level, whatever a level makes of it.
+    labels[:9] = (labels[:9] + 1) % 3
+    tiny = dataclasses.replace(tiny, labels=labels)
     with Store(":memory:") as store:
         run(store, tiny_target, tiny, 40, plain, nested)
         options = {"seed": 0, "target_endpoints": tiny_target.endpoints, "samples": 40}
         summary = summarize_shifts(store, tiny_target.digest, TINY, "test", members_of(plain, nested), **options)
     raw, never = summary.curves
-    np.testing.assert_array_equal(never.correct, np.logical_and.accumulate(raw.correct, axis=0))
-    assert not np.array_equal(never.correct, raw.correct)
+    assert not raw.clean[:9].any()
+    assert raw.correct[:, :9].any()
+    np.testing.assert_array_equal(never.correct, np.logical_and.accumulate(np.vstack([raw.clean, raw.correct]), axis=0)[1:])
+    assert not np.array_equal(never.correct[:, 9:], raw.correct[:, 9:])
     assert summary.name == "tiny/one"
     assert raw.samples == 40
     assert summary.curve("no such") is None

@@ -10,7 +10,7 @@ from evaluation.brendel_bethge_comment import TRANSFER
 from evaluation.runner import endpoints
 from evaluation.shifts.suites import SHIFT_SUITES
 from evaluation.store import RunKey, Store
-from evaluation.subjects import catalogued, evaluate, evaluate_shifts, is_attacked, remembered
+from evaluation.subjects import catalogued, evaluate, evaluate_shifts, has_results, remembered
 from evaluation.suites import SUITES, Suite
 from evaluation.target import saved_model_digest
 from zoo import catalog
@@ -39,10 +39,10 @@ def test_the_store_tells_which_suites_attacked_a_model() -> None:
     (dim,) = catalogued(["mnist/dim"])
     elsewhere = dataclasses.replace(dim, dataset="fashion_mnist")
     with Store(RESULTS / "mnist.sqlite") as store:
-        assert is_attacked(dim, SUITES["paper42"], store, seed=0)
-        assert not is_attacked(dim, SUITES["paper42"], store, seed=1)
-        assert not is_attacked(dim, SUITES["brendel_bethge_comment"], store, seed=0)
-        assert not is_attacked(elsewhere, SUITES["paper42"], store, seed=0)
+        assert has_results(dim, SUITES["paper42"], store, seed=0)
+        assert not has_results(dim, SUITES["paper42"], store, seed=1)
+        assert not has_results(dim, SUITES["brendel_bethge_comment"], store, seed=0)
+        assert not has_results(elsewhere, SUITES["paper42"], store, seed=0)
 
 
 TRAININGS = ("", "saturating_", "fgsm_", "pgd_")

@@ -126,6 +126,10 @@ def test_models_that_the_store_alone_knows(tmp_path: Path, monkeypatch: pytest.M
         assert store.models()[subject.digest] == "tiny/net-seed1"
         with pytest.raises(ValueError, match="none in the catalogue, 0 in the store"):
             remembered(["tiny/other"], store)
+        # In the order in which they are named, each once.
+        monkeypatch.undo()
+        names = ["tiny/net-seed1", *CATALOGUE[:1], "tiny/net-seed1"]
+        assert [subject.name for subject in remembered(names, store)] == names[:-1]
         store.add_model("0" * 64, "tiny/net-seed1")
         with pytest.raises(ValueError, match="2 in the store"):
             remembered(["tiny/net-seed1"], store)
@@ -135,7 +139,7 @@ def test_models_that_the_store_alone_knows(tmp_path: Path, monkeypatch: pytest.M
 def test_catalogued_models() -> None:
     # A training may publish another one while tests run.
     assert {subject.model_id for subject in catalogued(["all"])} >= set(CATALOGUE)
-    (subject,) = catalogued(CATALOGUE[:1])
+    (subject,) = catalogued(2 * CATALOGUE[:1])
     assert (subject.path / "saved_model.pb").is_file()
 
 
