@@ -15,10 +15,8 @@ splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores
 `python -m training.sweep --help` tells how the strength of a saturation penalty is chosen.
 """
 
-import json
 import os
 import sys
-import time
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -65,32 +63,22 @@ def main(arguments: list[str]) -> None:
 def _train(recipe, config: ConfigDict, model_id: str) -> None:
     import keras
 
+    from training.fitting import fitting_seconds
     from training.hardware import first_hardware
 
     directory = run_directory(Path(_WORKDIR.value), recipe.id, config)
     logging.info("Checkpoints and logs: %s", directory)
     hardware = first_hardware(directory)
     keras.utils.set_random_seed(config.seed)
-    started = time.monotonic()
     trained = recipe.fit(config, directory)
-    seconds = _add_seconds(directory, time.monotonic() - started)
     if keras.backend.backend() != "tensorflow":
         print(f"Trained on {keras.backend.backend()}. The same command with KERAS_BACKEND=tensorflow publishes the weights.")
         return
     # Imported late: other backends train where there is no TensorFlow.
     from training.publishing import publish
 
-    card = publish(recipe, config, trained, seconds, model_id, hardware)
+    card = publish(recipe, config, trained, fitting_seconds(directory), model_id, hardware)
     logging.info("Published %s: validation %s", card.id, card.training["validation"])
-
-
-def _add_seconds(directory: Path, seconds: float) -> float:
-    """Adds this run's time to that of the runs before a kill."""
-    path = directory / "seconds.json"
-    total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(total))
-    return total
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Keras `fit` that survives a kill: logs, the best epoch by validation, and the same weights as an unbroken run."""
 
 import csv
+import json
 import os
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ import numpy as np
 from absl import logging
 
 from training.batches import EpochBatches
+from zoo.card import write_text
+
+_SECONDS = "seconds.json"
 
 
 class DeterministicEpochs(keras.callbacks.Callback):
@@ -45,6 +50,23 @@ class EpochCheckpoint(keras.callbacks.Callback):
         for old in self.directory.glob("epoch-*.weights.h5"):
             if old != path:
                 old.unlink()
+
+
+class EpochSeconds(keras.callbacks.Callback):
+    """Keeps how long the epochs took, those before a kill included, in `seconds.json`."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.path = directory / _SECONDS
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._mark = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        before = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else 0.0
+        now = time.monotonic()
+        write_text(self.path, json.dumps(before + now - self._mark))
+        self._mark = now
 
 
 class BestEpoch(keras.callbacks.ModelCheckpoint):
@@ -81,7 +103,7 @@ def fit(
         validation: (images, targets) that choose the epoch.
         epochs: int. Total number, those of earlier runs included.
         seed: int. Seed of everything random in an epoch.
-        directory: folder of this fit's checkpoints and `history.csv`.
+        directory: folder of this fit's checkpoints, `history.csv` and `seconds.json`.
         monitor: the logged value that chooses the epoch, such as "val_accuracy".
         mode: "max" or "min".
         choose_from: int. The first epoch, counted from 0, that may be the best. Defaults to 0.
@@ -105,6 +127,7 @@ def fit(
         keras.callbacks.TerminateOnNaN(),
         BestEpoch(best_path, monitor, mode, choose_from, best),
         keras.callbacks.CSVLogger(history_path, append=True),
+        EpochSeconds(directory),
         EpochCheckpoint(directory),
     ]
     if first < epochs:
@@ -129,6 +152,11 @@ def fit(
     chosen = _best(history[monitor], mode, choose_from)
     logging.info("Epoch %d of %d is best: %s = %.4f", chosen + 1, epochs, monitor, history[monitor][chosen])
     return history
+
+
+def fitting_seconds(directory: Path) -> float:
+    """Returns how long all fits took whose folders are in this one."""
+    return sum(json.loads(path.read_text(encoding="utf-8")) for path in directory.rglob(_SECONDS))
 
 
 def _resume(model: keras.Model, directory: Path) -> int:

@@ -1,7 +1,10 @@
 """A trained model -> an artefact of the catalogue: SavedModel, card and README."""
 
 import importlib.metadata
+import json
 import platform
+import shlex
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -28,14 +31,14 @@ def publish(
         recipe: the recipe.
         config: the recipe's config as it was run.
         trained: what the recipe returned.
-        seconds: how long it took.
+        seconds: how long the epochs took.
         model_id: id in the catalogue. Defaults to the recipe's.
         hardware: on what it was trained. Defaults to this machine.
 
     Returns:
         The card.
     """
-    model_id = check_id(model_id or recipe.id, recipe)
+    model_id, changes = check_id(model_id or recipe.id, recipe), changed_settings(recipe, config)
     directory = catalog.root() / model_id
     export_model(trained.model, directory / "1", overwrite=True)
     # The layer names inside the config are the same in every process but for Keras' own counter in the model's name.
@@ -50,8 +53,8 @@ def publish(
         parameters=trained.model.count_params(),
         paper=recipe.paper,
         from_paper=recipe.from_paper,
-        our_choice=recipe.our_choice,
-        recipe={"name": recipe.id, "config": config.to_dict()},
+        our_choice=[*recipe.our_choice, *_deviations(recipe, changes)],
+        recipe={"name": recipe.id, "config": config.to_dict(), "command": _command(recipe, changes, model_id)},
         seed=config.seed,
         versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
         training={
@@ -66,3 +69,22 @@ def publish(
     )
     catalog.save_card(card)
     return card
+
+
+def changed_settings(recipe: Recipe, config: ConfigDict) -> dict[str, Any]:
+    """Returns the settings that differ from those of the recipe, by name."""
+    own = recipe.config()
+    return {name: config[name] for name in config if config[name] != own[name]}
+
+
+def _deviations(recipe: Recipe, changes: dict[str, Any]) -> list[str]:
+    """What the lines of the recipe do not know."""
+    own = recipe.config()
+    changed = ", ".join(f"{name} {value!r} (recipe: {own[name]!r})" for name, value in changes.items() if name != "seed")
+    return [f"Other settings than the recipe's, whatever is said of them above: {changed}."] if changed else []
+
+
+def _command(recipe: Recipe, changes: dict[str, Any], model_id: str) -> str:
+    values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in changes.items()}
+    words = [f"--recipe={recipe.id}", *(shlex.quote(f"--set={name}={value}") for name, value in values.items())]
+    return " ".join(["python -m training", *words, *([f"--id={model_id}"] if model_id != recipe.id else [])])

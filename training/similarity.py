@@ -1,4 +1,4 @@
-"""Training with a similarity regulariser: pairs of images beside each class batch, through the network in one pass."""
+"""Training with a similarity regulariser: pairs of images beside each class batch."""
 
 from typing import Any
 
@@ -28,11 +28,13 @@ class PairedBatches(EpochBatches):
     each pair before all the second ones, "similarity": (pairs,)}, labels), all float32 but the labels.
 
     Raises:
-        ValueError: the images of `similarity` have another shape than those of the classes.
+        ValueError: the images of `similarity` have another shape than those of the classes, or there are no pairs.
     """
 
     def __init__(self, *args: Any, similarity: SimilarityTarget, pairs: int = 16, **options: Any) -> None:
         super().__init__(*args, **options)
+        if pairs < 1:
+            raise ValueError(f"Expected at least 1 pair a step. Received: pairs={pairs}")
         if similarity.images.shape[1:] != self.images.shape[1:]:
             raise ValueError(
                 f"Expected regularisation images of shape {self.images.shape[1:]}, that of the class images. "
@@ -55,15 +57,17 @@ class PairedBatches(EpochBatches):
 class SimilarityTraining(keras.Model):
     """Fits a classifier with  cross-entropy + RepresentationalSimilarityRegularizer  on the batches of `PairedBatches`.
 
-    Class images and pairs go through the network as one batch. On plain images, as in validation, it is the classifier.
+    On plain images, as in validation, it is the classifier.
 
     Args:
         classifier: with `activations(images, training, trailing)`, which returns taps and logits, and with `taps`, the
             names of the taps: `ResidualNetwork`.
         regularizer: takes the taps.
         pairs: int. Pairs beside each class batch.
-        statistics: which images feed the batch normalisation: "class" (the pairs are normalised like the class images, and
-            change no statistics) or "all" (as in the paper's code). Defaults to "class".
+        statistics: which images feed the batch normalisation. "class": all go through the network as one batch, the pairs
+            are normalised like the class images and change no statistics. "all": class images, first and second images
+            go through it one after another, each normalised by themselves, and all feed the moving averages, as in the
+            paper's code. Defaults to "class".
     """
 
     def __init__(
@@ -91,12 +95,23 @@ class SimilarityTraining(keras.Model):
         """Returns the logits of the class images; the loss of the pairs is added where there are pairs."""
         if not isinstance(inputs, dict):
             return self.classifier(inputs, training=training)
-        images = ops.concatenate([inputs["images"], inputs["pairs"]])
-        trailing = 2 * self.pairs
-        taps, logits = self.classifier.activations(images, training, trailing if self.statistics == "class" else 0)
-        first, second = [tap[-trailing : -self.pairs] for tap in taps], [tap[-self.pairs :] for tap in taps]
+        pass_through = self._in_one_batch if self.statistics == "class" else self._one_after_another
+        logits, first, second = pass_through(inputs["images"], inputs["pairs"], training)
         self.regularizer(first, second, inputs["similarity"], training=training)
-        return logits[:-trailing]
+        return logits
+
+    def _in_one_batch(self, images: Any, pairs: Any, training: bool) -> tuple[Any, list[Any], list[Any]]:
+        """Returns the logits of the class images, and the taps of the pairs' first and second images."""
+        trailing = 2 * self.pairs
+        taps, logits = self.classifier.activations(ops.concatenate([images, pairs]), training, trailing)
+        return logits[:-trailing], [tap[-trailing : -self.pairs] for tap in taps], [tap[-self.pairs :] for tap in taps]
+
+    def _one_after_another(self, images: Any, pairs: Any, training: bool) -> tuple[Any, list[Any], list[Any]]:
+        _, logits = self.classifier.activations(images, training)
+        first, second = (
+            self.classifier.activations(part, training)[0] for part in (pairs[: self.pairs], pairs[self.pairs :])
+        )
+        return logits, first, second
 
     def layer_weights(self) -> dict[str, float]:
         """Returns softmax(g) by tap."""

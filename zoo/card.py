@@ -24,11 +24,11 @@ class ModelCard:
         paper: title, authors, year and url.
         from_paper: what follows the paper.
         our_choice: what the paper leaves open or we changed.
-        recipe: name and config of the training recipe, with its base model where it has one.
+        recipe: name and config of the training recipe, with its base model where it has one, and the command that runs it.
         seed: seed of the training.
         versions: package versions of the training.
-        training: seconds, hardware, epochs and the validation values that chose them; further facts of some recipes, such
-            as the layer weights of a similarity regulariser.
+        training: seconds of all epochs, hardware, epochs and the validation values that chose them; further facts of some
+            recipes, such as the layer weights of a similarity regulariser.
         licence: licence of the weights.
         files: SHA-256 of every file of the artefact, by path relative to the model's directory.
         clean: clean accuracy on the test split: correct, samples, accuracy, interval (95 % Wilson).

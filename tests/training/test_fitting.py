@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.batches import EpochBatches
-from training.fitting import DeterministicEpochs, _read_history, fit
+from training.fitting import DeterministicEpochs, _read_history, fit, fitting_seconds
 from zoo.layers import RandomGaussianNoise
 
 GENERATOR = np.random.default_rng(0)
@@ -49,8 +49,13 @@ def test_more_epochs_go_on_from_the_last_not_from_the_best(tmp_path: Path) -> No
     model, again = noisy_classifier(), noisy_classifier()
     expected = fit_classifier(model, tmp_path / "five")
     fit_classifier(again, tmp_path / "three and two", epochs=3)
+    first = fitting_seconds(tmp_path / "three and two")
     received = fit_classifier(again, tmp_path / "three and two", epochs=5)
     assert received == expected
+    # The time of the first three counts as well.
+    assert 0 < first < fitting_seconds(tmp_path / "three and two")
+    total = fitting_seconds(tmp_path / "five") + fitting_seconds(tmp_path / "three and two")
+    assert fitting_seconds(tmp_path) == pytest.approx(total)
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 
 import zoo
 from tests.training.interrupted_fit import few_images
+from training.configuration import change_config
 from training.hardware import describe_hardware, first_hardware
 from training.publishing import publish
 from training.recipes import Recipe, Trained, check_id
@@ -50,7 +52,9 @@ def test_published_model_verifies_and_loads(catalogue: Path, tmp_path: Path) -> 
     publish(RECIPE, RECIPE.config(), trained, seconds=12.34)
     card = zoo.verify("mnist/tiny")
     assert (card.seed, card.parameters) == (3, trained.model.count_params())
-    assert card.recipe == {"name": "mnist/tiny", "config": {"dataset": "mnist", "seed": 3, "widths": [8, 4]}}
+    config = {"dataset": "mnist", "seed": 3, "widths": [8, 4]}
+    assert card.recipe == {"name": "mnist/tiny", "config": config, "command": "python -m training --recipe=mnist/tiny"}
+    assert card.our_choice == ["Everything."]
     assert card.training["seconds"] == 12.3
     assert card.training["validation"] == {"accuracy": 0.1}
     assert {"python", "keras", "numpy", "tensorflow", "tensorflow-datasets"} == card.versions.keys()
@@ -79,6 +83,22 @@ def test_publishing_under_an_id_of_its_own(tmp_path: Path) -> None:
     assert read.files == card.files
     assert (read.training["layer_weights"], read.training["hardware"]) == ({"stem": 1.0}, "an abacus")
     assert (card.id, card.config["name"], card.recipe["name"]) == ("mnist/tiny-seed1", "tiny-seed1", "mnist/tiny")
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_card_tells_what_was_changed(tmp_path: Path) -> None:
+    config = change_config(RECIPE.config(), ["seed=4", "widths=[6]"])
+    card = publish(RECIPE, config, RECIPE.fit(config, tmp_path), seconds=1, model_id="mnist/tiny-narrow")
+    assert card.from_paper == RECIPE.from_paper
+    # The seed has a place of its own.
+    assert card.our_choice[1:] == [
+        "Other settings than the recipe's, whatever is said of them above: widths (6,) (recipe: (8, 4))."
+    ]
+    command = card.recipe["command"]
+    assert command == "python -m training --recipe=mnist/tiny --set=seed=4 '--set=widths=[6]' --id=mnist/tiny-narrow"
+    assert f"`{command}` trains it again" in render_card(card)
+    changes = [word.removeprefix("--set=") for word in shlex.split(command) if word.startswith("--set=")]
+    assert change_config(RECIPE.config(), changes) == config
 
 
 def test_hardware_is_that_on_which_the_training_began(tmp_path: Path) -> None:

@@ -91,6 +91,11 @@ def test_pairs_are_those_of_the_targets_side() -> None:
     assert set(inputs["similarity"].tolist()) == {-1.0, 1.0}
 
 
+def test_no_pairs_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Expected at least 1 pair a step. Received: pairs=0"):
+        paired_batches(pairs=0)
+
+
 def test_images_of_another_shape_make_no_pairs() -> None:
     target = targets.build("pixel", VALIDATION.images[:, :14, :14], seed=0)
     with pytest.raises(ValueError, match=r"of shape \(28, 28, 1\), that of the class images. Received: \(14, 14, 1\)"):
@@ -152,6 +157,20 @@ def test_at_strength_zero_the_pairs_change_nothing_unless_they_feed_the_statisti
     assert (max(differences) < 1e-3) == same
 
 
+def test_with_all_statistics_each_part_is_normalised_by_itself() -> None:
+    """As in the paper's code: three passes, three updates of the moving averages."""
+    model, (inputs, _) = make_model(statistics="all"), paired_batches()[0]
+    logits = model(inputs, training=True)
+    copy, regularizer = make_model(regularised=False), RepresentationalSimilarityRegularizer(2.0)
+    parts = inputs["images"], inputs["pairs"][:6], inputs["pairs"][6:]
+    (_, expected), (first, _), (second, _) = (copy.activations(part, training=True) for part in parts)
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
+    regularizer(first, second, inputs["similarity"], training=True)
+    assert float(model.losses[0]) == pytest.approx(float(regularizer.losses[0]), rel=1e-4)
+    for weight, a, b in zip(copy.weights, model.classifier.get_weights(), copy.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=weight.path)
+
+
 def test_training_brings_the_similarities_to_their_targets(regularised: tuple) -> None:
     _, history = regularised
     penalty = np.array(history["loss"]) - np.array(history["cross_entropy"])
@@ -208,6 +227,7 @@ def test_schedule_of_a_short_run_takes_the_same_rates() -> None:
     assert copy.get_config() == schedule.get_config()
 
 
+PLAIN = {"side": "both", "inner_threshold": 0.0, "signs": True}
 THRESHOLDED_SHUFFLED = {"target": "shuffled", "shuffled_of": "thresholded", "side": "high"}
 
 
@@ -237,7 +257,7 @@ def small_config(recipe_id: str, **changes: object) -> ConfigDict:
     ("recipe_id", "expected"),
     [
         ("fashion_mnist/resnet", None),
-        ("mnist/resnet_thresholded", ("thresholded", {"threshold": 0.2, "side": "both"})),
+        ("mnist/resnet_thresholded", ("thresholded", {"threshold": 0.2, **PLAIN})),
     ],
 )
 def test_recipe(recipe_id: str, expected: tuple | None, requests: list[tuple], tmp_path: Path) -> None:
@@ -254,17 +274,18 @@ def test_recipe(recipe_id: str, expected: tuple | None, requests: list[tuple], t
     weights = trained.details.get("layer_weights", {})
     assert tuple(weights) == (TinyClassifier.taps if expected else ())
     assert sum(weights.values()) == pytest.approx(1.0 if expected else 0.0)
+    assert trained.details.get("target") == ({} if expected else None)
 
 
 @pytest.mark.parametrize(
     ("recipe_id", "changes", "options"),
     [
         ("fashion_mnist/resnet_pixel", {}, {}),
-        ("fashion_mnist/resnet_thresholded", {"side": "low"}, {"threshold": 0.8, "side": "low"}),
+        ("fashion_mnist/resnet_thresholded", {"side": "low"}, {"threshold": 0.8, **PLAIN, "side": "low"}),
         ("cifar10_gray/resnet_v1", {"v1_trials": 4}, {"units": 1000, "trials": 4, "complex_share": 0.5}),
         ("cifar10_gray/resnet_shuffled", {}, {"of": "pixel"}),
         ("fashion_mnist/resnet_constant", {}, {}),
-        ("mnist/resnet_thresholded", THRESHOLDED_SHUFFLED, {"of": "thresholded", "threshold": 0.2, "side": "high"}),
+        ("mnist/resnet_thresholded", THRESHOLDED_SHUFFLED, {"of": "thresholded", "threshold": 0.2, **PLAIN, "side": "high"}),
     ],
 )
 def test_target_of_a_recipe(recipe_id: str, changes: dict, options: dict, requests: list[tuple]) -> None:
@@ -293,7 +314,7 @@ def test_settings_that_a_recipe_lacks() -> None:
 
 def test_channels_of_colour_images_can_be_averaged(requests: list[tuple]) -> None:
     recipes.pair_target(small_config("cifar10/resnet_thresholded", average_channels=True))
-    assert requests == [("thresholded", 100, 0, {"threshold": 0.8, "side": "both", "average_channels": True})]
+    assert requests == [("thresholded", 100, 0, {"threshold": 0.8, **PLAIN, "average_channels": True})]
 
 
 def test_recordings_come_from_a_file(requests: list[tuple], tmp_path: Path) -> None:
@@ -303,7 +324,11 @@ def test_recordings_come_from_a_file(requests: list[tuple], tmp_path: Path) -> N
     config.recordings = str(tmp_path / "none.npz")
     with pytest.raises(FileNotFoundError):
         recipes.pair_target(config)
-    assert requests == [("recordings", 100, 0, {"path": config.recordings, "responses": "predicted", "epochs": 30})]
+    options = {"path": config.recordings, "responses": "predicted", "epochs": 30}
+    assert requests == [("recordings", 100, 0, options)]
+    with pytest.raises(FileNotFoundError):
+        recipes.pair_target(config, tmp_path)
+    assert requests[1][3] == {**options, "directory": tmp_path / "predictor"}
 
 
 @pytest.mark.usefixtures("requests")
@@ -324,10 +349,18 @@ def test_regularisation_set_may_be_another(requests: list[tuple], monkeypatch: p
     config = small_config("mnist/resnet_thresholded", regularization_dataset="fashion_mnist", seed=5)
     target = recipes.pair_target(config)
     assert loaded == [("fashion_mnist", "train")]
-    assert requests == [("thresholded", 100, 5, {"threshold": 0.2, "side": "both"})]
+    assert requests == [("thresholded", 100, 5, {"threshold": 0.2, **PLAIN})]
     other = recipes.pair_target(small_config("mnist/resnet_thresholded", seed=6))
     assert len(np.unique(target.images.reshape(100, -1), axis=0)) == 100
     assert (target.images != other.images).any(), "the seed chooses the images"
+
+
+@pytest.mark.usefixtures("requests")
+def test_regularisation_set_is_of_the_images_that_are_trained_on() -> None:
+    first = few_images("mnist", "train").images[:40]
+    target = recipes.pair_target(small_config("mnist/resnet_thresholded", train_images=40, regularization_images=30))
+    assert len(target.images) == 30
+    assert all((image == first).all(axis=(1, 2, 3)).any() for image in target.images)
 
 
 def test_regularisation_set_as_in_the_published_code(requests: list[tuple]) -> None:

@@ -129,7 +129,15 @@ def test_interrupted_grid_goes_on_where_it_was(trainings: list[tuple[str, Config
     assert not trainings, "a finished grid was trained again"
     with pytest.raises(KeyboardInterrupt):
         run_grid("pairs", "mnist", ["epochs=3"], tmp_path, path)
-    assert len(read_rows(path)) == 8, "other settings are other rows of the same table"
+    rows = read_rows(path)
+    assert [row["changes"] for row in rows] == [*["epochs=2"] * 5, *["epochs=3"] * 3], "other settings are other rows"
+    # Tables tell them apart, and figures show the last ones.
+    page = tmp_path / "page.md"
+    page.write_text("<!-- similarity grids:begin -->\n<!-- similarity grids:end -->\n")
+    width = [{**row, "changes": "width=8"} for row in rows[:5]]
+    update_grid_page([*rows[:5], *width], page, tmp_path / "figures")
+    assert "| pairs | changes |" in page.read_text()
+    assert (tmp_path / "figures" / "grid-pairs.png").exists()
 
 
 def test_noise_is_added_to_the_images_and_clipped() -> None:

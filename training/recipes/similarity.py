@@ -72,7 +72,7 @@ def default_config(dataset: str, variant: str) -> ConfigDict:
 def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     """Trains the network with cross-entropy, and with the regulariser unless `target` is "none"."""
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
-    model, network, batches = build_model(config, train.first(config.train_images or len(train)))
+    model, network, batches = build_model(config, train.first(config.train_images or len(train)), directory)
     regularised = isinstance(model, SimilarityTraining)
     fit(
         model,
@@ -91,12 +91,20 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     published.set_weights(network.get_weights())
     published.compile(metrics=["accuracy"], loss=_cross_entropy(), jit_compile=_jit_compile())
     scores = published.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)
-    details = {"layer_weights": model.layer_weights()} if regularised else {}
+    details = {"layer_weights": model.layer_weights(), "target": batches.similarity.facts()} if regularised else {}
     return Trained(published, {"accuracy": scores["accuracy"]}, {"classifier": config.epochs}, details)
 
 
-def build_model(config: ConfigDict, train: datasets.Split) -> tuple[keras.Model, ResidualNetwork, EpochBatches]:
-    """Returns the compiled model that is fitted, the network in it and the batches; of "none" model and network are one."""
+def build_model(
+    config: ConfigDict, train: datasets.Split, directory: Path | None = None
+) -> tuple[keras.Model, ResidualNetwork, EpochBatches]:
+    """Returns the compiled model that is fitted, the network in it and the batches; of "none" model and network are one.
+
+    Args:
+        config: of a recipe.
+        train: the training images.
+        directory: see `pair_target`.
+    """
     network = build_network(config, config.dtype)
     # Built before anything else is drawn: of one seed, all targets start from the same weights and see the same batches.
     network.build()
@@ -106,7 +114,7 @@ def build_model(config: ConfigDict, train: datasets.Split) -> tuple[keras.Model,
         regularizer = RepresentationalSimilarityRegularizer(config.strength)
         model = SimilarityTraining(network, regularizer, config.pairs, config.statistics)
         model.build()
-        batches = class_batches(config, train, pair_target(config))
+        batches = class_batches(config, train, pair_target(config, directory))
     compile_model(model, config, len(batches))
     return model, network, batches
 
@@ -124,16 +132,20 @@ def build_network(config: ConfigDict, dtype: str) -> ResidualNetwork:
     )
 
 
-def pair_target(config: ConfigDict) -> SimilarityTarget:
+def pair_target(config: ConfigDict, directory: Path | None = None) -> SimilarityTarget:
     """Returns the target similarities of a config, over its regularisation set.
+
+    Args:
+        config: of a recipe.
+        directory: folder of the training, in which a target keeps what it has fitted. Defaults to none.
 
     Raises:
         ValueError: a setting that the target needs is missing, or a setting is refused.
     """
     if config.target == "shuffled":
-        options = {"of": config.shuffled_of, **_target_options(config.shuffled_of, config)}
+        options = {"of": config.shuffled_of, **_target_options(config.shuffled_of, config, directory)}
     else:
-        options = _target_options(config.target, config)
+        options = _target_options(config.target, config, directory)
     return targets.build(config.target, _regularization_images(config), seed=config.seed, **options)
 
 
@@ -144,6 +156,10 @@ def _regularization_images(config: ConfigDict) -> np.ndarray:
             f"`regularization_choice` must be one of {', '.join(CHOICES)}. Received: {config.regularization_choice!r}"
         )
     images = datasets.load(config.regularization_dataset, "train").images
+    if config.train_images and config.regularization_dataset == config.dataset:
+        # A network without a regulariser sees no others.
+        images = images[: config.train_images]
+    # The same order as that of the class images in the first epoch, which the networks of the catalogue were trained with.
     generator = np.random.default_rng(config.seed)
     chosen = np.arange(len(images)) if config.regularization_choice == "first" else generator.permutation(len(images))
     images = images[np.sort(chosen[: config.regularization_images])]
@@ -153,18 +169,20 @@ def _regularization_images(config: ConfigDict) -> np.ndarray:
     return images
 
 
-def _target_options(name: str, config: ConfigDict) -> dict[str, Any]:
+def _target_options(name: str, config: ConfigDict, directory: Path | None) -> dict[str, Any]:
     """Returns what a config says to the target called `name`."""
     if name == "thresholded":
-        of_colour = {"average_channels": config.average_channels} if "average_channels" in config else {}
-        return {"threshold": config.threshold, "side": config.side, **of_colour}
+        own = {**_OWN_SETTINGS["thresholded"], **config}
+        named = ("threshold", "side", "inner_threshold", "signs", "average_channels")
+        return {option: own[option] for option in named if option in own}
     if name == "simulated_v1":
         own = {**_OWN_SETTINGS["simulated_v1"], **config}
         return {option: own[f"v1_{option}"] for option in ("units", "trials", "complex_share")}
     if name == "recordings":
         path = _needed(config, "recordings", "mouse.npz")
         own = {**_OWN_SETTINGS["recordings"], **config}
-        return {"path": path, "responses": own["responses"], "epochs": own["predictor_epochs"]}
+        where = {"directory": directory / "predictor"} if directory else {}
+        return {"path": path, "responses": own["responses"], "epochs": own["predictor_epochs"], **where}
     if name == "features":
         model = _needed(config, "features_model", "fashion_mnist/resnet")
         return {"model": model, "layer": _needed(config, "features_layer", "stage_4")}
@@ -179,7 +197,8 @@ def _needed(config: ConfigDict, name: str, example: str) -> str:
     """
     if not config.get(name):
         raise ValueError(
-            f"Expected a value of the setting {name}, as in --set={name}={example}. Received: none. See docs/similarity.md."
+            f"Expected a value of the setting {name}, as in --set={name}={example}. Received: none. A recipe without that "
+            "setting does not take this target. See docs/similarity.md."
         )
     return config[name]
 
@@ -219,19 +238,21 @@ _FROM_PAPER = [
 _REGULARIZER_FROM_PAPER = [
     "Cross-entropy + alpha mean (A(S_cnn) - A(S_target))^2 over k = 16 pairs a step, uniform over all pairs.",
     "S_cnn: cosines of centred features after the stem and each stage, weighted by a trained softmax.",
+    "The moving mean of the features starts at 0 and takes a batch in before it is used, as in the paper's code.",
 ]
 _OUR_CHOICE = [
     "The best epoch by the accuracy on 5,000 validation images.",
+    "Initial weights: normal with variance 2 / fan-out (He et al. 2015); the paper's code has PyTorch's, which are smaller.",
     "Trained in mixed bfloat16, published in float32.",
     "On MNIST and Fashion-MNIST the same input scaling as on CIFAR-10, and no shifts and flips.",
 ]
 _REGULARIZER_OUR_CHOICE = [
     "Pairs feed no statistics of the batch normalisation (`statistics=all`: they do, as in the paper's code).",
     "Pairs are not augmented.",
-    "The moving mean of the features starts at 0 and takes a batch in before it is used.",
 ]
 # By variant: settings that no other has, and what the controls without a target set.
 _OWN_SETTINGS: dict[str, dict[str, Any]] = {
+    "thresholded": {"inner_threshold": 0.0, "signs": True},
     "simulated_v1": {"v1_units": 1000, "v1_trials": 10, "v1_complex_share": 0.5},
     "features": {"features_model": "", "features_layer": ""},
     "recordings": {"responses": "predicted", "predictor_epochs": 30},

@@ -25,7 +25,7 @@ NOISE = (0.1, 0.2, 0.3)
 _MEASURED = {"accuracy": "clean", **{f"noise_{stddev}": f"noise {stddev}" for stddev in NOISE}}
 _SETTINGS = ("regularization_dataset", "strength", "threshold", "pairs", "regularization_images")
 COLUMNS = (
-    *("grid", "dataset", "target", *_SETTINGS, "epochs", "train_images", "seed"),
+    *("grid", "dataset", "target", *_SETTINGS, "epochs", "train_images", "seed", "changes"),
     *(*_MEASURED, "settings"),
 )
 GRIDS = ("threshold", "pairs", "images", "sets")
@@ -90,7 +90,7 @@ def run_grid(grid: str, dataset: str, changes: list[str], workdir: Path, path: P
         keras.utils.clear_session()
         keras.utils.set_random_seed(config.seed)
         trained = recipe.fit(config, run_directory(workdir, recipe.id, config))
-        rows.append(_row(grid, config, trained.model))
+        rows.append(_row(grid, config, trained.model, changes))
         _write_rows(rows, path)
     return path
 
@@ -129,7 +129,7 @@ def grid_section(rows: list[dict[str, str]]) -> str:
     for grid in GRIDS:
         found = [row for row in rows if row["grid"] == grid]
         # The plain network has none of the settings.
-        names = ("dataset", *_SETTINGS, "epochs", "train_images", "seed")
+        names = ("dataset", *_SETTINGS, "epochs", "train_images", "seed", "changes")
         varying = [name for name in names if len({row[name] for row in found} - {""}) > 1]
         if not found:
             continue
@@ -138,11 +138,11 @@ def grid_section(rows: list[dict[str, str]]) -> str:
             lines.append(
                 [*(row[name] or "none" for name in varying), *(f"{100 * float(row[name]):.1f}" for name in _MEASURED)]
             )
-        same = ", ".join(f"{name} {found[-1][name]}" for name in names if name not in varying)
+        same = ", ".join(f"{name} {found[-1][name]}" for name in names if name not in varying and found[-1][name])
         parts += [f"Grid `{grid}`: {same}.", "\n".join(f"| {' | '.join(cells)} |" for cells in lines)]
     parts.append(
         "Accuracy on validation images in per cent, clean and under Gaussian noise. none: the plain network; "
-        "train_images 0: all of them."
+        "train_images 0: all of them; changes: of the recipes' settings."
     )
     return "\n\n".join(parts)
 
@@ -154,12 +154,13 @@ def noisy_accuracy(model: keras.Model, split: datasets.Split, stddev: float, see
     return float(np.mean(logits.argmax(axis=1) == split.labels))
 
 
-def _row(grid: str, config: ConfigDict, model: keras.Model) -> dict[str, str]:
+def _row(grid: str, config: ConfigDict, model: keras.Model, changes: list[str]) -> dict[str, str]:
     validation = datasets.load(config.dataset, "validation")
     accuracies = [noisy_accuracy(model, validation, stddev, config.seed) for stddev in (0.0, *NOISE)]
     # The plain network has none of the regulariser's settings, whatever its config says.
     settings = [config[name] if config.target != "none" else "" for name in _SETTINGS]
     values = [grid, config.dataset, config.target, *settings, config.epochs, config.train_images, config.seed]
+    values.append(" ".join(sorted(changes)))
     values += [*(f"{accuracy:.4f}" for accuracy in accuracies), config_digest(config)]
     return {name: str(value) for name, value in zip(COLUMNS, values, strict=True)}
 

@@ -14,7 +14,7 @@ def write_grid_figures(rows: list[dict[str, str]], measured: dict[str, str], dir
     """Writes grid-threshold.png, grid-pairs.png and grid-images.png, those that there are rows of.
 
     Args:
-        rows: those of `read_rows`; of a grid that was run with several settings, the last ones.
+        rows: those of `read_rows`; of a grid that was run with several data sets or changes, those of the last row.
         measured: columns with accuracies, and what they are called.
         directory: where the files go; created where missing.
 
@@ -32,7 +32,7 @@ def write_grid_figures(rows: list[dict[str, str]], measured: dict[str, str], dir
 
 
 def _of_one_setting(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    names = ("dataset", "epochs", "train_images", "seed")
+    names = ("dataset", "changes")
     return [row for row in rows if all(row[name] == rows[-1][name] for name in names)]
 
 

@@ -33,10 +33,10 @@ def build(name: str, images: np.ndarray, *, seed: int, **options: Any) -> Simila
     """Returns the target called `name`.
 
     Args:
-        name: one of `TARGETS`: "pixel"; "thresholded" (threshold=0.8, side="both"); "simulated_v1" (units=1000, trials=10,
-            complex_share=0.5); "recordings" (path=..., whose images replace `images`; responses="predicted"); "features"
-            (model=..., layer=...); and the controls "shuffled" (of="pixel", with that one's options) and "constant"
-            (value=0.0).
+        name: one of `TARGETS`: "pixel"; "thresholded" (threshold=0.8, side="both", inner_threshold=0.0, signs=True);
+            "simulated_v1" (units=1000, trials=10, complex_share=0.5); "recordings" (path=..., whose images replace `images`;
+            responses="predicted"); "features" (model=..., layer=...); and the controls "shuffled" (of="pixel", with
+            that one's options) and "constant" (value=0.0).
         images: the regularisation set, float, (n, height, width, channels), in [0, 1].
         seed: int. Seed of all that is random in the target.
         options: settings of the target.

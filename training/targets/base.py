@@ -76,6 +76,10 @@ class SimilarityTarget(abc.ABC):
             drawn, candidates = drawn + candidates, min(4 * candidates, _CHUNK)
         return found[0, :count], found[1, :count]
 
+    def facts(self) -> dict[str, float]:
+        """Returns what a model's card keeps of the target: plain numbers by name; nothing by default."""
+        return {}
+
     @abc.abstractmethod
     def _similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Returns the similarity of valid pairs, (k,)."""

@@ -21,6 +21,10 @@ class ShuffledSimilarity(SimilarityTarget):
         self.permutation = np.random.default_rng(seed).permutation(len(self.images))
         self._target = target
 
+    def facts(self) -> dict[str, float]:
+        """See `SimilarityTarget.facts`."""
+        return self._target.facts()
+
     def _similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return self._target.similarity(self.permutation[first], self.permutation[second])
 

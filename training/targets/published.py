@@ -1,4 +1,4 @@
-"""The settings that Attias, Pehlevan & Obeid publish with their code."""
+"""The settings that Attias, Pehlevan & Obeid publish with their code, those of data sets that are here."""
 
 import dataclasses
 

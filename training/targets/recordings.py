@@ -14,14 +14,15 @@ RESPONSES = ("predicted", "single_trial")
 
 
 class RecordedSimilarity(CosineSimilarity):
-    """Centred cosine of reliability-weighted predicted responses, averaged over scans.
+    """Centred cosine of weighted predicted responses, averaged over scans.
 
     Single trials are noisy; therefore a network is fitted to the mean responses, and the responses that it predicts are
-    compared. Units that it cannot predict have small predictions and count little.
+    compared, each unit's times its reliability and times how well it is predicted (the paper's w_a v_a, with another w_a).
 
     Attributes:
         reliability: float64, (units,), in [0, 1]. Share of signal variance in the mean over trials.
-        correlation: float64, (units,). Of predicted and recorded mean responses on images that the fit has not seen.
+        correlation: float64, (units,). Of predicted and recorded mean responses on images that the network was not fitted
+            to, which have chosen the epoch; NaN where one of the two does not vary.
 
     Args:
         recordings: what was recorded; its images are the regularisation set.
@@ -37,14 +38,18 @@ class RecordedSimilarity(CosineSimilarity):
         self.reliability = reliability(recordings.responses)
         responses = standardized(mean_over_trials(recordings.responses))
         model, self.correlation = fit_predictor(recordings.images, responses, epochs=epochs, seed=seed, directory=directory)
-        weighted = predict(model, recordings.images) * self.reliability
+        # A unit that is predicted no better than by chance has nothing to say.
+        weighted = predict(model, recordings.images) * self.reliability * np.clip(np.nan_to_num(self.correlation), 0.0, 1.0)
         super().__init__(recordings.images, [weighted[:, recordings.scans == scan] for scan in np.unique(recordings.scans)])
-        logging.info(
-            "%d units: median reliability %.3f, median correlation of prediction %.3f",
-            len(self.reliability),
-            np.median(self.reliability),
-            np.nanmedian(self.correlation),
-        )
+        logging.info("Recordings: %s", self.facts())
+
+    def facts(self) -> dict[str, float]:
+        """See `SimilarityTarget.facts`."""
+        return {
+            "units": len(self.reliability),
+            "median_reliability": float(np.median(self.reliability)),
+            "median_correlation": float(np.nanmedian(self.correlation)),
+        }
 
 
 class SingleTrialSimilarity(CosineSimilarity):

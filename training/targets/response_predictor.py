@@ -139,7 +139,9 @@ def fit_predictor(
     model = ResponsePredictor(responses.shape[1], images.shape[1:], seed=seed)
     model.build()
     schedule = keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(batches))
-    model.compile(keras.optimizers.Adam(schedule), masked_mean_squared_error, jit_compile=False)
+    # See `training.recipes.similarity`: XLA is slower on a CPU, and JAX without it compiles nothing.
+    jit_compile = keras.backend.backend() != "tensorflow"
+    model.compile(keras.optimizers.Adam(schedule), masked_mean_squared_error, jit_compile=jit_compile)
     with tempfile.TemporaryDirectory() as temporary:
         fit(
             model,

@@ -7,11 +7,13 @@ from training.targets.base import SimilarityTarget
 
 # Which pairs are trained on, as the authors' code has it: the range selects pairs, it does not change their values.
 _RANGES = {
-    "both": lambda similarity, threshold: np.ones(similarity.shape, bool),
-    "low": lambda similarity, threshold: np.abs(similarity) <= threshold,
-    "high": lambda similarity, threshold: np.abs(similarity) > threshold,
-    "positive": lambda similarity, threshold: similarity >= -threshold,
-    "negative": lambda similarity, threshold: similarity <= threshold,
+    "both": lambda similarity, threshold, inner: np.ones(similarity.shape, bool),
+    "low": lambda similarity, threshold, inner: np.abs(similarity) <= threshold,
+    "high": lambda similarity, threshold, inner: np.abs(similarity) > threshold,
+    "high_positive": lambda similarity, threshold, inner: similarity > threshold,
+    "positive": lambda similarity, threshold, inner: similarity >= -threshold,
+    "negative": lambda similarity, threshold, inner: similarity <= threshold,
+    "double": lambda similarity, threshold, inner: (np.abs(similarity) > threshold) | (np.abs(similarity) < inner),
 }
 
 
@@ -22,35 +24,59 @@ class ThresholdedSimilarity(SimilarityTarget):
         target: the similarity that is thresholded.
         threshold: float, in [0, 1).
         side: which pairs are meant. "both": all; "low": those between the thresholds, whose value is 0; "high": those
-            beyond, whose value is 1 or -1; "positive": all but those below -`threshold`; "negative": all but those above
-            `threshold`. `pairs` draws from them, and `similarity` refuses others.
+            beyond, whose value is 1 or -1; "high_positive": those above `threshold`; "positive": all but those below
+            -`threshold`; "negative": all but those above `threshold`; "double": those beyond `threshold`, and those nearer
+            to 0 than `inner_threshold`. `pairs` draws from them, and `similarity` refuses others.
+        inner_threshold: float, in [0, threshold]. For "double".
+        signs: bool. Whether the values are 1, -1 and 0; if not, they are those of `target`, and `side` alone counts.
 
     Raises:
-        ValueError: `threshold` or `side` is none of these.
+        ValueError: `threshold`, `side` or `inner_threshold` is none of these.
     """
 
-    def __init__(self, target: SimilarityTarget, threshold: float = 0.8, side: str = "both") -> None:
+    def __init__(
+        self,
+        target: SimilarityTarget,
+        threshold: float = 0.8,
+        side: str = "both",
+        inner_threshold: float = 0.0,
+        signs: bool = True,
+    ) -> None:
         if not 0.0 <= threshold < 1.0:
             raise ValueError(f"Expected 0 <= `threshold` < 1. Received: threshold={threshold}")
+        if not 0.0 <= inner_threshold <= threshold:
+            raise ValueError(f"Expected 0 <= `inner_threshold` <= {threshold}. Received: inner_threshold={inner_threshold}")
         if side not in _RANGES:
             raise ValueError(f"`side` must be one of {', '.join(_RANGES)}. Received: side={side!r}")
         super().__init__(target.images)
         self.threshold = threshold
         self.side = side
+        self.inner_threshold = inner_threshold
+        self.signs = signs
         self._target = target
 
     def _similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         similarity = self._target.similarity(first, second)
+        if not self.signs:
+            return similarity
         return np.sign(similarity) * (np.abs(similarity) > self.threshold)
 
     def _includes(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         if self.side == "both":
             return super()._includes(first, second)
-        return _RANGES[self.side](self._target.similarity(first, second), self.threshold)
+        return _RANGES[self.side](self._target.similarity(first, second), self.threshold, self.inner_threshold)
 
 
 def build(
-    images: np.ndarray, seed: int, *, threshold: float = 0.8, side: str = "both", average_channels: bool = False
+    images: np.ndarray,
+    seed: int,
+    *,
+    threshold: float = 0.8,
+    side: str = "both",
+    inner_threshold: float = 0.0,
+    signs: bool = True,
+    average_channels: bool = False,
 ) -> SimilarityTarget:
     """Returns thresholded pixel similarity; see `ThresholdedSimilarity` and `pixel.build` for the options."""
-    return ThresholdedSimilarity(pixel.build(images, seed, average_channels=average_channels), threshold, side)
+    similarity = pixel.build(images, seed, average_channels=average_channels)
+    return ThresholdedSimilarity(similarity, threshold, side, inner_threshold, signs)

@@ -12,8 +12,9 @@ class PartialBatchNormalization(keras.layers.BatchNormalization):
 
     The last `trailing` images, such as the pairs of a similarity regulariser, are normalised with the mean and variance of
     the images before them, and feed neither these nor the moving averages. So the network that they pass through is the one
-    that is trained and deployed, whatever data set they come from, and one pass serves all images. With `trailing` 0 the
-    layer is Keras' own.
+    that is trained and deployed, whatever data set they come from, and one pass serves all images. In float32 and with
+    `trailing` 0 the layer is Keras' own; in half precision scale and offset are rounded before they are applied, which is
+    faster and coarser than Keras, which applies them in float32.
 
     Args: those of `keras.layers.BatchNormalization` for channels last, without synchronisation and renormalisation.
 

@@ -11,10 +11,12 @@ from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
 from training import targets
+from training.fitting import EpochCheckpoint
+from training.targets import response_predictor
 from training.targets.base import CosineSimilarity
 from training.targets.recording_file import Recordings, load_recordings, save_recordings
-from training.targets.recordings import SingleTrialSimilarity
-from training.targets.reliability import standardized
+from training.targets.recordings import RecordedSimilarity, SingleTrialSimilarity
+from training.targets.reliability import reliability, standardized
 from training.targets.response_predictor import (
     FactorizedReadout,
     ResponsePredictor,
@@ -262,16 +264,46 @@ def test_prediction_removes_the_noise(recorded: tuple[Path, targets.SimilarityTa
 
 
 def test_the_same_file_and_seed_give_the_same_target(
-    recorded: tuple[Path, targets.SimilarityTarget], tmp_path: Path
+    recorded: tuple[Path, targets.SimilarityTarget], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fit that stops after some epochs and resumes is the unbroken one."""
+    """A fit that is broken off after some epochs and resumes is the unbroken one."""
     path, target = recorded
     pairs = target.pairs(200, np.random.default_rng(0))
-    again = targets.build("recordings", target.images, seed=0, path=path, epochs=12, directory=tmp_path / "fit")
-    np.testing.assert_array_equal(again.similarity(*pairs), target.similarity(*pairs))
-    resumed = targets.build("recordings", target.images, seed=0, path=path, epochs=12, directory=tmp_path / "fit")
+    options = {"seed": 0, "path": path, "epochs": 12, "directory": tmp_path / "fit"}
+
+    class Broken(EpochCheckpoint):
+        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+            super().on_epoch_end(epoch, logs)
+            self.model.stop_training = epoch == 4
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.fitting.EpochCheckpoint", Broken)
+        with pytest.raises(FloatingPointError, match="in 12 epochs"):
+            targets.build("recordings", target.images, **options)
+    assert (tmp_path / "fit" / "history.csv").read_text(encoding="utf-8").count("\n") == 6
+    resumed = targets.build("recordings", target.images, **options)
     np.testing.assert_array_equal(resumed.similarity(*pairs), target.similarity(*pairs))
     assert (tmp_path / "fit" / "history.csv").read_text(encoding="utf-8").count("\n") == 13
+    # What is finished is read, not fitted.
+    again = targets.build("recordings", target.images, **options)
+    np.testing.assert_array_equal(again.similarity(*pairs), target.similarity(*pairs))
+    facts = target.facts()
+    assert facts["units"] == 30
+    assert facts["median_reliability"] == np.median(target.reliability)
+    assert facts["median_correlation"] == np.nanmedian(target.correlation)
+
+
+def test_units_count_by_reliability_and_by_how_well_they_are_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions = np.random.default_rng(3).standard_normal((6, 5)).astype(np.float32)
+    correlation = np.array([0.9, 0.5, -0.3, np.nan, 0.2])
+    monkeypatch.setattr(response_predictor, "fit_predictor", lambda *_, **options: (None, correlation))
+    monkeypatch.setattr(response_predictor, "predict", lambda *_: predictions)
+    target = RecordedSimilarity(Recordings(IMAGES, RESPONSES, np.array([0, 0, 0, 1, 1])), epochs=1, seed=0)
+    # What is predicted no better than by chance is not heard.
+    weighted = predictions * reliability(RESPONSES) * [0.9, 0.5, 0.0, 0.0, 0.2]
+    pairs = target.pairs(50, np.random.default_rng(0))
+    expected = CosineSimilarity(IMAGES, [weighted[:, :3], weighted[:, 3:]]).similarity(*pairs)
+    np.testing.assert_allclose(target.similarity(*pairs), expected, atol=1e-6)
 
 
 def test_recorded_images_must_fit_the_task(recorded: tuple[Path, targets.SimilarityTarget]) -> None:

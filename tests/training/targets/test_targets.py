@@ -87,16 +87,31 @@ def test_threshold(threshold: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "values"), [("both", {-1, 0, 1}), ("low", {0}), ("high", {-1, 1}), ("positive", {0, 1}), ("negative", {-1, 0})]
+    ("side", "values"),
+    [
+        ("both", {-1, 0, 1}),
+        ("low", {0}),
+        ("high", {-1, 1}),
+        ("high_positive", {1}),
+        ("positive", {0, 1}),
+        ("negative", {-1, 0}),
+        ("double", {-1, 0, 1}),
+    ],
 )
 def test_sides_choose_pairs(side: str, values: set[int]) -> None:
     """The authors' ranges: the pairs that are trained on, whose values are those of the plain threshold."""
-    target = targets.build("thresholded", IMAGES, seed=0, threshold=0.3, side=side)
+    target = targets.build("thresholded", IMAGES, seed=0, threshold=0.3, side=side, inner_threshold=0.05)
     first, second = target.pairs(400, np.random.default_rng(0))
     found = target.similarity(first, second)
     assert set(found.tolist()) == values
     plain = targets.build("thresholded", IMAGES, seed=0, threshold=0.3)
     np.testing.assert_array_equal(found, plain.similarity(first, second))
+    # Without signs the same pairs have their pixel similarities.
+    raw = targets.build("thresholded", IMAGES, seed=0, threshold=0.3, side=side, inner_threshold=0.05, signs=False)
+    pixel = targets.build("pixel", IMAGES, seed=0).similarity(first, second)
+    np.testing.assert_array_equal(raw.similarity(first, second), pixel)
+    if side == "double":
+        assert np.abs(pixel[found == 0]).max() < 0.05
 
 
 def test_pairs_outside_the_side_are_refused() -> None:
@@ -169,6 +184,7 @@ def test_wrong_features() -> None:
         ("recordings", {}, "takes the options: path, responses, epochs, directory. Received: none"),
         ("thresholded", {"threshold": 1.0}, "0 <= `threshold` < 1. Received: threshold=1.0"),
         ("thresholded", {"side": "left"}, "`side` must be one of both, low, .*Received: side='left'"),
+        ("thresholded", {"inner_threshold": 0.9}, "0 <= `inner_threshold` <= 0.8. Received: inner_threshold=0.9"),
         ("constant", {"value": 1.5}, "-1 <= `value` <= 1. Received: value=1.5"),
         ("shuffled", {"of": "pixels"}, "Received: name='pixels'"),
         ("shuffled", {"value": 0.5}, "'pixel' takes the options"),
