@@ -11,9 +11,11 @@ from evaluation.attacks import (
     BasicIterativeMethod,
     BoundaryAttack,
     CarliniWagnerL2,
+    DecoupledDirectionNorm,
     FastGradientMethod,
     MadryEtAl,
     MomentumIterativeMethod,
+    NearestStart,
     ProjectedGradientDescent,
     Refined,
     Transfer,
@@ -118,8 +120,8 @@ CLEVERHANS = Suite(
 )
 BOUNDARY = Suite(
     "boundary",
-    "the Boundary attack to its convergence, 25,000 steps at most",
-    (Member(BoundaryAttack(), "Boundary L2"),),
+    "the Boundary attack to its convergence, 25,000 steps at most, and DDN, which has gradients, to hold it against",
+    (Member(NearestStart(inner=BoundaryAttack()), "Boundary L2"), Member(DecoupledDirectionNorm(), "DDN L2")),
     200,
 )
 

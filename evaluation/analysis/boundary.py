@@ -4,6 +4,7 @@ After few steps its result is mostly where it began. The figure tells how many a
 """
 
 import csv
+import dataclasses
 import math
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from evaluation.analysis import networks
 from evaluation.analysis.output import stem, write_table
 from evaluation.attacks import Batch, BoundaryAttack
+from evaluation.attacks.nearest_start import nearest_first
 from evaluation.attacks.starting_points import CANDIDATES, StartingPoints
 from evaluation.norms import distances
 from evaluation.report.curves import line_style
@@ -65,7 +67,8 @@ def convergence(
 
     attack, values = attack or BoundaryAttack(), math.prod(target.image_shape)
     part = batch.take(np.flatnonzero(~target.misclassifies(batch.images, batch.labels)))
-    walk = attack.walk(target, Batch(part.images, part.labels, part.ids, part.seed, starts.of(part)))
+    part = nearest_first(target, dataclasses.replace(part, starts=starts.of(part)), attack.norm)
+    walk = attack.walk(target, part)
     rows, step = [], 0
     for step, best in track(walk, "Boundary", total=attack.steps // 10 + 1):
         if _is_kept(step):

@@ -29,6 +29,7 @@ from evaluation.attacks.line_search import (
     L2ContrastReduction,
     LinearContrastReduction,
 )
+from evaluation.attacks.nearest_start import NearestStart
 from evaluation.attacks.noise import AdditiveNoise
 from evaluation.attacks.pointwise import Pointwise
 from evaluation.attacks.rays import RayS
@@ -66,6 +67,7 @@ __all__ = [
     "LinearContrastReduction",
     "MadryEtAl",
     "MomentumIterativeMethod",
+    "NearestStart",
     "Pointwise",
     "ProjectedGradientDescent",
     "RayS",

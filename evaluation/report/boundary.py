@@ -1,12 +1,12 @@
-"""Medians of the Boundary attack, with the seeds of a model side by side."""
+"""Medians of the Boundary attack and of DDN beside it, with the seeds of a model taken together."""
 
 import math
 
 import numpy as np
 
 from evaluation import metrics
-from evaluation.attacks import BoundaryAttack
-from evaluation.report.layout import by_dataset, distance
+from evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm
+from evaluation.report.layout import MISSING, by_dataset, distance
 from evaluation.report.seeds import by_model
 from evaluation.summary import Score, Summary
 
@@ -22,15 +22,17 @@ def boundary_table(summaries: list[Summary]) -> str:
     """
     parts = []
     for group in by_dataset(summaries):
-        scored = [summary for summary in group if _boundary_score(summary) is not None]
+        scored = [summary for summary in group if _score(summary, BoundaryAttack) is not None]
         if not scored:
             raise ValueError(f"Expected results of the Boundary attack on {group[0].dataset.name}. Received: none.")
-        lines = ["| model | seeds | median L2 | median squared L2 per value | 95 % interval | N |", "| :-- |" + " --: |" * 5]
+        lines = ["| model | seeds | median L2 | median squared L2 per value | 95 % interval | DDN: median L2 | N |"]
+        lines.append("| :-- |" + " --: |" * 6)
         values = math.prod(group[0].dataset.image_shape)
-        lines += [_row(name, list(map(_boundary_score, models)), values) for name, models in by_model(scored).items()]
+        lines += [_row(name, models, values) for name, models in by_model(scored).items()]
         lines.append(
             "\nMedians over all images; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the mean "
-            "of their medians, with Student's t interval of the squared one; of one seed none. Values: pixels by channels."
+            "of their medians, with Student's t interval of the squared one; of one seed none. Values: pixels by channels. "
+            "DDN follows gradients: where it gets much nearer, the walk along the boundary ended at another place of it."
         )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
@@ -41,23 +43,25 @@ def squared_per_value(distances: np.ndarray, values: int) -> float:
     return metrics.median_distance(distances**2) / values
 
 
-def _boundary_score(summary: Summary) -> Score | None:
-    return next((score for score in summary.attacks if score.settings["attack"] == BoundaryAttack.name), None)
+def _score(summary: Summary, attack: type[Attack]) -> Score | None:
+    """The result of an attack, alone or inside a wrapper."""
+    names = {score.settings.get("inner", score.settings)["attack"]: score for score in summary.attacks}
+    return names.get(attack.name)
 
 
-def _row(name: str, scores: list[Score], values: int) -> str:
-    medians = [score.median for score in scores]
+def _row(name: str, models: list[Summary], values: int) -> str:
+    scores, others = ([_score(model, attack) for model in models] for attack in (BoundaryAttack, DecoupledDirectionNorm))
     squared = [squared_per_value(score.distances, values) for score in scores]
-    bounds = "—"
+    bounds = MISSING
     if len(squared) > 1 and all(map(math.isfinite, squared)):
         bounds = "[{:.3g}, {:.3g}]".format(*metrics.t_interval(squared))
-    samples = min(score.samples for score in scores)
     cells = [
         name,
         str(len(scores)),
-        distance(float(np.mean(medians))),
+        distance(float(np.mean([score.median for score in scores]))),
         distance(float(np.mean(squared))),
         bounds,
-        f"{samples:,}",
+        MISSING if None in others else distance(float(np.mean([score.median for score in others]))),
+        f"{min(score.samples for score in scores):,}",
     ]
     return f"| {' | '.join(cells)} |"

@@ -10,10 +10,12 @@ import pytest
 from matplotlib import image as matplotlib_image
 
 from evaluation.analysis import boundary
-from evaluation.attacks import Batch, BoundaryAttack
+from evaluation.attacks import Batch, BoundaryAttack, NearestStart
+from evaluation.attacks.base import shrink
+from evaluation.attacks.nearest_start import nearest_first
 from evaluation.attacks.starting_points import StartingPoints
+from evaluation.norms import distances
 from evaluation.target import Target
-from tests.evaluation.small_models import reached
 from zoo import catalog, datasets
 from zoo.datasets import Split
 
@@ -32,9 +34,34 @@ def test_curve_falls_to_what_the_attack_reaches(tiny_target: Target, tiny_batch:
         assert all(new <= old for new, old in zip(after[1:], before[1:], strict=True))
     assert rows[-1][2] < 0.9 * rows[0][2]
     rest = tiny_batch.take(np.arange(16) != 5)
-    squared = np.append(reached(ATTACK, tiny_target, rest) ** 2 / 16, 0.0)
+    rest = dataclasses.replace(rest, starts=StartingPoints(tiny_target, tiny).of(rest))
+    images = NearestStart(inner=ATTACK).run(tiny_target, "logits", rest)
+    squared = np.append(distances(rest.images, images, "l2") ** 2 / 16, 0.0)
     expected = np.quantile(squared, (0.25, 0.5, 0.75), method="inverted_cdf")
     np.testing.assert_allclose(rows[-1][1:], expected, rtol=1e-5)
+
+
+def test_the_nearest_start_comes_first(tiny_target: Target, tiny_batch: Batch, tiny: Split) -> None:
+    batch = dataclasses.replace(tiny_batch, starts=StartingPoints(tiny_target, tiny).of(tiny_batch))
+    pulled = []
+    for k in range(batch.starts.shape[1]):
+        found = tiny_target.misclassifies(batch.starts[:, k], batch.labels)
+        images = shrink(tiny_target, batch.take(found), batch.starts[found, k])
+        pulled.append(np.full(len(batch), np.inf))
+        pulled[-1][found] = distances(batch.images[found], images, "l2")
+    chosen = np.argmin(pulled, axis=0)
+    assert len(set(chosen.tolist())) > 1, "otherwise this shows nothing"
+    ordered = nearest_first(tiny_target, batch, "l2")
+    np.testing.assert_array_equal(ordered.starts[:, 0], batch.starts[np.arange(len(batch)), chosen])
+    # Nothing is lost, and an image that is no adversarial comes last.
+    np.testing.assert_array_equal(np.sort(ordered.starts, axis=1), np.sort(batch.starts, axis=1))
+    starts = np.concatenate([batch.images[:, None], batch.starts], axis=1)
+    last = nearest_first(tiny_target, dataclasses.replace(batch, starts=starts), "l2").starts[:, -1]
+    np.testing.assert_array_equal(last, batch.images)
+    # It serves: a short walk ends nearer.
+    images = [attack.run(tiny_target, "logits", batch) for attack in (NearestStart(inner=ATTACK), ATTACK)]
+    near, first = (distances(batch.images, found, "l2").mean() for found in images)
+    assert near < first
 
 
 def test_walk_ends_at_once_without_a_start(tiny_target: Target, tiny_batch: Batch) -> None:

@@ -26,6 +26,7 @@ from evaluation.attacks import (
     EpsilonSearch,
     FastGradientMethod,
     Inversion,
+    NearestStart,
     Pointwise,
     ProjectedGradientDescent,
 )
@@ -58,7 +59,7 @@ MEMBERS = [(member.label, member.attack) for suite in SUITES.values() for member
 ATTACKS = {way_of_working(attack): (label, attack) for label, attack in reversed(MEMBERS)}
 LABELS, FULL = zip(*ATTACKS.values(), strict=True)
 LIGHT = {"passes": 1, "steps": 20, "rounds": 3, "search_steps": 4, "directions": 16}
-RANDOM = (AdditiveNoise, BlendedUniformNoise, BoundaryAttack, Pointwise, SPSA)
+RANDOM = (AdditiveNoise, BlendedUniformNoise, BoundaryAttack, NearestStart, Pointwise, SPSA)
 # What may change no prediction, at reduced strength: EAD's first constants are small, CleverHans' FGM in L1 moves one pixel,
 # and a transfer attack has no sources yet.
 WEAK = {
@@ -87,7 +88,7 @@ def replaced(attack: Attack, **values: object) -> Attack:
 
 def light(attack: Attack, **values: object) -> Attack:
     """The attack with fewer steps."""
-    if isinstance(attack, EpsilonGrid):
+    if isinstance(attack, EpsilonGrid | NearestStart):
         values["inner"] = light(attack.inner, **values)
     return replaced(attack, **{name: min(value, getattr(attack, name, value)) for name, value in LIGHT.items()} | values)
 

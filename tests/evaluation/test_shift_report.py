@@ -12,7 +12,8 @@ from matplotlib import image as matplotlib_image
 from rich.console import Console
 
 from evaluation import metrics
-from evaluation.attacks import BoundaryAttack
+from evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm, DeepFool, NearestStart
+from evaluation.attacks.base import settings
 from evaluation.report import shift_layout, shifts
 from evaluation.report.boundary import boundary_table
 from evaluation.report.page import update_page
@@ -244,16 +245,17 @@ def test_several_suites_are_refused() -> None:
         shifts.terminal_table([summary("a", "noise", 0.5), summary("a", "corruptions", 0.5)])
 
 
-def attacked(name: str, attack: str, seed: int) -> Summary:
+def attacked(name: str, seed: int, *attacks: Attack) -> Summary:
     """A model with made-up distances."""
-    distances = np.random.default_rng(seed).lognormal(size=N)
-    score = Score("Boundary L2", "l2", 1.5, distances, np.arange(N), settings={"attack": attack})
-    return Summary(name, name, fake_results.INFO, "boundary", 0, N, N, [score], [score], [])
+    generator = np.random.default_rng(seed)
+    scores = [Score("x", "l2", 1.5, generator.lognormal(size=N), np.arange(N), settings=settings(a)) for a in attacks]
+    return Summary(name, name, fake_results.INFO, "boundary", 0, N, N, scores, scores[:1], [])
 
 
 def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
     names = ("tiny/good", "tiny/good-seed1", "tiny/bad")
-    models = [attacked(name, BoundaryAttack.name, i) for i, name in enumerate(names)]
+    walk, gradients = NearestStart(inner=BoundaryAttack()), DecoupledDirectionNorm()
+    models = [attacked(name, i, walk, *([gradients] if i < 2 else [])) for i, name in enumerate(names)]
     medians = [np.median(model.attacks[0].distances) for model in models]
     page = tmp_path / "page.md"
     page.write_text("<!-- boundary:begin -->\n<!-- boundary:end -->\n")
@@ -263,6 +265,10 @@ def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
     assert good[:3] == ["| good", "2", f"{np.mean(medians[:2]):.3g}"]
     squared = [np.median(model.attacks[0].distances ** 2) / 16 for model in models]
     assert good[3:5] == [f"{np.mean(squared[:2]):.3g}", "[{:.3g}, {:.3g}]".format(*metrics.t_interval(squared[:2]))]
-    assert bad[2:5] == [f"{medians[2]:.3g}", f"{squared[2]:.3g}", "—"]
+    nearer = [np.median(model.attacks[1].distances) for model in models[:2]]
+    assert good[5:] == [f"{np.mean(nearer):.3g}", f"{N} |"]
+    assert bad[2:6] == [f"{medians[2]:.3g}", f"{squared[2]:.3g}", "—", "—"]
+    # The bare attack of another suite counts as well.
+    assert boundary_table([attacked("tiny/bare", 2, BoundaryAttack())]).splitlines()[2].split(" | ")[2] == bad[2]
     with pytest.raises(ValueError, match=r"Expected results of the Boundary attack on tiny. Received: none."):
-        boundary_table([attacked("tiny/other", "deepfool", 0)])
+        boundary_table([attacked("tiny/other", 0, DeepFool(norm="l2"))])
