@@ -1,5 +1,6 @@
 """How the project's commands start TensorFlow."""
 
+import logging
 import os
 
 
@@ -13,3 +14,9 @@ def configure_tensorflow(log_level: str = "3") -> None:
     # By itself TensorFlow takes oneDNN's matrix products and convolutions only on CPUs with AVX-512 VNNI or AMX. With AVX2
     # alone they are faster as well, most of all on few images.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    """Tells what is worth reading: TensorFlow takes functions that one line of code makes for one, traced time and again."""
+    return "triggered tf.function retracing" not in record.getMessage()
