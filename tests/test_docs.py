@@ -81,6 +81,9 @@ def test_commands_name_real_models_and_flags() -> None:
     for text in (text for kind, text in BLOCKS if kind == "shell"):
         words = shlex.split(text, comments=True)
         assert words
+        if words[0] == "zoo":
+            assert words[1] in ("list", "card", "verify")
+            assert words[2] in {card.id for card in zoo.list_models()}
         if words[:3] == ["python", "-m", "evaluation"]:
             assert {word.split("=")[0].removeprefix("--") for word in words[3:]} <= defined
 

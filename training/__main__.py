@@ -8,7 +8,7 @@
                                                       a variation, published under an id of its own
   zoo-train --recipe=mnist/dim --show_config          print the config and stop
   KERAS_BACKEND=jax zoo-train --recipe=cifar10_gray/resnet_pixel --set=width=64 --set=epochs=40
-                                                      train on JAX; the same command on TensorFlow then publishes
+                                                      train on JAX (pip install jax); on TensorFlow it then publishes
 
 `python -m training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and validation
 splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
@@ -28,10 +28,14 @@ from zoo.startup import configure_tensorflow
 _RECIPE = flags.DEFINE_string("recipe", None, "The recipe, such as mnist/dim.")
 _SET = flags.DEFINE_multi_string("set", [], "Change a value of the config: --set=name=value, value as JSON. Repeatable.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder of checkpoints and logs, one folder a recipe and config in it.")
-_CATALOGUE = flags.DEFINE_string("catalogue", None, "Publish into this catalogue instead of the installed one.")
+_CATALOGUE = flags.DEFINE_string(
+    "catalogue", None, "Publish into this catalogue instead of the installed one; base models come from it, too."
+)
 _ID = flags.DEFINE_string("id", None, "Publish under this id instead of the recipe's.")
 _LIST = flags.DEFINE_bool("list", False, "List the recipes and stop.")
 _SHOW_CONFIG = flags.DEFINE_bool("show_config", False, "Print the recipe's config as JSON and stop.")
+# Settings that name a model of the catalogue.
+_BASES = ("base", "denoiser_base", "features_model")
 
 
 def main(arguments: list[str]) -> None:
@@ -42,6 +46,7 @@ def main(arguments: list[str]) -> None:
     if _CATALOGUE.value:
         os.environ["BRAINZOO_SAVED_MODELS"] = os.path.abspath(_CATALOGUE.value)
     from training import recipes
+    from zoo import catalog
 
     if _LIST.value:
         print("\n".join(f"{recipe.id:36} {recipe.title}" for recipe in recipes.RECIPES.values()))
@@ -51,7 +56,11 @@ def main(arguments: list[str]) -> None:
     try:
         recipe = recipes.find(_RECIPE.value)
         config = change_config(recipe.config(), _SET.value)
+        recipes.check_dataset(config, recipe)
         model_id = recipes.check_id(_ID.value or recipe.id, recipe)
+        for base in _BASES:
+            if config.get(base):
+                catalog.model_card(config[base])
     except ValueError as error:
         sys.exit(str(error))
     if _SHOW_CONFIG.value:

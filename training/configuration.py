@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from zoo import catalog
+
 
 def change_config(config: ConfigDict, changes: list[str]) -> ConfigDict:
     """Applies "name=value" changes; values are JSON, or else text.
@@ -36,6 +38,16 @@ def change_config(config: ConfigDict, changes: list[str]) -> ConfigDict:
 def config_digest(config: ConfigDict) -> str:
     """Returns a short name that two configs share only where all their values are the same."""
     return hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()[:10]
+
+
+def base_digest(model_id: str) -> str:
+    """Returns a short name of a base model's files, so that what was trained on one never resumes on another.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    files = json.dumps(catalog.model_card(model_id).files, sort_keys=True)
+    return hashlib.sha256(files.encode()).hexdigest()[:10]
 
 
 def run_directory(workdir: Path, recipe_id: str, config: ConfigDict) -> Path:

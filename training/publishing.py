@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from training.hardware import describe_hardware
-from training.recipes import Recipe, Trained, check_id
+from training.recipes import Recipe, Trained, check_dataset, check_id
 from zoo import catalog
 from zoo.card import ModelCard
 from zoo.export import export_model
@@ -37,9 +37,15 @@ def publish(
 
     Returns:
         The card.
+
+    Raises:
+        ValueError: the id or the config's data set does not fit the recipe, or the folder has versions of somebody else.
     """
+    check_dataset(config, recipe)
     model_id, changes = check_id(model_id or recipe.id, recipe), changed_settings(recipe, config)
     directory = catalog.root() / model_id
+    if others := sorted(path.name for path in directory.glob("*/") if path.name.isdecimal() and path.name != "1"):
+        raise ValueError(f"Expected no versions but 1 in {directory}, which is replaced. Received: {', '.join(others)}.")
     export_model(trained.model, directory / "1", overwrite=True)
     # The layer names inside the config are the same in every process but for Keras' own counter in the model's name.
     model_config = {**trained.model.get_config(), "name": model_id.split("/")[1]}

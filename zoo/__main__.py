@@ -62,9 +62,14 @@ def _card(model_ids: list[str]) -> None:
 
 
 def _verify(model_ids: list[str]) -> None:
+    broken = []
     for model_id in model_ids or [card.id for card in catalog.list_models()]:
-        card = catalog.verify(model_id)
-        print(f"{model_id}: {len(card.files)} files as on the card")
+        try:
+            print(f"{model_id}: {len(catalog.verify(model_id).files)} files as on the card")
+        except catalog.IntegrityError as error:
+            broken.append(str(error))
+    if broken:
+        sys.exit("\n\n".join(broken))
 
 
 if __name__ == "__main__":

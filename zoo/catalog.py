@@ -45,9 +45,13 @@ def model_card(model_id: str) -> ModelCard:
     """Returns the card of a catalogued model.
 
     Raises:
-        ValueError: there is no such model, or its card is malformed.
+        ValueError: there is no such model, or its card is malformed or another model's.
     """
-    return read_card(model_directory(model_id) / "card.json")
+    path = model_directory(model_id) / "card.json"
+    card = read_card(path)
+    if card.id != model_id:
+        raise ValueError(f"Expected the card of {model_id} in {path}. Received: that of {card.id}.")
+    return card
 
 
 def list_models(dataset: str | None = None, class_name: str | None = None) -> list[ModelCard]:
@@ -70,10 +74,9 @@ def verified_saved_model(model_id: str) -> Path:
 
     Raises:
         ValueError: there is no such model.
-        IntegrityError: a file is missing, changed or truncated.
+        IntegrityError: a file is missing, changed, truncated or not on the card.
     """
-    verify(model_id)
-    return model_directory(model_id) / str(model_card(model_id).version)
+    return model_directory(model_id) / str(verify(model_id).version)
 
 
 def verify(model_id: str) -> ModelCard:
@@ -81,15 +84,18 @@ def verify(model_id: str) -> ModelCard:
 
     Raises:
         ValueError: there is no such model.
-        IntegrityError: naming each file that is missing or differs, with both digests.
+        IntegrityError: naming each file that is missing, differs or is not on the card, with both digests.
     """
     card, directory = model_card(model_id), model_directory(model_id)
-    problems = []
-    for name, expected in card.files.items():
-        path = directory / name
-        found = file_digest(path) if path.is_file() else "no such file"
-        if found != expected:
-            problems.append(f"{path}\n  expected SHA-256 {expected}\n  received         {found}")
+    found = artefact_digests(directory)
+    problems = [
+        f"{directory / name}\n  expected SHA-256 {card.files.get(name, 'none: not on the card')}\n"
+        f"  received         {found.get(name, 'no such file')}"
+        for name in sorted(card.files.keys() | found.keys())
+        if card.files.get(name) != found.get(name)
+    ]
+    if not card.files:
+        problems.append(f"{directory / 'card.json'} names no file.")
     if problems:
         advice = "Restore the file from the package or the repository; nothing of the model was loaded."
         raise IntegrityError(f"The files of {model_id} are not those of its card.\n" + "\n".join(problems) + f"\n{advice}")
@@ -105,7 +111,7 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 def artefact_digests(directory: str | os.PathLike[str]) -> dict[str, str]:
     """Returns the SHA-256 of every file below `directory`/<version>/, by path relative to `directory`."""
     directory = Path(directory)
-    versions = [path for path in directory.iterdir() if path.is_dir() and path.name.isdigit()]
+    versions = [path for path in directory.iterdir() if path.is_dir() and path.name.isdecimal()]
     files = sorted(path for version in versions for path in version.rglob("*") if path.is_file())
     return {path.relative_to(directory).as_posix(): file_digest(path) for path in files}
 

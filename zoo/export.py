@@ -37,7 +37,8 @@ def export_model(
         `path`.
 
     Raises:
-        ValueError: the backend is not TensorFlow, the version is no integer or the shape of the images is unknown.
+        ValueError: the backend is not TensorFlow, the version is no integer, the shape of the images is unknown, or the
+            model does not return logits, (batch, classes).
         FileExistsError: the version exists.
     """
     path = Path(path)
@@ -46,7 +47,7 @@ def export_model(
             f"A SavedModel needs the TensorFlow backend. Received: backend={keras.backend.backend()!r}. "
             "Save the weights there, and export under KERAS_BACKEND=tensorflow."
         )
-    if not path.name.isdigit():
+    if not path.name.isdecimal():
         raise ValueError(f"`path` must end in an integer version, such as {path / '1'}. Received: path={str(path)!r}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Choose the next version number or pass overwrite=True.")
@@ -57,10 +58,22 @@ def export_model(
     # The name of the folder in which it stood is not reproducible and no reader uses it.
     (temporary / "fingerprint.pb").unlink(missing_ok=True)
     _write_warmup_requests(temporary / WARMUP_FILE, module.image_shape, path.parent.name)
-    if path.exists():
-        shutil.rmtree(path)
-    os.replace(temporary, path)
+    _replace_version(temporary, path)
     return path
+
+
+def _replace_version(new: Path, path: Path) -> None:
+    """Puts a folder in the place of another, which stands aside until then: its name there is no version."""
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.exists():
+        os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        if old.exists():
+            os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def restore_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
@@ -96,6 +109,11 @@ def _serving_module(model: keras.Model, image_shape: tuple[int, int, int]) -> tf
         functions = {"logits": lambda image: model(image, training=False)}
     for name, function in functions.items():
         setattr(module, name, tf.function(function, input_signature=specification, autograph=False))
+
+    logits = functions["logits"](tf.zeros((1, *image_shape)))
+    if not tf.is_tensor(logits) or len(logits.shape) != 2:
+        received = f"shape {tuple(logits.shape)}" if tf.is_tensor(logits) else type(logits).__name__
+        raise ValueError(f"Expected a model that returns logits, (batch, classes). Received: {received}.")
 
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         logits = functions["logits"](image)

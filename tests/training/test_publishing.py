@@ -74,6 +74,20 @@ def test_publishing_again_replaces_files_and_card(tmp_path: Path) -> None:
     assert zoo.verify("mnist/tiny").files == second.files
 
 
+def test_versions_of_somebody_else_are_left_alone(catalogue: Path, tmp_path: Path) -> None:
+    """The card's version would be theirs."""
+    (catalogue / "mnist/tiny/2").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"Expected no versions but 1 in .*mnist/tiny, which is replaced. Received: 2."):
+        publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1)
+    assert not (catalogue / "mnist/tiny/1").exists()
+
+
+def test_model_of_another_data_set_is_not_published(tmp_path: Path) -> None:
+    config = change_config(RECIPE.config(), ["dataset=fashion_mnist"])
+    with pytest.raises(ValueError, match=r"Expected the data set mnist for mnist/tiny. Received: 'fashion_mnist'"):
+        publish(RECIPE, config, RECIPE.fit(config, tmp_path), seconds=1)
+
+
 @pytest.mark.usefixtures("catalogue")
 def test_publishing_under_an_id_of_its_own(tmp_path: Path) -> None:
     """The card names the recipe all the same, and keeps what the recipe and another machine left."""

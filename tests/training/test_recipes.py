@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
+import zoo
 from tests.training.interrupted_fit import few_images
+from tests.zoo.conftest import SMALL_CONFIG, SMALL_ID, catalogue, published  # noqa: F401
 from training import recipes
 from training.recipes.internal_models import DenoiserTraining, InternalModelsTraining, _calibrate
-from zoo import datasets
+from zoo import catalog, datasets
+from zoo.loading import create_model
 from zoo.models import DenoisedInternalModels
 
 SMALL = {"denoiser_widths": (6, 4), "internal_widths": (5, 3), "image_shape": (4, 4, 1)}
@@ -103,6 +106,27 @@ def test_ablation_configs(name: str, denoiser: bool, shared_encoder: bool) -> No
     assert (config.denoiser, config.shared_encoder) == (denoiser, shared_encoder)
     # One denoiser for all that have one, so that the table compares what comes after it.
     assert config.denoiser_base == ("mnist/dim" if name == "dn_single_im" else "")
+
+
+def test_internal_models_of_another_denoiser_are_trained_anew(
+    catalogue: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was trained on one base model is no checkpoint for the same recipe on another."""
+    monkeypatch.setattr(datasets, "load", few_images)
+    config = recipes.find("mnist/dn_single_im").config()
+    config.update({"denoiser_widths": tuple(SMALL_CONFIG["denoiser_widths"]), "internal_widths": (8, 4)})
+    config.update({"denoiser_base": SMALL_ID, "internal_epochs": 1})
+    folders = []
+    for _ in range(2):
+        recipes.find("mnist/dn_single_im").fit(config, tmp_path / "run")
+        folders.append({path.name for path in (tmp_path / "run").iterdir()})
+        base = create_model("DenoisedInternalModels", SMALL_CONFIG)
+        zoo.export_model(base, catalogue / SMALL_ID / "1", overwrite=True)
+        catalog.update_card(SMALL_ID, files=catalog.artefact_digests(catalogue / SMALL_ID))
+    assert len(folders[0]) == 1
+    assert len(folders[1]) == 2
 
 
 @pytest.mark.parametrize("recipe", recipes.RECIPES.values(), ids=lambda recipe: recipe.id)

@@ -123,6 +123,33 @@ def test_missing_file(catalogue: Path, name: str) -> None:
     assert_refused(path)
 
 
+@pytest.mark.parametrize("name", ["2/saved_model.pb", "1/variables/more"])
+@pytest.mark.usefixtures("no_model")
+def test_file_that_is_not_on_the_card(catalogue: Path, name: str) -> None:
+    """TF Serving would take the higher version."""
+    path = catalogue / SMALL_ID / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"planted")
+    for function in (zoo.verify, zoo.load_model, catalog.verified_saved_model):
+        with pytest.raises(zoo.IntegrityError, match=rf"{name}\n  expected SHA-256 none: not on the card"):
+            function(SMALL_ID)
+
+
+@pytest.mark.usefixtures("no_model")
+def test_card_without_files(catalogue: Path) -> None:
+    catalog.update_card(SMALL_ID, files={})
+    shutil.rmtree(catalogue / SMALL_ID / "1")
+    with pytest.raises(zoo.IntegrityError, match=r"card.json names no file"):
+        zoo.load_model(SMALL_ID)
+
+
+def test_card_of_another_model(catalogue: Path) -> None:
+    shutil.copytree(catalogue / SMALL_ID, catalogue / "mnist" / "mine")
+    for function in (zoo.load_model, zoo.verify, zoo.model_card, catalog.update_card):
+        with pytest.raises(ValueError, match=r"Expected the card of mnist/mine in .*Received: that of mnist/small."):
+            function("mnist/mine")
+
+
 def test_all_broken_files_are_named(catalogue: Path) -> None:
     for name in FILES:
         (catalogue / SMALL_ID / name).write_bytes(b"")

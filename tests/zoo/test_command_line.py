@@ -12,6 +12,7 @@ import pytest
 import zoo
 from tests.zoo.conftest import SMALL_ID
 from zoo import catalog
+from zoo.card import write_card
 from zoo.card_page import render_card
 
 
@@ -66,6 +67,19 @@ def test_verify(catalogue: Path) -> None:
         assert result.returncode == 1
         assert str(path) in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_verify_goes_on_after_a_broken_model(catalogue: Path) -> None:
+    for name in ("a", "z"):
+        shutil.copytree(catalogue / SMALL_ID, catalogue / "mnist" / name)
+        write_card(
+            dataclasses.replace(zoo.model_card(SMALL_ID), id=f"mnist/{name}"), catalogue / "mnist" / name / "card.json"
+        )
+        (catalogue / "mnist" / name / "1" / "saved_model.pb").write_bytes(b"")
+    result = run_zoo("verify")
+    assert (result.returncode, result.stdout) == (1, f"{SMALL_ID}: 4 files as on the card\n")
+    assert "The files of mnist/a are not" in result.stderr
+    assert "The files of mnist/z are not" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Export and restore: the errors, the plain Keras model, and that a failed export leaves the old version alone."""
 
+import os
 from pathlib import Path
 
 import keras
@@ -40,7 +41,7 @@ def test_image_shape_can_be_given(tmp_path: Path) -> None:
     assert saved.logits(tf.zeros((2, 5, 5, 2))).shape == (2, 3)
 
 
-@pytest.mark.parametrize("name", ["latest", "v1", "1.0"])
+@pytest.mark.parametrize("name", ["latest", "v1", "1.0", "²"])
 def test_version_must_be_an_integer(model: keras.Model, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"`path` must end in an integer version, such as .*/1. Received: path='.*"):
         zoo.export_model(model, tmp_path / name)
@@ -70,6 +71,36 @@ def test_failed_export_leaves_the_old_version(model: keras.Model, tmp_path: Path
     assert {file: file_digest(file) for file in path.rglob("*") if file.is_file()} == before
     # What is left beside it is no integer, so that TF Serving takes it for no version.
     assert [child.name for child in path.parent.iterdir() if child.name.isdigit()] == ["1"]
+
+
+def test_version_stays_until_the_new_one_has_its_name(
+    model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zoo.export_model(model, tmp_path / "model" / "1")
+    (path / "mine.txt").write_text("")
+    replace = os.replace
+
+    def die(source: Path, target: Path) -> None:
+        if str(source).endswith(".part"):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.export.os.replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            zoo.export_model(model, path, overwrite=True)
+    assert (path / "mine.txt").exists()
+    zoo.export_model(model, path, overwrite=True)
+    assert [child.name for child in path.parent.iterdir()] == ["1"]
+
+
+def test_model_with_several_outputs_is_refused(tmp_path: Path) -> None:
+    inputs = keras.Input((4, 4, 1))
+    logits = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
+    for outputs, received in (([logits, logits], "list"), (inputs, r"shape \(1, 4, 4, 1\)")):
+        with pytest.raises(ValueError, match=rf"returns logits, \(batch, classes\). Received: {received}"):
+            zoo.export_model(keras.Model(inputs, outputs), tmp_path / "1")
+    assert not any(tmp_path.iterdir())
 
 
 def test_other_backends_are_refused(model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

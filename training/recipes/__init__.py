@@ -3,10 +3,12 @@
 import difflib
 import re
 
+from ml_collections import ConfigDict
+
 from training.recipes import cnn, internal_models, saturating, similarity
 from training.recipes.base import Recipe, Trained
 
-__all__ = ["RECIPES", "Recipe", "Trained", "check_id", "find"]
+__all__ = ["RECIPES", "Recipe", "Trained", "check_dataset", "check_id", "find"]
 
 _FAMILIES = (cnn, internal_models, saturating, similarity)
 RECIPES: dict[str, Recipe] = {recipe.id: recipe for family in _FAMILIES for recipe in family.RECIPES}
@@ -22,6 +24,14 @@ def find(name: str) -> Recipe:
         close = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4) or list(RECIPES)
         raise ValueError(f"`recipe` must be one of the recipes. Received: {name!r}. Did you mean: {', '.join(close)}?")
     return RECIPES[name]
+
+
+def check_dataset(config: ConfigDict, recipe: Recipe) -> None:
+    """Raises a ValueError where a changed config is not about the data set that the recipe's id and title name."""
+    if config.dataset != recipe.dataset:
+        raise ValueError(
+            f"Expected the data set {recipe.dataset} for {recipe.id}. Received: {config.dataset!r}. See --list."
+        )
 
 
 def check_id(model_id: str, recipe: Recipe) -> str:

@@ -11,6 +11,7 @@ from keras import ops
 from ml_collections import ConfigDict
 
 from training.batches import EpochBatches
+from training.configuration import base_digest
 from training.fitting import fit
 from training.recipes.base import Recipe, Trained
 from training.recipes.cnn import fit_binarized
@@ -106,13 +107,14 @@ def fit_internal_models(config: ConfigDict, directory: Path) -> Trained:
         num_classes=description.num_classes,
     )
     model.build()
-    epochs, scores = {"internal_models": config.internal_epochs}, {}
+    epochs, scores, second = {"internal_models": config.internal_epochs}, {}, "internal_models"
     if config.denoiser_base:
+        second = f"{second}-{base_digest(config.denoiser_base)}"
         model.denoiser.set_weights(load_model(config.denoiser_base).denoiser.get_weights())
     elif config.denoiser:
         scores["denoising error"] = _fit_denoiser(model, train, validation, config, directory / "denoiser")
         epochs["denoiser"] = config.denoiser_epochs
-    history = _fit_reconstruction(model, train, validation, config, directory / "internal_models")
+    history = _fit_reconstruction(model, train, validation, config, directory / second)
     scores["accuracy"] = max(history["val_accuracy"])
     scores["logit scale"] = _calibrate(model, validation)
     return Trained(model, scores, epochs)

@@ -1,4 +1,4 @@
-"""Saturating networks of Nayebi and Ganguli, each beside equally long trained twins: plain, FGSM-trained and PGD-trained."""
+"""Saturating networks of Nayebi and Ganguli, each beside equally long trained twins: plain, FGSM-trained, PGD-trained."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from training import targets
 from training.batches import EpochBatches, crop, mirror
+from training.configuration import base_digest
 from training.fitting import fit
 from training.recipes.base import Recipe, Trained
 from training.schedules import RestartedStepDecay
@@ -74,13 +75,14 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
     model, network, batches = build_model(config, train.first(config.train_images or len(train)), directory)
     regularised = isinstance(model, SimilarityTraining)
+    stage = f"classifier-{base_digest(config.features_model)}" if config.get("features_model") else "classifier"
     fit(
         model,
         batches,
         (validation.images, validation.labels),
         epochs=config.epochs,
         seed=config.seed,
-        directory=directory / "classifier",
+        directory=directory / stage,
         monitor="val_accuracy",
         mode="max",
         callbacks=[LayerWeightLog()] if regularised else [],

@@ -1,10 +1,11 @@
 """Sweeps the weight of the saturation penalty: validation accuracy and saturation of the units, as CSV and figure.
 
   python -m training.sweep --recipe=mnist/saturating_sigmoid_mlp --values=0,0.1,0.3,1,3
-  python -m training.sweep --recipe=mnist/saturating_relu_cnn --values=0,1e-6,1e-5 --set=epochs=6 --set=hold_epochs=2
-                                     shorter trainings, to find the range
+  python -m training.sweep --recipe=mnist/saturating_relu_cnn --values=0,1e-6,1e-5 --set=epochs=6 --set=hold_epochs=2 \\
+      --output=runs/sweep            shorter trainings, to find the range
 
-Run it again after a kill and it resumes; run it with more values and they are added. Training reads the train and validation
+Run it again after a kill and it resumes; run it with more values and they are added; lines of other settings
+leave the table. Training reads the train and validation
 splits only. The strengths in training/recipes/saturating.py are the largest that cost at most a point of accuracy.
 """
 

@@ -9,6 +9,7 @@ from keras import ops
 from ml_collections import ConfigDict
 
 from training.configuration import config_digest, run_directory
+from training.hardware import first_hardware
 from training.recipes import Recipe
 from training.sweep.figure import write_figure
 from training.sweep.table import Point, read_points, table_path, write_points
@@ -76,7 +77,9 @@ def saturation_statistics(model: ImageClassifier, images: np.ndarray) -> dict[st
 def _train(recipe: Recipe, config: ConfigDict, workdir: Path, settings: str) -> Point:
     keras.utils.clear_session()
     keras.utils.set_random_seed(config.seed)
-    trained = recipe.fit(config, run_directory(workdir, recipe.id, config))
+    directory = run_directory(workdir, recipe.id, config)
+    first_hardware(directory)
+    trained = recipe.fit(config, directory)
     statistics = saturation_statistics(trained.model, datasets.load(config.dataset, "validation").images)
     accuracy = trained.validation["accuracy"]
     logging.info("Strength %g: validation accuracy %.4f, %s", config.strength, accuracy, statistics)
