@@ -36,7 +36,7 @@ class DeterministicEpochs(keras.callbacks.Callback):
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
-    """Writes weights and optimizer state after each epoch, atomically, and keeps the newest file only."""
+    """Writes weights and optimizer state after each epoch, atomically; older files are of no use then."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -47,8 +47,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         temporary = path.with_name("unfinished.weights.h5")
         self.model.save_weights(temporary)
         os.replace(temporary, path)
-        for old in self.directory.glob("epoch-*.weights.h5"):
-            if old != path:
+        for kind in ("epoch", "best"):
+            for old in sorted(self.directory.glob(f"{kind}-*.weights.h5"))[:-1]:
                 old.unlink()
 
 
@@ -70,11 +70,15 @@ class EpochSeconds(keras.callbacks.Callback):
 
 
 class BestEpoch(keras.callbacks.ModelCheckpoint):
-    """Writes the weights of the best epoch so far, counting from the epoch `first` on."""
+    """Writes the weights of the best epoch so far, counting from the epoch `first` on, under the epoch's number.
 
-    def __init__(self, path: Path, monitor: str, mode: str, first: int, best: float | None) -> None:
+    The file before it stays until the epoch's checkpoint is there: should a kill in between have the epoch run again on a
+    machine whose results vary, the best may be the older one after all.
+    """
+
+    def __init__(self, directory: Path, monitor: str, mode: str, first: int, best: float | None) -> None:
         options = {"save_best_only": True, "save_weights_only": True, "initial_value_threshold": best}
-        super().__init__(path, monitor, mode=mode, **options)
+        super().__init__(directory / "best-{epoch:04d}.weights.h5", monitor, mode=mode, **options)
         self.first = first
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -118,14 +122,14 @@ def fit(
     """
     directory.mkdir(parents=True, exist_ok=True)
     first = _resume(model, directory)
-    history_path, best_path = directory / "history.csv", directory / "best.weights.h5"
+    history_path = directory / "history.csv"
     history = _read_history(history_path, first)
     best = history[monitor][_best(history[monitor], mode, choose_from)] if first > choose_from else None
     callbacks = [
         DeterministicEpochs(batches, seed),
         *callbacks,
         keras.callbacks.TerminateOnNaN(),
-        BestEpoch(best_path, monitor, mode, choose_from, best),
+        BestEpoch(directory, monitor, mode, choose_from, best),
         keras.callbacks.CSVLogger(history_path, append=True),
         EpochSeconds(directory),
         EpochCheckpoint(directory),
@@ -148,8 +152,8 @@ def fit(
             f"Expected a finite loss in {epochs} epochs. Received: loss={history['loss']}. "
             f"Lower the learning rate; the log is {history_path}."
         )
-    model.load_weights(best_path)
     chosen = _best(history[monitor], mode, choose_from)
+    model.load_weights(directory / f"best-{chosen + 1:04d}.weights.h5")
     logging.info("Epoch %d of %d is best: %s = %.4f", chosen + 1, epochs, monitor, history[monitor][chosen])
     return history
 
@@ -162,13 +166,20 @@ def fitting_seconds(directory: Path) -> float:
 def _resume(model: keras.Model, directory: Path) -> int:
     """Restores weights and optimizer from the newest checkpoint and returns how many epochs are done."""
     checkpoints = sorted(directory.glob("epoch-*.weights.h5"))
-    if not checkpoints:
-        return 0
-    model.optimizer.build(model.trainable_variables)
-    model.load_weights(checkpoints[-1])
-    done = int(re.search(r"epoch-(\d+)", checkpoints[-1].name).group(1))
-    logging.info("Resuming %s after epoch %d", directory, done)
+    done = _epoch(checkpoints[-1]) if checkpoints else 0
+    for path in directory.glob("best-*.weights.h5"):
+        if _epoch(path) > done:
+            path.unlink()
+    if done:
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(checkpoints[-1])
+        logging.info("Resuming %s after epoch %d", directory, done)
     return done
+
+
+def _epoch(path: Path) -> int:
+    """The number in a file's name, counted from 1."""
+    return int(re.search(r"-(\d+)\.weights", path.name).group(1))
 
 
 def _read_history(path: Path, epochs: int) -> dict[str, list[float]]:

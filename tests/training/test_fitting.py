@@ -75,6 +75,26 @@ def test_best_epoch_is_chosen_from_the_last(tmp_path: Path) -> None:
     assert kept_loss(again) == pytest.approx(history[3], rel=1e-5)
 
 
+def test_best_epoch_is_that_of_the_history_where_a_repeated_epoch_comes_out_otherwise(tmp_path: Path) -> None:
+    """A kill between the best file and the checkpoint, and a machine whose results vary: the epoch is run again, and is worse."""
+    model = noisy_classifier()
+    history = fit_classifier(model, tmp_path, epochs=3)["val_loss"]
+    assert history == sorted(history, reverse=True), "otherwise this shows nothing"
+    expected = model.get_weights()
+    # The weights that the killed epoch took for the best.
+    model.layers[-1].kernel.assign(np.full((6, 3), 7.0))
+    model.save_weights(tmp_path / "best-0004.weights.h5")
+    again = noisy_classifier()
+    again.optimizer.learning_rate = 0.0
+    fit_classifier(again, tmp_path, epochs=3)
+    again.layers[-1].kernel.assign(np.full((6, 3), 7.0))
+    assert not (tmp_path / "best-0004.weights.h5").exists()
+    fit_classifier(again, tmp_path, epochs=3)
+    for a, b in zip(again.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert sorted(path.name for path in tmp_path.glob("*.h5")) == ["best-0003.weights.h5", "epoch-0003.weights.h5"]
+
+
 def test_a_lost_loss_is_an_error(tmp_path: Path) -> None:
     """A model of NaN has an accuracy too, that of its first class, and would be published."""
     model = noisy_classifier()
