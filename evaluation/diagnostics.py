@@ -55,7 +55,7 @@ class Check:
 
 
 def zero_gradient_share(target: Target, endpoint: str, batch: Batch, loss: str = "cross_entropy") -> float:
-    """Returns the share of images on which the loss' gradient in the image is zero everywhere.
+    """Returns the share of images on which the loss' gradient in the image is zero everywhere, or somewhere no number.
 
     Args:
         target: the model.
@@ -74,7 +74,8 @@ def zero_gradient_share(target: Target, endpoint: str, batch: Batch, loss: str =
         gradient = tape.gradient(
             values, images, output_gradients=magnified, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        zeros += int(np.sum(np.all(gradient.numpy() == 0.0, axis=(1, 2, 3))))
+        values, axes = gradient.numpy(), (1, 2, 3)
+        zeros += int(np.sum(np.all(values == 0.0, axis=axes) | ~np.all(np.isfinite(values), axis=axes)))
     return zeros / len(batch)
 
 

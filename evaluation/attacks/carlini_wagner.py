@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from evaluation.attacks.base import Choices
 from evaluation.attacks.constant_search import ConstantSearchAttack
-from evaluation.attacks.tensors import clearly_wrong, wide, wrong_by
+from evaluation.attacks.tensors import clearly_wrong, finite, wide, wrong_by
 
 _BETA1, _BETA2, _ADAM_EPSILON = 0.9, 0.999, 1e-7
 # Keeps atanh finite for black and white pixels, as in CleverHans.
@@ -51,7 +51,7 @@ class CarliniWagnerL2(ConstantSearchAttack):
             logits = logits_of(current)
             distance = tf.reduce_sum(tf.square(current - images), axis=(1, 2, 3))
             loss = distance + constant * tf.nn.relu(self.confidence - wrong_by(logits, labels))
-        gradient = tape.gradient(loss, free)
+        gradient = finite(tape.gradient(loss, free))
         decisive = decide(logits, current)
         wrong = tf.logical_and(clearly_wrong(decisive, labels), wrong_by(decisive, labels) > self.confidence)
         better = tf.logical_and(wrong, distance < least)

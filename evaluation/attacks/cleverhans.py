@@ -53,6 +53,9 @@ class GradientAttack(EpsilonSearch):
         results = batch.images.copy()
         remaining = np.arange(len(batch))
         for restart in range(self.restarts):
+            # Convolutions refuse a batch of none.
+            if len(remaining) == 0:
+                break
             images = self._ascend(
                 target, endpoint, batch.take(remaining), epsilon[remaining], draw * self.restarts + restart
             )

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from evaluation.attacks.base import Attack, Batch, Choices, shrink
-from evaluation.attacks.tensors import clearly_wrong, wide
+from evaluation.attacks.tensors import clearly_wrong, finite, wide
 from evaluation.target import Target
 
 # Steps between two looks at which samples are done.
@@ -61,7 +61,10 @@ class DeepFool(Attack):
                 logits = attacked(current)
                 scores = tf.unstack(tf.reshape(logits, (-1, target.num_classes)), axis=1)
             slopes = tf.stack(
-                [tape.gradient(score, current, unconnected_gradients=tf.UnconnectedGradients.ZERO) for score in scores],
+                [
+                    finite(tape.gradient(score, current, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+                    for score in scores
+                ],
                 axis=1,
             )
             decision = logits if endpoint == "logits" else decisive(current)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from evaluation.attacks.base import Attack, Choices
 from evaluation.attacks.constant_search import ConstantSearchAttack
-from evaluation.attacks.tensors import clearly_wrong, wide, wrong_by
+from evaluation.attacks.tensors import clearly_wrong, finite, wide, wrong_by
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class ElasticNet(ConstantSearchAttack):
             hinge = tf.nn.relu(self.confidence - wrong_by(logits_of(ahead), labels))
             loss = constant * hinge + tf.reduce_sum(tf.square(ahead - images), axis=(1, 2, 3))
         rate = self.step_size * tf.sqrt(tf.maximum(1 - time / self.steps, 0.0))
-        moved = _soften(images, ahead - wide(rate) * tape.gradient(loss, ahead), self.regularization)
+        moved = _soften(images, ahead - wide(rate) * finite(tape.gradient(loss, ahead)), self.regularization)
         ahead = moved + wide(time / (time + 3)) * (moved - current)
         taxicab = tf.reduce_sum(tf.abs(moved - images), axis=(1, 2, 3))
         elastic = self.regularization * taxicab + tf.reduce_sum(tf.square(moved - images), axis=(1, 2, 3))

@@ -60,9 +60,14 @@ def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str, logit
             logits = logits_of(images)
             values = loss_values(logits, labels, loss, logit_scale)
         # Thresholding and rounding have no gradient at all for TensorFlow: zeros, not an error.
-        return logits, tape.gradient(values, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return logits, finite(tape.gradient(values, images, unconnected_gradients=tf.UnconnectedGradients.ZERO))
 
     return gradient_of
+
+
+def finite(gradient: tf.Tensor) -> tf.Tensor:
+    """Returns a gradient with 0 where it is no number: a root at 0 must not take the other pixels with it."""
+    return tf.where(tf.math.is_finite(gradient), gradient, 0.0)
 
 
 def _keras_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

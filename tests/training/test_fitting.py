@@ -76,7 +76,7 @@ def test_best_epoch_is_chosen_from_the_last(tmp_path: Path) -> None:
 
 
 def test_best_epoch_is_that_of_the_history_where_a_repeated_epoch_comes_out_otherwise(tmp_path: Path) -> None:
-    """A kill between the best file and the checkpoint, and a machine whose results vary: the epoch is run again, and is worse."""
+    """A kill between the best file and the checkpoint, and a machine whose results vary: the second time it is worse."""
     model = noisy_classifier()
     history = fit_classifier(model, tmp_path, epochs=3)["val_loss"]
     assert history == sorted(history, reverse=True), "otherwise this shows nothing"
