@@ -17,7 +17,7 @@ class Estimate:
 
     Attributes:
         value: the mean over the seeds.
-        low, high: Student's t over the seeds; of one seed Wilson's over the images.
+        low, high: Wilson's interval over the images; of several seeds as wide as Student's t over them, where that is wider.
     """
 
     value: float
@@ -28,15 +28,19 @@ class Estimate:
 def estimate(values: list[float], samples: int) -> Estimate:
     """Returns the mean of one share a seed, with its interval.
 
+    Seeds share their images, so that what these leave open no number of seeds closes: seeds that agree by chance, or are all
+    at 0, would have no interval at all by Student's t alone.
+
     Args:
         values: shares in [0, 1], one a seed.
         samples: how many images each of them counts.
     """
     mean = float(np.mean(values))
+    bounds = [metrics.wilson_interval(min(mean * samples, samples), samples)]
     if len(values) > 1:
-        low, high = metrics.t_interval(values)
-        return Estimate(mean, max(0.0, low), min(1.0, high))
-    return Estimate(mean, *metrics.wilson_interval(min(mean * samples, samples), samples))
+        bounds.append(metrics.t_interval(values))
+    lows, highs = zip(*bounds, strict=True)
+    return Estimate(mean, max(0.0, min(lows)), min(1.0, max(highs)))
 
 
 def without_seed(name: str, dataset: str) -> str:

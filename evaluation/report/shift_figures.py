@@ -131,6 +131,6 @@ def _draw_bars(panel: Axes, models: list[SeedGroup], rows: list[tuple[str, list[
 def _title(summaries: list[ShiftSummary]) -> str:
     first = summaries[0]
     most = max(len(model.summaries) for model in seed_groups(summaries))
-    interval = "95 % interval over seeds (of one seed: over images)" if most > 1 else "95 % Wilson interval"
+    interval = "95 % interval over images and seeds" if most > 1 else "95 % Wilson interval"
     counts = {curve.samples for summary in summaries for curve in summary.curves}
     return f"{first.dataset.name}, suite {first.suite}, N = {min(counts):,}: {interval}"

@@ -237,11 +237,8 @@ def _caption(summaries: list[ShiftSummary]) -> str:
     counts = sorted({curve.samples for curve in curves})
     images = f"{counts[0]:,}" if len(counts) == 1 else " to ".join(f"{count:,}" for count in (counts[0], counts[-1]))
     seeds = sorted({len(model.summaries) for model in seed_groups(summaries)})
-    intervals = [
-        *(["Student's t over the seeds of a model"] if seeds[-1] > 1 else []),
-        *(["Wilson over the images"] if seeds[0] == 1 else []),
-    ]
-    lines = [f"Accuracy in per cent with its 95 % interval ({', '.join(intervals)}); {images} test images."]
+    beyond = ", or Student's t over the seeds of a model where that goes beyond" if seeds[-1] > 1 else ""
+    lines = [f"Accuracy in per cent with its 95 % interval (Wilson over the images{beyond}); {images} test images."]
     if any(curve.ordinal for curve in curves):
         lines.append(
             "Each type: mean over five severities. Frequencies: mean of the perturbation's power spectrum in cycles per "

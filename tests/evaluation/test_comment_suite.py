@@ -173,7 +173,8 @@ def test_sentence_follows_the_numbers(twins: list[Summary], store: Store, tmp_pa
     # Seems to keep 75 % and keeps 5; the twin 5 and nothing.
     assert [float(value) for value in numbers] == [75.0, 5.0, 5.0, 0.0, 5.0, 0.0]
     assert "It gains most over its twin at ε = 0.1" in sentence
-    assert "p = 0.5" in sentence
+    # 2 of 40 images against none, p = 0.5, and five ε to choose from.
+    assert "corrected for 5 ε: p = 1." in sentence
     # A twin that is as good leaves nothing to gain.
     text_of_equals, _ = saturating_section([twins[0], dataclasses.replace(twins[0], name="tiny/net")], store, tmp_path)
     assert "It gains nothing over its twin" in text_of_equals
@@ -194,7 +195,12 @@ def test_seeds_of_a_network_share_its_lines(twins: list[Summary], store: Store, 
     assert last.split(" | ")[5:7] == ["87.5<br><sub>[0.0, 100.0]</sub>", "—"]
     assert "10.0<br><sub>[0.0, 73.5]</sub>" in last
     assert "It gains most over its twin at ε = 0.1: worst case 10.0 % [0.0, 73.5] against 0.0 %" in text
-    assert "p = 0.5" in text
+    assert "the seeds do not agree" not in text
+    broken = kept | {comment.FLOAT64: np.full(40, 0.1), comment.TRANSFER: np.full(40, 0.1)}
+    one = broken | {comment.FLOAT64: np.where(np.arange(40) < 1, np.inf, 0.1)}
+    others = [("tiny/saturating_net-seed2", broken), ("tiny/net-seed2", one | {comment.TRANSFER: np.full(40, np.inf)})]
+    text, _ = saturating_section([*twins, *(add_distances(store, *other) for other in others)], store, tmp_path)
+    assert "the seeds do not agree" in text
     assert "Student's t over the seeds" in text
 
 
@@ -233,3 +239,13 @@ def test_other_suites_have_no_such_table(store: Store) -> None:
 )
 def test_names_tell_architecture_and_training(name: str, expected: tuple[str, str]) -> None:
     assert architecture(name) == expected
+
+
+def test_what_decisions_alone_break_is_not_gained(store: Store, tmp_path: Path) -> None:
+    """Gradients break no image of the saturating network, and all of its twin; decisions break all of both."""
+    kept, broken = np.full(40, np.inf), np.full(40, 0.04)
+    own = {comment.PROBABILITIES: kept, comment.FLOAT64: kept, comment.DECISIONS: broken}
+    twin = dict.fromkeys(own, broken)
+    models = [add_distances(store, "tiny/saturating_net", own), add_distances(store, "tiny/net", twin)]
+    text, _ = saturating_section(models, store, tmp_path)
+    assert "It gains nothing over its twin, at ε = 0.05: worst case with RayS † 0.0 % [0.0, 8.8] against 0.0 %" in text

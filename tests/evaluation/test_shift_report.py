@@ -17,7 +17,7 @@ from evaluation.attacks.base import settings
 from evaluation.report import shift_layout, shifts
 from evaluation.report.boundary import boundary_table
 from evaluation.report.page import update_page
-from evaluation.report.seeds import without_seed
+from evaluation.report.seeds import estimate, without_seed
 from evaluation.report.shift_figures import corruption_bars, level_curves
 from evaluation.report.shift_layout import corruption_spectra, seed_groups
 from evaluation.shifts.suites import CORRUPTION, NOISE
@@ -74,6 +74,9 @@ def test_seeds_are_averaged_with_students_interval() -> None:
     assert found.value == pytest.approx(np.mean(areas))
     low, high = metrics.t_interval(areas)
     assert (found.low, found.high) == (max(0.0, low), min(1.0, high))
+    # Seeds that agree by chance say nothing of other images.
+    same = estimate([0.0, 0.0, 0.0], N)
+    assert (same.value, same.low, same.high) == (0.0, *metrics.wilson_interval(0, N))
     one = bad.summaries[0].curve("Uniform noise")
     alone = bad.area(["Uniform noise"])
     assert (alone.value, alone.low, alone.high) == pytest.approx((one.area, *one.area_interval))
