@@ -75,7 +75,8 @@ def zero_gradient_share(target: Target, endpoint: str, batch: Batch, loss: str =
             values, images, output_gradients=magnified, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         values, axes = gradient.numpy(), (1, 2, 3)
-        zeros += int(np.sum(np.all(values == 0.0, axis=axes) | ~np.all(np.isfinite(values), axis=axes)))
+        # What is magnified beyond float32 is infinite, and not zero.
+        zeros += int(np.sum(np.all(values == 0.0, axis=axes) | np.any(np.isnan(values), axis=axes)))
     return zeros / len(batch)
 
 
