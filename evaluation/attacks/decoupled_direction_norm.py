@@ -16,6 +16,9 @@ from evaluation.target import Target
 class DecoupledDirectionNorm(Attack):
     """Rony et al. 2019, https://arxiv.org/abs/1811.09600, with the defaults of Foolbox 3.
 
+    One difference: where the gradient is zero in every pixel Foolbox steps in a random direction, and this stands still. The
+    share of such images is among the signs of gradient masking.
+
     Attributes:
         steps: int.
         initial_epsilon: first radius.
