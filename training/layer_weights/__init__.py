@@ -4,6 +4,7 @@ import csv
 import io
 from pathlib import Path
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from training.figures import figure_style, save_figure
@@ -44,7 +45,9 @@ def _write_figure(cards: list[ModelCard], path: Path) -> None:
         for row, card in enumerate(cards):
             left = 0.0
             for i, (layer, weight) in enumerate(card.training["layer_weights"].items()):
-                axes.barh(row, weight, left=left, color=f"C{i}", label=layer if not row else None)
+                # From early to late, dark to bright.
+                colour = colormaps["viridis"](i / (len(card.training["layer_weights"]) - 1))
+                axes.barh(row, weight, left=left, color=colour, label=layer if not row else None)
                 left += weight
         axes.set_yticks(range(len(cards)), [card.id for card in cards])
         axes.invert_yaxis()
