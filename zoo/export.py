@@ -144,7 +144,8 @@ def _write_warmup_requests(path: Path, image_shape: tuple[int, int, int], model_
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for batch in _WARMUP_BATCHES:
-            image = tf.make_tensor_proto(np.zeros((batch, *image_shape), np.float32))
+            # One value for all of them: a black image need not fill the repository.
+            image = tf.make_tensor_proto(0.0, np.float32, (batch, *image_shape))
             request = predict_pb2.PredictRequest(
                 model_spec=model_pb2.ModelSpec(name=model_name, signature_name="serving_default"), inputs={"image": image}
             )
