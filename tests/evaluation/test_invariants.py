@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evaluation import diagnostics, metrics
+from evaluation import metrics
 from evaluation.attacker import KEPT_IMAGES
 from evaluation.attacks import (
     SPSA,
@@ -22,13 +22,9 @@ from evaluation.attacks import (
     BoundaryAttack,
     BrendelBethge,
     CarliniWagnerL2,
-    DecoupledDirectionNorm,
-    DeepFool,
-    ElasticNet,
     EpsilonGrid,
     EpsilonSearch,
     FastGradientMethod,
-    GradientAttack,
     Inversion,
     NearestStart,
     Pointwise,
@@ -222,55 +218,6 @@ def test_more_restarts_break_the_same_samples_and_more(tiny_target: Target, tiny
     assert not np.any(one & ~two)
     assert not np.any(two & ~many)
     assert one.sum() < many.sum()
-
-
-def test_no_restart_is_of_no_images(tiny_target: Target, tiny_batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convolutions refuse a batch of none, and the first start may break all."""
-    sizes, ascend = [], GradientAttack._ascend
-
-    def counted(self: GradientAttack, target: Target, endpoint: str, batch: Batch, *rest: object) -> np.ndarray:
-        sizes.append(len(batch))
-        return ascend(self, target, endpoint, batch, *rest)
-
-    monkeypatch.setattr(GradientAttack, "_ascend", counted)
-    attack = ProjectedGradientDescent(norm="linf", epsilon=1.0, rounds=1, restarts=3)
-    assert np.all(np.isfinite(reached(attack, tiny_target, tiny_batch)))
-    assert sizes == [len(tiny_batch)]
-
-
-@pytest.fixture(scope="module")
-def rooted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Batch]:
-    """A network of square roots: its logits are finite, and its gradient is no number in every dark pixel."""
-    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
-
-    def logits(images: tf.Tensor) -> tf.Tensor:
-        return network(tf.sqrt(tf.nn.relu(images - 0.4)))
-
-    path = save_classifier(tmp_path_factory.mktemp("rooted") / "1", logits, TINY.image_shape, network.variables)
-    split = tiny_split(lambda images: logits(images).numpy())
-    target = Target(path, TINY, split.images[:2])
-    return target, correct_batch(target, split, 16)
-
-
-@pytest.mark.parametrize(
-    "attack",
-    [
-        ProjectedGradientDescent(norm="l2", epsilon=1.0),
-        ProjectedGradientDescent(norm="linf", epsilon=0.3, loss="margin"),
-        DecoupledDirectionNorm(),
-        DeepFool(norm="l2"),
-        DeepFool(norm="linf"),
-        CarliniWagnerL2(search_steps=6, steps=200),
-        ElasticNet(search_steps=6, steps=200),
-    ],
-    ids=lambda attack: f"{attack.name} {attack.norm}",
-)
-def test_gradient_that_is_no_number_in_some_pixels_serves_in_the_others(
-    attack: Attack, rooted: tuple[Target, Batch]
-) -> None:
-    target, batch = rooted
-    assert diagnostics.zero_gradient_share(target, "logits", batch) == 1.0, "the report has to warn of it"
-    assert np.mean(np.isfinite(reached(attack, target, batch))) > 0.8
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
