@@ -16,7 +16,8 @@ SIGNATURE = "serving_default"
 DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
 # The values of `logits`, computed so that less of the gradient is lost: for suites that ask for them, and white-box shifts.
 STABILIZED_ENDPOINTS = ("logits_float64", "logits_stable", "logits_softened")
-_PREDICTION_BATCH = 1000
+# What a convolutional network makes of so many images stays in the cache.
+_PREDICTION_BATCH = 100
 # Share of the greatest logit by which a class must win: in a batch of another size float32 rounds differently.
 CLEARLY = 1e-5
 

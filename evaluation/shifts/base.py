@@ -23,7 +23,7 @@ class Shift:
         version: int.
         chunk_size: images that are changed, classified and stored at once.
         uses_gradients: whether the images depend on the model's endpoints.
-        nested: whether an adversarial at one level is one at all greater levels, too.
+        nested: whether an adversarial at one level is one at all greater levels, too; there it is not sought again.
         ordinal: whether levels are mere ranks, which have a mean but no area under a curve.
         levels: positive, ascending.
     """

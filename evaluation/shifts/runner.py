@@ -50,14 +50,31 @@ def run_shifts(
     tasks = list(_missing(target, info, split, members, store, min(samples, len(split)), seed))
     with Progress(*COLUMNS) as progress:
         total, batch = progress.add_task(name, total=sum(len(chosen) for *_, chosen in tasks)), None
-        for member, level, run, chosen in tasks:
+        for member, level, run, smaller, chosen in tasks:
             started = time.monotonic()
             # The levels of the same images share a batch, and with it what a shift has computed of it.
             if batch is None or not np.array_equal(batch.ids, split.ids[chosen]):
                 batch = Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed)
-            images = batch.check(member.shift.apply(target, batch, level), member.label)
-            store.add_predictions(run, batch.ids, target.predict(images), time.monotonic() - started)
+            predictions = _inherited(store, smaller, batch) if member.shift.nested else batch.labels.copy()
+            right = np.flatnonzero(predictions == batch.labels)
+            if len(right):
+                part = batch if len(right) == len(batch) else batch.take(right)
+                images = part.check(member.shift.apply(target, part, level), member.label)
+                predictions[right] = target.predict(images)
+            store.add_predictions(run, batch.ids, predictions, time.monotonic() - started)
             progress.update(total, advance=len(chosen), description=f"{name}: {member.label} {level:g}")
+
+
+def _inherited(store: Store, runs: tuple[int, ...], batch: Batch) -> np.ndarray:
+    """The predictions of the first of these runs that is wrong; the label where all are right."""
+    predictions = batch.labels.copy()
+    for run in runs:
+        kept = store.predictions(run)
+        right = predictions == batch.labels
+        predictions[right] = [
+            kept.get(int(i), label) for i, label in zip(batch.ids[right], batch.labels[right], strict=True)
+        ]
+    return predictions
 
 
 def _missing(
@@ -68,16 +85,19 @@ def _missing(
     store: Store,
     count: int,
     seed: int,
-) -> Iterator[tuple[ShiftMember, float, int, np.ndarray]]:
-    """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are."""
+) -> Iterator[tuple[ShiftMember, float, int, tuple[int, ...], np.ndarray]]:
+    """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are.
+
+    Each with the runs of all smaller levels.
+    """
     for member in members:
         runs, size = [], member.shift.chunk_size
         for level in member.shift.levels:
             key = shift_key(target.digest, info.name, member.shift, level, target.endpoints, seed)
             run = store.run_id(key, versions())
             runs.append((level, run, store.predictions(run)))
-        for first, (level, run, done) in itertools.product(range(0, count, size), runs):
+        for first, (number, (level, run, done)) in itertools.product(range(0, count, size), enumerate(runs)):
             chunk = range(first, min(first + size, count))
             missing = np.array([i for i in chunk if int(split.ids[i]) not in done], int)
             if len(missing):
-                yield member, level, run, missing
+                yield member, level, run, tuple(run for _, run, _ in runs[:number]), missing

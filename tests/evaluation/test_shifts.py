@@ -317,7 +317,7 @@ def test_area_is_that_of_the_trapezoids() -> None:
     assert curve([[True, True], [True, False]], [False, True], ordinal=True).area == 0.75
 
 
-def test_nested_levels_never_recover(tiny_target: Target, tiny: Split) -> None:
+def test_nested_levels_never_recover(tiny_target: Target, tiny: Split, calls: list[tuple[float, list[int]]]) -> None:
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Erratic(Darken):
         name: ClassVar[str] = "tests/erratic"
@@ -333,6 +333,9 @@ def test_nested_levels_never_recover(tiny_target: Target, tiny: Split) -> None:
         options = {"seed": 0, "target_endpoints": tiny_target.endpoints, "samples": 40}
         summary = summarize_shifts(store, tiny_target.digest, TINY, "test", members_of(plain, nested), **options)
     raw, never = summary.curves
+    sought = [[i for called, ids in calls[20:] if called == level for i in ids] for level in nested.levels]
+    held = np.logical_and.accumulate(raw.correct, axis=0)
+    assert sought == [list(range(40)), *(np.flatnonzero(row).tolist() for row in held[:-1])]
     assert not raw.clean[:9].any()
     assert raw.correct[:, :9].any()
     np.testing.assert_array_equal(never.correct, np.logical_and.accumulate(np.vstack([raw.clean, raw.correct]), axis=0)[1:])
