@@ -155,10 +155,9 @@ def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"], store: "Store
     from evaluation import subjects
     from evaluation.report import shifts
 
-    if _UPDATE_CARD.value:
-        raise ValueError("Expected no --update_card: cards hold scores of attacks. Received: a suite of shifts.")
-    summaries = [
-        subjects.evaluate_shifts(
+    summaries = []
+    for subject in chosen:
+        summary = subjects.evaluate_shifts(
             subject,
             suite,
             store,
@@ -167,8 +166,9 @@ def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"], store: "Store
             seed=_SEED.value,
             report_only=_REPORT_ONLY.value,
         )
-        for subject in chosen
-    ]
+        summaries.append(summary)
+        if _UPDATE_CARD.value:
+            subjects.update_card(subject, summary)
     Console().print(shifts.terminal_table(summaries))
     if _OUTPUT.value:
         for path in shifts.write_shift_report(summaries, Path(_OUTPUT.value)):

@@ -272,11 +272,14 @@ def _attack(
         diagnostics.measure_gradients(target, Batch(first.images, first.labels, first.ids, seed), store, info.name)
 
 
-def update_card(subject: Subject, summary: Summary) -> None:
+def update_card(subject: Subject, summary: Summary | ShiftSummary) -> None:
     """Writes the scores into the card of a catalogued model, and its README anew; other suites' scores stay."""
     if subject.model_id is None:
         return
     card = catalog.model_card(subject.model_id)
+    if isinstance(summary, ShiftSummary):
+        catalog.update_card(subject.model_id, shifts={**card.shifts, summary.suite: summary.as_json()})
+        return
     changes: dict = {"clean": summary.clean_json()}
     if summary.attacks:
         changes["robust"] = {**card.robust, summary.suite: summary.robust_json()}

@@ -34,6 +34,7 @@ class ModelCard:
         clean: clean accuracy on the test split: correct, samples, accuracy, interval (95 % Wilson).
         robust: by suite: samples, seed and accuracies at the thresholds, with intervals and settings.
         diagnostics: by suite: signs of gradient masking.
+        shifts: by suite: seed, and by shift accuracies at its levels and the area under them, with intervals and settings.
         schema_version: int. Version of this schema.
     """
 
@@ -56,6 +57,7 @@ class ModelCard:
     clean: dict[str, Any] = dataclasses.field(default_factory=dict)
     robust: dict[str, Any] = dataclasses.field(default_factory=dict)
     diagnostics: dict[str, Any] = dataclasses.field(default_factory=dict)
+    shifts: dict[str, Any] = dataclasses.field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -1,6 +1,7 @@
 """A model's README, made from its card."""
 
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -23,5 +24,11 @@ def render_card(card: ModelCard) -> str:
     environment.filters["percent"] = percent
     environment.filters["interval"] = lambda bounds: f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
     environment.filters["distance"] = lambda value: "∞" if value is None else f"{value:.3g}"
+    environment.filters["curve"] = _curve
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(card=card, norms=NORM_NAMES)
+
+
+def _curve(shift: dict[str, Any]) -> str:
+    levels = zip(shift["levels"], shift["accuracies"], strict=True)
+    return ", ".join(f"{level:.3g}: {100 * accuracy:.1f}" for level, accuracy in levels)

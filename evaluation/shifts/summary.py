@@ -1,6 +1,7 @@
 """What the store says of one model under one suite of shifts: the numbers behind tables and figures."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class Curve:
         clean: bool, (n,): which images are right when unchanged.
         correct: bool, (k, n): which are right at each level.
         seconds: time taken, in all runs together.
+        settings: what identifies the shift at the last level in the store.
     """
 
     label: str
@@ -34,6 +36,7 @@ class Curve:
     clean: np.ndarray
     correct: np.ndarray
     seconds: float
+    settings: dict[str, Any]
 
     @property
     def samples(self) -> int:
@@ -77,6 +80,20 @@ class Curve:
         """
         return metrics.wilson_interval(min(self.area, 1.0) * self.samples, self.samples)
 
+    def as_json(self) -> dict[str, Any]:
+        """Returns the curve as plain JSON values, as a card keeps it."""
+        return {
+            "label": self.label,
+            "unit": self.unit,
+            "samples": self.samples,
+            "levels": self.levels.tolist(),
+            "accuracies": self.accuracy.tolist(),
+            "intervals": self.intervals.tolist(),
+            "area": self.area,
+            "area_interval": list(self.area_interval),
+            "settings": self.settings,
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class ShiftSummary:
@@ -101,6 +118,10 @@ class ShiftSummary:
     def curve(self, label: str) -> Curve | None:
         """Returns the curve of a shift; None where the store lacks it."""
         return next((curve for curve in self.curves if curve.label == label), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the curves as a card keeps them."""
+        return {"seed": self.seed, "shifts": [curve.as_json() for curve in self.curves]}
 
 
 def summarize_shifts(
@@ -149,4 +170,5 @@ def _curve(store, digest, info, member, clean, seed, target_endpoints, samples) 
         # What breaks an image at one radius breaks it at all greater ones.
         right = np.logical_and.accumulate(np.vstack([unchanged, right]), axis=0)[1:]
     seconds = sum(store.seconds(run) for run in runs)
-    return Curve(member.label, member.unit, shift.ordinal, np.array(shift.levels), np.array(ids), unchanged, right, seconds)
+    levels, settings = np.array(shift.levels), shift.settings(shift.levels[-1])
+    return Curve(member.label, member.unit, shift.ordinal, levels, np.array(ids), unchanged, right, seconds, settings)

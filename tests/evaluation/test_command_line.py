@@ -188,8 +188,6 @@ def test_suite_of_shifts_is_run_reported_and_not_run_again(
     reported = capsys.readouterr().out
     assert "Salt and pepper" in reported
     assert reported.strip() in first
-    message = exit_message(main, *arguments, "--update_card")
-    assert "Expected no --update_card" in message
     message = exit_message(main, *arguments[:2], "--suite=transfer")
     assert "Expected --source=ID for the suite transfer" in message
 

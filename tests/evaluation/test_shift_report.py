@@ -41,7 +41,7 @@ def summary(name: str, suite: str, chance: float, seed: int = 0) -> ShiftSummary
         falling = chance * (1 - 0.5 * np.arange(len(levels)) / len(levels))
         correct = generator.random((len(levels), N)) < falling[:, None]
         clean = generator.random(N) < chance
-        curves.append(Curve(member.label, member.unit, member.shift.ordinal, levels, np.arange(N), clean, correct, 1.0))
+        curves.append(Curve(member.label, member.unit, member.shift.ordinal, levels, np.arange(N), clean, correct, 1.0, {}))
     return ShiftSummary(name, name.encode().hex().ljust(64, "0"), MNIST, suite, 0, curves)
 
 

@@ -305,7 +305,7 @@ def test_what_is_no_image_is_not_stored(tiny_target: Target, tiny: Split) -> Non
 
 def curve(correct: list[list[bool]], clean: list[bool], ordinal: bool = False) -> Curve:
     levels = np.arange(1, len(correct) + 1) / 10
-    return Curve("x", "unit", ordinal, levels, np.arange(len(clean)), np.array(clean), np.array(correct), 1.0)
+    return Curve("x", "unit", ordinal, levels, np.arange(len(clean)), np.array(clean), np.array(correct), 1.0, {})
 
 
 def test_area_is_that_of_the_trapezoids() -> None:

@@ -11,6 +11,8 @@ import pytest
 from evaluation.attacks import Attack
 from evaluation.attacks.base import settings
 from evaluation.norms import NORMS, THRESHOLDS
+from evaluation.shifts.suites import NOISE
+from evaluation.shifts.summary import Curve, ShiftSummary
 from evaluation.store import RunKey, Store
 from evaluation.subjects import Subject, catalogued, from_paths, remembered, update_card
 from evaluation.suites import Member, Suite
@@ -100,6 +102,26 @@ def test_update_card_replaces_one_suite_and_keeps_the_others(tmp_path: Path, mon
     assert card.robust["test"] == json.loads(json.dumps(summary.robust_json()))
     assert card.robust_accuracy("l2", "test") == 0.5
     assert card.diagnostics["test"] == []
+
+
+def test_update_card_keeps_shifts_beside_attacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path))
+    other = {"seed": 0, "shifts": []}
+    catalog.save_card(make_card(files={"1/saved_model.pb": "0"}, shifts={"other": other}))
+    (member, *_) = NOISE.members_on(MNIST)
+    levels = np.array(member.shift.levels)
+    correct = np.arange(10)[:, None] < np.arange(10, 0, -1)
+    last = member.shift.settings(member.shift.levels[-1])
+    curve = Curve(member.label, member.unit, False, levels, np.arange(10), np.ones(10, bool), correct, 1.0, last)
+    summary = ShiftSummary(SMALL_ID, "0" * 64, MNIST, "noise", 3, [curve])
+    update_card(Subject(SMALL_ID, tmp_path / SMALL_ID / "1", "mnist", SMALL_ID), summary)
+    card = catalog.model_card(SMALL_ID)
+    assert card.shifts["other"] == other
+    assert card.shifts["noise"] == json.loads(json.dumps(summary.as_json(), allow_nan=False))
+    (kept,) = card.shifts["noise"]["shifts"]
+    assert kept["accuracies"] == correct.mean(axis=1).tolist()
+    assert kept["area"] == curve.area
+    assert f"| {member.label} ({member.unit}) | 0.05: 100.0, 0.1: 90.0" in (tmp_path / SMALL_ID / "README.md").read_text()
 
 
 def test_update_card_of_a_model_from_elsewhere_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,16 @@ SCORES = {
     "robust": {"cleverhans": {"seed": 0, "unions": {"linf": UNION}, "attacks": [{**UNION, "label": "PGD", "median": None}]}},
     "diagnostics": {"cleverhans": [{"name": "Zero gradients", "finding": "3 % of the images", "warning": True}]},
 }
+SHIFT = {
+    "label": "Gaussian noise",
+    "unit": "standard deviation",
+    "levels": [0.05, 0.1],
+    "accuracies": [0.913, 0.5],
+    "area": 0.7512,
+    "area_interval": [0.72, 0.78],
+    "samples": 1000,
+}
+SCORES["shifts"] = {"noise": {"seed": 0, "shifts": [SHIFT]}}
 TEXTS = st.text(max_size=20)
 
 
@@ -55,7 +65,7 @@ def test_another_schema_version(tmp_path: Path, content: str) -> None:
 def test_every_field_is_checked(tmp_path: Path, field: str) -> None:
     """A missing field is an error unless it has a default, and a value of another type always is."""
     path = write_values(tmp_path / "card.json", **{field: ...})
-    if field in ("clean", "robust", "diagnostics"):
+    if field in ("clean", "robust", "diagnostics", "shifts"):
         assert read_card(path) == make_card()
     else:
         with pytest.raises(ValueError, match=field):
@@ -97,7 +107,8 @@ def test_page_shows_every_score() -> None:
     assert "98.8 % (9,876 of 10,000 test images; 95 % interval 98.5 to 99.0 %)" in page
     assert "| L∞ | 0.3 | 52.3 % | 49.0 to 55.0 % | 0.31 | 1000 |" in page
     assert "| PGD | 0.3 | 52.3 % | 49.0 to 55.0 % | ∞ | 1000 |" in page
-    assert "- Zero gradients: 3 % of the images **(warning)**" in page
+    assert "| Gaussian noise (standard deviation) | 0.05: 91.3, 0.1: 50.0 | 75.1 % | 72.0 to 78.0 % | 1000 |" in page
+    assert "Suite `cleverhans`:\n\n- Zero gradients: 3 % of the images **(warning)**" in page
 
 
 def test_percent() -> None:
