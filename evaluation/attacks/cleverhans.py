@@ -2,7 +2,8 @@
 
 CleverHans 4.0.0 takes one epsilon for the whole batch, checks it with Python asserts, and carries every sample to the end.
 Here its own update rules, `optimize_linear` and `clip_eta`, run with one epsilon a sample, and a sample stops at its first
-adversarial iterate. For one common epsilon the iterates are those of CleverHans' own functions (tests hold this).
+adversarial iterate. For one common epsilon the iterates are those of CleverHans' own functions (tests hold this), unless the
+gradient is so small that CleverHans' floor under its L2 norm shortens the steps: here they have their length.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import tensorflow as tf
 from cleverhans.tf2.utils import clip_eta, optimize_linear
 
 from evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
-from evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, wide
+from evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, near_one, wide
 from evaluation.target import Target
 
 # CleverHans names its norms like NumPy.
@@ -47,6 +48,11 @@ class GradientAttack(EpsilonSearch):
     loss: str = "cross_entropy"
     logit_scale: float = 1.0
     restarts: int = 1
+
+    @property
+    def version(self) -> int:
+        """2 where steps along small gradients were shorter before."""
+        return 2 if self.norm == "l2" and self.decay is None else 1
 
     def perturb(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
         """See `EpsilonSearch.perturb`."""
@@ -136,7 +142,9 @@ class GradientAttack(EpsilonSearch):
             momentum = self.decay * momentum + gradient / tf.maximum(1e-12, mean)
             direction = momentum
         order = _ORDERS[self.norm]
-        moved = current + optimize_linear(direction, self.relative_step * radius, order)
+        # `optimize_linear` divides by no L2 norm below 1e-6: along a gradient that a confident softmax makes smaller it
+        # would hardly move.
+        moved = current + optimize_linear(near_one(direction), self.relative_step * radius, order)
         if self.decay is None:
             # CleverHans clips to the image range before projecting in one of its two functions, and not in the other.
             moved = tf.clip_by_value(moved, 0.0, 1.0)

@@ -70,6 +70,17 @@ def finite(gradient: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.math.is_finite(gradient), gradient, 0.0)
 
 
+def near_one(gradient: tf.Tensor) -> tf.Tensor:
+    """Returns each sample's gradient times the power of two that brings its largest value into [1, 2); zeros stay.
+
+    A direction and no digit changes, and no floor under a norm gets in the way.
+    """
+    largest = tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
+    # The exponent's bits alone are the power of two below a float32.
+    power = tf.bitcast(tf.bitwise.bitwise_and(tf.bitcast(largest, tf.int32), 0x7F800000), tf.float32)
+    return gradient / tf.where(power > 0.0, power, 1.0)
+
+
 def _keras_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Keras' cross-entropy of float32 probabilities, which it clips to [1e-7, 1 - 1e-7]: beyond there is no gradient."""
     # Slow to import, and few need it.

@@ -4,11 +4,13 @@ Where stock CleverHans 4.0.0 differs, on purpose or not:
 - it carries every sample to the last step, so that a sample may be adversarial on the way and not at the end;
 - `madry_et_al` draws its start from a ball of 0.3 whatever epsilon is (`test_madry_draws_its_start_from_a_fixed_ball`);
 - `basic_iterative_method` and `madry_et_al` check their input by default with a test that current NumPy refuses;
-- without `y` it attacks the model's own prediction.
+- without `y` it attacks the model's own prediction;
+- it shortens L2 steps along gradients whose norm is below 1e-6.
 """
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from unittest import mock
 
 import cleverhans.tf2.attacks.momentum_iterative_method as stock_momentum
@@ -21,6 +23,7 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 from cleverhans.tf2.attacks.madry_et_al import madry_et_al
 from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+from cleverhans.tf2.utils import optimize_linear
 
 from evaluation.attacks import (
     BasicIterativeMethod,
@@ -32,7 +35,9 @@ from evaluation.attacks import (
     ProjectedGradientDescent,
 )
 from evaluation.attacks.base import random_directions
+from evaluation.attacks.tensors import near_one
 from evaluation.target import Target
+from tests.evaluation.small_models import TINY, dense, save_classifier
 
 ORDERS = {"linf": np.inf, "l2": 2, "l1": 1}
 # Radii at which some samples of the tiny network break on the way and others never do.
@@ -190,3 +195,31 @@ def test_random_starts_are_uniform_in_the_ball(norm: str, tiny_batch: Batch) -> 
     assert not np.array_equal(
         random_directions(dataclasses.replace(batch, seed=6), norm, 0), random_directions(batch, norm, 0)
     )
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0**-30])
+def test_step_has_its_length_along_a_small_gradient(factor: float) -> None:
+    """CleverHans divides by no L2 norm below 1e-6; what is above it keeps its bits."""
+    generator, norm = np.random.default_rng(0), np.float32(0.25)
+    gradient = tf.constant((factor * generator.standard_normal((3, 4, 4, 1))).astype(np.float32))
+    found = optimize_linear(near_one(gradient), norm, 2).numpy()
+    np.testing.assert_allclose(np.linalg.norm(found.reshape(3, -1), axis=1), 0.25, rtol=1e-6)
+    if factor == 1.0:
+        np.testing.assert_array_equal(found, optimize_linear(gradient, norm, 2).numpy())
+    np.testing.assert_array_equal(near_one(0.0 * gradient), 0.0 * gradient)
+
+
+def test_confident_network_is_attacked_with_whole_steps(tmp_path: Path) -> None:
+    """A softmax that is sure up to 1e-9: its cross-entropy has a gradient of about that size."""
+    weights = np.random.default_rng(0).standard_normal((16, 3))
+    weights *= 160 / np.ptp(0.6 * weights.sum(axis=0))
+    network = dense((weights, -0.5 * weights.sum(axis=0)))
+    path = save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables)
+    images = np.full((1, *TINY.image_shape), 0.6, np.float32)
+    target = Target(path, TINY, images.repeat(2, axis=0))
+    batch = Batch(images, target.predict(images), np.arange(1), 0)
+    logits = network(images).numpy()[0]
+    assert np.sort(logits)[-1] - np.sort(logits)[-2] > 15
+    for attack in (FastGradientMethod, BasicIterativeMethod, ProjectedGradientDescent):
+        (moved,) = attack(norm="l2", epsilon=0.02, rounds=1).perturb(target, "logits", batch, np.float32([0.02]), 0)
+        assert np.linalg.norm(moved - images[0]) == pytest.approx(0.02, rel=1e-4)
