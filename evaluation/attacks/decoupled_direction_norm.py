@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from evaluation.attacks.base import Attack, Batch, Choices, shrink
-from evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, l2_norm, wide
+from evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, l2_norm, near_one, wide
 from evaluation.target import Target
 
 
@@ -16,8 +16,8 @@ from evaluation.target import Target
 class DecoupledDirectionNorm(Attack):
     """Rony et al. 2019, https://arxiv.org/abs/1811.09600, with the defaults of Foolbox 3.
 
-    One difference: where the gradient is zero in every pixel Foolbox steps in a random direction, and this stands still. The
-    share of such images is among the signs of gradient masking.
+    Where the gradient is zero in every pixel, the step is random, as there; the random direction of a step is the same for
+    all samples, drawn from the seed and the step.
 
     Attributes:
         steps: int.
@@ -27,6 +27,7 @@ class DecoupledDirectionNorm(Attack):
     """
 
     name: ClassVar[str] = "ddn"
+    version: ClassVar[int] = 2
     choices: ClassVar[Choices] = {"norm": ("l2",), "loss": LOSSES}
 
     norm: str = "l2"
@@ -38,7 +39,7 @@ class DecoupledDirectionNorm(Attack):
     def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         minimise = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
-        images, found = (value.numpy() for value in minimise(batch.images, batch.labels))
+        images, found = (value.numpy() for value in minimise(batch.images, batch.labels, batch.seed))
         images[found] = shrink(target, batch.take(found), images[found])
         return images
 
@@ -46,7 +47,7 @@ class DecoupledDirectionNorm(Attack):
         attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
         gradient_of = input_gradient(attacked, self.loss)
 
-        def step(i, images, labels, farthest, delta, epsilon, best, least):
+        def step(i, images, labels, seed, farthest, delta, epsilon, best, least):
             """Along the gradient, then onto the sphere of the new radius."""
             current = images + delta
             logits, gradient = gradient_of(current, labels)
@@ -56,22 +57,29 @@ class DecoupledDirectionNorm(Attack):
             best, least = tf.where(wide(better), delta, best), tf.where(better, length, least)
             # From 1 to 0.01 along a cosine.
             rate = 0.01 + 0.99 * (1 + tf.cos(np.pi * tf.cast(i, tf.float32) / self.steps)) / 2
-            delta += rate * gradient / wide(tf.maximum(l2_norm(gradient), 1e-12))
+            nothing = tf.reduce_all(tf.equal(gradient, 0.0), axis=(1, 2, 3), keepdims=True)
+            noise = tf.random.stateless_normal(target.image_shape, tf.stack([seed, i]))
+            direction = tf.where(nothing, noise, near_one(gradient))
+            delta += rate * direction / wide(tf.maximum(l2_norm(direction), 1e-12))
             epsilon = tf.minimum(epsilon * tf.where(adversarial, 1 - self.gamma, 1 + self.gamma), farthest)
             delta *= wide(epsilon / tf.maximum(l2_norm(delta), 1e-12))
             return tf.clip_by_value(images + delta, 0.0, 1.0) - images, epsilon, best, least
 
         @tf.function(
-            input_signature=[tf.TensorSpec((None, *target.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)],
+            input_signature=[
+                tf.TensorSpec((None, *target.image_shape), tf.float32),
+                tf.TensorSpec((None,), tf.int64),
+                tf.TensorSpec((), tf.int32),
+            ],
             autograph=False,
         )
-        def minimise(images, labels):
+        def minimise(images, labels, seed):
             farthest = l2_norm(tf.maximum(images, 1 - images))
             zeros, endless = tf.zeros_like(images), tf.fill(tf.shape(labels), np.float32(np.inf))
             state = (zeros, self.initial_epsilon * tf.ones_like(farthest), zeros, endless)
             loop = tf.while_loop(
                 lambda i, *_: i < self.steps,
-                lambda i, *values: (i + 1, *step(i, images, labels, farthest, *values)),
+                lambda i, *values: (i + 1, *step(i, images, labels, seed, farthest, *values)),
                 (tf.constant(0), *state),
                 parallel_iterations=1,
             )

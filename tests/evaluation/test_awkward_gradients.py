@@ -1,4 +1,6 @@
-"""Attacks where a gradient is no number, and where nothing is left to attack."""
+"""Attacks where a gradient is no number or zero, and where nothing is left to attack."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,3 +68,19 @@ def test_gradient_that_is_no_number_in_some_pixels_serves_in_the_others(
     target, batch = rooted
     assert diagnostics.zero_gradient_share(target, "logits", batch) == 1.0, "the report has to warn of it"
     assert np.mean(np.isfinite(reached(attack, target, batch))) > 0.8
+
+
+def test_ddn_leaves_a_place_without_a_gradient(tmp_path: Path) -> None:
+    """Flat around every image, as in Foolbox' own: a random step finds the slope beyond."""
+    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        distance = images - 0.5
+        return network(0.5 + tf.sign(distance) * tf.nn.relu(tf.abs(distance) - 0.05))
+
+    path = save_classifier(tmp_path / "1", logits, TINY.image_shape, network.variables)
+    images = np.full((1, *TINY.image_shape), 0.5, np.float32)
+    target = Target(path, TINY, images.repeat(2, axis=0))
+    batch = Batch(images, target.predict(images), np.arange(1), 0)
+    assert diagnostics.zero_gradient_share(target, "logits", batch) == 1.0
+    assert np.all(np.isfinite(reached(DecoupledDirectionNorm(), target, batch)))
