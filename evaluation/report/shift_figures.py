@@ -69,7 +69,7 @@ def _draw_curves(panel: Axes, label: str, models: list[SeedGroup]) -> None:
         levels, found = np.append(0.0, curves[0].levels), model.accuracy(label)
         style = line_style(i)
         bounds = [[100 * value.low for value in found], [100 * value.high for value in found]]
-        panel.fill_between(levels, *bounds, color=style["color"], alpha=0.15, linewidth=0)
+        panel.fill_between(levels, *bounds, color=style["color"], alpha=0.08, linewidth=0)
         panel.plot(levels, [100 * v.value for v in found], marker="o", markersize=2.5, label=model.title, **style)
     panel.set(xlabel=unit, xlim=(0, None), ylim=(-2, 102), yticks=range(0, 101, 25))
     panel.set_title(label, fontsize=9, loc="left")
