@@ -16,6 +16,14 @@ def percent(value: float | None) -> str:
     return "—" if value is None else f"{100 * value:.1f} %"
 
 
+def level_name(level: float) -> str:
+    """Formats the level of a shift: with four digits, or as x/255 where those would round quarters of a gray value."""
+    short, quarters = f"{level:.4g}", 4 * 255 * level
+    if float(short) != level and abs(quarters - round(quarters)) < 1e-6:
+        return f"{round(quarters) / 4:g}/255"
+    return short
+
+
 def render_card(card: ModelCard) -> str:
     """Returns the card as Markdown."""
     environment = jinja2.Environment(
@@ -31,4 +39,4 @@ def render_card(card: ModelCard) -> str:
 
 def _curve(shift: dict[str, Any]) -> str:
     levels = zip(shift["levels"], shift["accuracies"], strict=True)
-    return ", ".join(f"{level:.3g}: {100 * accuracy:.1f}" for level, accuracy in levels)
+    return ", ".join(f"{level_name(level)}: {100 * accuracy:.1f}" for level, accuracy in levels)

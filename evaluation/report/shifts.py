@@ -17,6 +17,7 @@ from evaluation.report.shift_layout import SeedGroup, corruption_spectra, labels
 from evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum
 from evaluation.shifts.summary import ShiftSummary
 from zoo.card import write_text
+from zoo.card_page import level_name
 from zoo.sections import replace_section
 
 CSV_FIELDS = (
@@ -196,7 +197,7 @@ def _frequency(spectra: dict[str, Spectrum], label: str) -> list[str]:
 
 def _level_names(summaries: list[ShiftSummary], label: str) -> list[str]:
     curve = next(curve for summary in summaries if (curve := summary.curve(label)) is not None)
-    return [*([] if curve.ordinal else ["0"]), *(f"{level:.4g}" for level in curve.levels)]
+    return [*([] if curve.ordinal else ["0"]), *(level_name(level) for level in curve.levels)]
 
 
 def _area_name(summaries: list[ShiftSummary], label: str) -> str:

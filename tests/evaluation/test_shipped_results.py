@@ -77,7 +77,11 @@ SIMILAR = [
     *(f"cifar10_gray/resnet{target}" for target in TARGETS),
     *(f"{name}/resnet{target}" for name in ("mnist", "cifar10") for target in ("", "_thresholded")),
 ]
-IMAGES = {"noise": 10_000, "white_box": 500}
+SOURCES = (
+    *(f"{name}/resnet_source" for name in ("fashion_mnist", "cifar10_gray", "mnist", "cifar10")),
+    "fashion_mnist/resnet_source2",
+)
+IMAGES = {"noise": 10_000, "transfer": 10_000, "white_box": 500}
 
 
 @pytest.mark.skipif(not (RESULTS / "similarity.sqlite").exists(), reason="the results are part of the repository alone")
@@ -86,7 +90,13 @@ def test_every_shift_of_the_similarity_regularisers_has_results() -> None:
         for subject in remembered(SIMILAR, store):
             of_test = len(store.clean(subject.digest, subject.dataset)[0])
             for name, samples in IMAGES.items():
-                summary = evaluate_shifts(subject, SHIFT_SUITES[name], store, samples=samples, seed=0, report_only=True)
+                suite, options = SHIFT_SUITES[name], {"samples": samples, "seed": 0, "report_only": True}
+                summary = evaluate_shifts(subject, suite, store, sources=SOURCES, **options)
+                # Two sources of Fashion-MNIST.
+                wanted = {
+                    "noise": 3,
+                    "transfer": 1 + (subject.dataset == "fashion_mnist"),
+                    "white_box": 2,
+                }
                 found = [curve.samples for curve in summary.curves]
-                wanted = {"noise": 3, "white_box": 2}[name]
-                assert found == [min(samples, of_test)] * wanted, f"{subject.name}, {name}"
+                assert found == [min(samples, of_test)] * wanted[name], f"{subject.name}, {name}"

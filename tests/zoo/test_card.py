@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.zoo.conftest import make_card
 from zoo.card import ModelCard, read_card, write_card, write_text
-from zoo.card_page import percent, render_card
+from zoo.card_page import level_name, percent, render_card
 
 UNION = {"epsilon": 0.3, "accuracy": 0.523, "interval": [0.49, 0.55], "median": 0.31, "samples": 1000}
 SCORES = {
@@ -113,6 +113,14 @@ def test_page_shows_every_score() -> None:
 
 def test_percent() -> None:
     assert (percent(None), percent(0.0), percent(0.98765), percent(1.0)) == ("—", "0.0 %", "98.8 %", "100.0 %")
+
+
+@pytest.mark.parametrize(
+    ("level", "name"),
+    [(0.05, "0.05"), (3.0, "3"), (0.25 / 255, "0.25/255"), (4 / 255, "4/255"), (8 / 255, "8/255"), (0.012345, "0.01235")],
+)
+def test_level_name(level: float, name: str) -> None:
+    assert level_name(level) == name
 
 
 def test_interrupted_write_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
