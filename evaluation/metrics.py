@@ -37,6 +37,19 @@ def median_distance(distances: np.ndarray) -> float:
     return float(low if low == high else (low + high) / 2)
 
 
+def median_interval(distances: np.ndarray) -> tuple[float, float]:
+    """Returns the interval of the median by order statistics: it covers it with 95 % or more, whatever the distribution.
+
+    The number of values below the median is binomial with share 1/2. Of fewer than six values it is their range.
+    """
+    from scipy.stats import binom
+
+    ordered = np.sort(distances)
+    # With 2.5 % at most are fewer values than this below the median.
+    rank = max(int(binom.ppf(0.025, len(ordered), 0.5)), 1)
+    return float(ordered[rank - 1]), float(ordered[len(ordered) - rank])
+
+
 def wilson_interval(successes: float, samples: int) -> tuple[float, float]:
     """Returns the 95 % Wilson score interval of a share (Wilson 1927), within [0, 1].
 

@@ -81,20 +81,25 @@ class Target:
         return np.concatenate(outputs) if outputs else np.zeros((0, self.num_classes), np.float32)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Returns the labels of the serving path, int64, (n,)."""
-        return np.argmax(self.serving_logits(images), axis=-1)
+        """Returns the labels of the serving path, int64, (n,); `num_classes` where logits are NaN or infinite."""
+        logits = self.serving_logits(images)
+        return np.where(_finite(logits), np.argmax(logits, axis=-1), self.num_classes)
 
     def misclassifies(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Returns where another class than the label wins by more than rounding, bool, (n,).
+        """Returns where another class than the label wins by more than rounding, or logits are NaN or infinite, bool, (n,).
 
         An attack that ends on the boundary itself asks this and not `predict`: its adversarial would be none in a batch of
         another size, and count as a failure.
         """
         logits = self.serving_logits(images)
-        return _loses_by(logits, labels) > CLEARLY * np.max(np.abs(logits), axis=1, initial=0.0)
+        greatest = np.max(np.abs(logits), axis=1, where=np.isfinite(logits), initial=0.0)
+        return _loses_by(logits, labels) > CLEARLY * greatest
 
     def loses_by(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Returns the serving path's best other logit minus the label's, float32, (n,): positive where the label loses."""
+        """Returns the serving path's best other logit minus the label's, float32, (n,): positive where the label loses.
+
+        Where logits are NaN or infinite, infinity.
+        """
         return _loses_by(self.serving_logits(images), labels)
 
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
@@ -151,8 +156,8 @@ class Target:
         where = f"of {self.path} on {len(probe)} images of {dataset.name}"
         if logits.ndim != 2:
             raise TargetError(f"Expected logits of shape (batch, classes) {where}. Received: shape {logits.shape}.")
-        if not np.all(np.isfinite(logits)):
-            raise TargetError(f"Expected finite logits {where}. Received: NaN or infinity for {_bad_rows(logits)} images.")
+        if bad := int(np.sum(~_finite(logits))):
+            raise TargetError(f"Expected finite logits {where}. Received: NaN or infinity for {bad} images.")
         if logits.shape[1] < dataset.num_classes:
             raise TargetError(f"Expected at least {dataset.num_classes} classes {where}. Received: {logits.shape[1]}.")
         if np.all((logits >= 0) & (logits <= 1)) and np.allclose(logits.sum(axis=1), 1.0, atol=1e-3):
@@ -201,10 +206,12 @@ def _version_hint(path: Path) -> str:
     return f". Did you mean {path / newest}?" if newest else ""
 
 
-def _bad_rows(logits: np.ndarray) -> int:
-    return int(np.sum(~np.all(np.isfinite(logits), axis=1)))
+def _finite(logits: np.ndarray) -> np.ndarray:
+    return np.all(np.isfinite(logits), axis=-1)
 
 
 def _loses_by(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     true = np.arange(logits.shape[1]) == labels[:, None]
-    return np.max(logits, axis=1, where=~true, initial=-np.inf) - np.max(logits, axis=1, where=true, initial=-np.inf)
+    finite = np.where(_finite(logits)[:, None], logits, 0.0)
+    margin = np.max(finite, axis=1, where=~true, initial=-np.inf) - np.max(finite, axis=1, where=true, initial=-np.inf)
+    return np.where(_finite(logits), margin, np.inf)

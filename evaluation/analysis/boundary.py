@@ -67,6 +67,8 @@ def convergence(
 
     attack, values = attack or BoundaryAttack(), math.prod(target.image_shape)
     part = batch.take(np.flatnonzero(~target.misclassifies(batch.images, batch.labels)))
+    if not len(part):
+        raise ValueError(f"Expected images that {target.path} classifies correctly. Received: {len(batch)} others.")
     part = nearest_first(target, dataclasses.replace(part, starts=starts.of(part)), attack.norm)
     walk = attack.walk(target, part)
     rows, step = [], 0

@@ -15,7 +15,7 @@ Choices = Mapping[str, tuple[str, ...]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
-    """Correctly classified images to attack; equal to itself alone, so that what was computed of it can be kept.
+    """Images to shift, or correctly classified ones to attack; equal to itself alone: what was computed of it can be kept.
 
     Attributes:
         images: float32, (n, height, width, channels), in [0, 1].

@@ -32,7 +32,8 @@ def wrong_by(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def clearly_wrong(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Returns what `Target.misclassifies` decides, in a compiled function, bool, (n,)."""
-    return wrong_by(logits, labels) > CLEARLY * tf.reduce_max(tf.abs(logits), axis=-1)
+    wins = wrong_by(logits, labels) > CLEARLY * tf.reduce_max(tf.abs(logits), axis=-1)
+    return tf.logical_or(wins, tf.logical_not(tf.reduce_all(tf.math.is_finite(logits), axis=-1)))
 
 
 def loss_values(logits: tf.Tensor, labels: tf.Tensor, loss: str, logit_scale: float = 1.0) -> tf.Tensor:

@@ -31,8 +31,9 @@ def boundary_table(summaries: list[Summary]) -> str:
         lines += [_row(name, models, values) for name, models in by_model(scored).items()]
         lines.append(
             "\nMedians over all images; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the mean "
-            "of their medians, with Student's t interval of the squared one; of one seed none. Values: pixels by channels. "
-            "DDN follows gradients: where it gets much nearer, the walk along the boundary ended at another place of it."
+            "of their medians. Interval: of the squared median over the images, by order statistics; of several seeds as "
+            "wide as Student's t over them, where that goes beyond. Values: pixels by channels. DDN follows gradients: "
+            "where it gets much nearer, the walk along the boundary ended at another place of it."
         )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
@@ -52,15 +53,17 @@ def _score(summary: Summary, attack: type[Attack]) -> Score | None:
 def _row(name: str, models: list[Summary], values: int) -> str:
     scores, others = ([_score(model, attack) for model in models] for attack in (BoundaryAttack, DecoupledDirectionNorm))
     squared = [squared_per_value(score.distances, values) for score in scores]
-    bounds = MISSING
+    # Seeds share their images.
+    low, high = np.mean([metrics.median_interval(score.distances**2 / values) for score in scores], axis=0)
     if len(squared) > 1 and all(map(math.isfinite, squared)):
-        bounds = "[{:.3g}, {:.3g}]".format(*metrics.t_interval(squared))
+        over_seeds = metrics.t_interval(squared)
+        low, high = max(0.0, min(low, over_seeds[0])), max(high, over_seeds[1])
     cells = [
         name,
         str(len(scores)),
         distance(float(np.mean([score.median for score in scores]))),
         distance(float(np.mean(squared))),
-        bounds,
+        f"[{distance(float(low))}, {distance(float(high))}]",
         MISSING if None in others else distance(float(np.mean([score.median for score in others]))),
         f"{min(score.samples for score in scores):,}",
     ]

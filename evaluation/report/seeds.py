@@ -13,11 +13,11 @@ _SEED = re.compile(r"-seed\d+$")
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A share with its 95 % interval.
+    """A share, or a difference of shares, with its 95 % interval.
 
     Attributes:
         value: the mean over the seeds.
-        low, high: Wilson's interval over the images; of several seeds as wide as Student's t over them, where that is wider.
+        low, high: the interval over the images; of several seeds as wide as Student's t over them, where that is wider.
     """
 
     value: float

@@ -59,8 +59,9 @@ class SeedGroup:
     def gain(self, baseline: "SeedGroup", labels: list[str]) -> Estimate | None:
         """Returns by how much the mean area of these shifts is greater than another model's; None where there is none.
 
-        Seeds are compared one by one, and where the two models have but one in common, images are: of one seed the two
-        networks began alike, and all networks see the same images.
+        Seed is compared with seed, which began alike, and image with image, as all networks see the same ones. The interval
+        is Student's t over the images, whose differences are the mean of the seeds; of several seeds as wide as Student's t
+        over them, where that is wider: seeds that agree by chance would have none at all.
 
         Args:
             baseline: the other model.
@@ -69,10 +70,14 @@ class SeedGroup:
         others = {seed_of(summary.name): summary for summary in baseline.summaries}
         pairs = [(s, others[seed_of(s.name)]) for s in self.summaries if seed_of(s.name) in others]
         differences = [_differences(_image_areas(own, labels), _image_areas(other, labels)) for own, other in pairs]
-        if not differences or any(len(values) < 2 for values in differences):
+        if not differences or any(len(found) < 2 for found in differences):
             return None
-        paired = [float(values.mean()) for values in differences] if len(pairs) > 1 else differences[0].tolist()
-        return Estimate(float(np.mean(paired)), *metrics.t_interval(paired))
+        seeds = [float(np.mean(list(found.values()))) for found in differences]
+        shared = sorted(set.intersection(*map(set, differences)))
+        images = [float(np.mean([found[i] for found in differences])) for i in shared]
+        bounds = [metrics.t_interval(values) for values in (images, seeds) if len(values) > 1]
+        lows, highs = zip(*bounds, strict=True)
+        return Estimate(float(np.mean(seeds)), min(lows), max(highs))
 
 
 def _image_areas(summary: ShiftSummary, labels: list[str]) -> dict[int, float]:
@@ -88,9 +93,9 @@ def _image_areas(summary: ShiftSummary, labels: list[str]) -> dict[int, float]:
     return {i: float(np.mean([area[i] for area in areas])) for i in set.intersection(*map(set, areas))}
 
 
-def _differences(own: dict[int, float], other: dict[int, float]) -> np.ndarray:
-    """Differences on the images of both: a model whose evaluation was stopped has fewer."""
-    return np.array([own[i] - other[i] for i in sorted(own.keys() & other.keys())])
+def _differences(own: dict[int, float], other: dict[int, float]) -> dict[int, float]:
+    """Differences on the images of both, by id: a model whose evaluation was stopped has fewer."""
+    return {i: own[i] - other[i] for i in sorted(own.keys() & other.keys())}
 
 
 def _samples(curves: list[Curve]) -> int:

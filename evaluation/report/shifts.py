@@ -100,8 +100,13 @@ def gain_table(summaries: list[ShiftSummary]) -> str:
     """
     (baseline, *others), (titles, rows) = seed_groups(summaries), _area_rows(summaries)
     rows = [(["unchanged images", *[""] * (len(titles) - 1)], []), *rows]
-    names = [model.name + (" (one seed)" if model.seeds_shared(baseline) == 1 else "") for model in others]
-    return _table([*titles, *names], rows, others, lambda model, labels: _gain_cell(model.gain(baseline, labels)))
+    alone = {model.name: model.seeds_shared(baseline) == 1 for model in others}
+    names = [model.name + (" (one seed)" if alone[model.name] else "") for model in others]
+
+    def cell(model: SeedGroup, labels: list[str]) -> str:
+        return _gain_cell(model.gain(baseline, labels), clear=not alone[model.name])
+
+    return _table([*titles, *names], rows, others, cell)
 
 
 def _table(titles: list[str], rows: list[_Row], models: list[SeedGroup], cell: Callable[[SeedGroup, list[str]], str]) -> str:
@@ -217,19 +222,21 @@ def _cell(value: Estimate | None) -> str:
     return f"{percent(value.value)}<br><sub>{interval((value.low, value.high))}</sub>"
 
 
-def _gain_cell(value: Estimate | None) -> str:
+def _gain_cell(value: Estimate | None, clear: bool) -> str:
+    """The gain, bold where its interval does not hold 0, if any may be."""
     if value is None:
         return MISSING
-    clear = "**" if value.low > 0 or value.high < 0 else ""
-    return f"{clear}{100 * value.value:+.1f}{clear}<br><sub>[{100 * value.low:+.1f}, {100 * value.high:+.1f}]</sub>"
+    bold = "**" if clear and (value.low > 0 or value.high < 0) else ""
+    return f"{bold}{100 * value.value:+.1f}{bold}<br><sub>[{100 * value.low:+.1f}, {100 * value.high:+.1f}]</sub>"
 
 
 def _gain_caption(models: list[SeedGroup]) -> str:
     return (
-        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the differences of seed and seed. "
-        "Where the two have one seed in common, that seed alone is compared, image with image: the interval says nothing of "
-        "other trainings, and the gain need not be the difference of the means above. Bold: the interval does not hold 0; "
-        "it is not corrected for the number of comparisons."
+        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the differences of image and "
+        "image, or over those of seed and seed where that goes beyond. Bold: the interval of several seeds does not hold 0; "
+        "it is not corrected for the number of comparisons. Where the two have one seed in common, that seed alone is "
+        "compared: the interval says nothing of other trainings, which may differ by more, nothing is bold, and the gain "
+        "need not be the difference of the means above."
     )
 
 
@@ -243,8 +250,9 @@ def _caption(summaries: list[ShiftSummary]) -> str:
     if any(curve.ordinal for curve in curves):
         lines.append(
             "Each type: mean over five severities. Frequencies: mean of the perturbation's power spectrum in cycles per "
-            f"pixel, measured; white noise has {WHITE_CENTROID:.2f}, and thirds of that part low, medium and high. "
-            "Frost is drawn: there are no photographs of it here."
+            f"pixel, measured; white noise has {WHITE_CENTROID:.2f}, and thirds of that part low, medium and high, a choice "
+            "of ours. What blurs and coarser pixels take away counts like what noise adds. Frost is "
+            "drawn: there are no photographs of it here."
         )
     else:
         lines.append("Area: under accuracy against level, from unchanged images to the last level, as a share of the whole.")

@@ -72,7 +72,9 @@ class SampleGenerators:
     """
 
     def __init__(self, batch: Batch, shift: str, level: float) -> None:
-        stream = zlib.crc32(f"{shift} {level!r}".encode())
+        # NumPy writes its own numbers in another way.
+        plain = level.item() if isinstance(level, np.generic) else level
+        stream = zlib.crc32(f"{shift} {plain!r}".encode())
         self._generators = [sample_generator(batch, row, stream) for row in range(len(batch))]
 
     def __len__(self) -> int:

@@ -1,9 +1,10 @@
 """Common corruptions, 15 types of five severities (Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261).
 
-Types and constants are those of CIFAR-10-C, which TensorFlow Datasets publishes as `cifar10_corrupted`; sizes are in pixels
-and made for 32x32. They are used for 28x28 and for gray images as they are, but those of the elastic transform, which are
-shares of the side. Three differences: frost is drawn (see `weather.frost`), the result alone is rounded to eight bits, and
-each sample has random numbers of its own.
+Types and constants are those of CIFAR-10-C (`make_cifar_c.py` of https://github.com/hendrycks/robustness), which TensorFlow
+Datasets publishes as `cifar10_corrupted`; sizes are in pixels and made for 32x32. They are used for 28x28 and for gray
+images as they are, but those of the elastic transform, which are shares of the side. Four differences: frost is drawn (see
+`weather.frost`), the result alone has eight bits, it is rounded to them and not cut off, and each sample has random numbers
+of its own.
 """
 
 import dataclasses

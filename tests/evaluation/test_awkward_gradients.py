@@ -17,6 +17,7 @@ from evaluation.attacks import (
     GradientAttack,
     ProjectedGradientDescent,
 )
+from evaluation.attacks.tensors import clearly_wrong
 from evaluation.target import Target
 from tests.evaluation.small_models import TINY, correct_batch, random_network, reached, save_classifier, tiny_split
 
@@ -68,6 +69,38 @@ def test_gradient_that_is_no_number_in_some_pixels_serves_in_the_others(
     target, batch = rooted
     assert diagnostics.zero_gradient_share(target, "logits", batch) == 1.0, "the report has to warn of it"
     assert np.mean(np.isfinite(reached(attack, target, batch))) > 0.8
+
+
+@pytest.fixture(scope="module")
+def undefined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Batch]:
+    """Class 0 wins everywhere; where a pixel is brighter than 0.9 the logits are no numbers."""
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        values = tf.stack([1.0 - 0.01 * tf.reduce_mean(images, (1, 2, 3)), *[tf.zeros(tf.shape(images)[0])] * 2], axis=-1)
+        return tf.where(tf.reduce_max(images, (1, 2, 3))[:, None] > 0.9, np.nan, values)
+
+    path = save_classifier(tmp_path_factory.mktemp("undefined") / "1", logits, TINY.image_shape)
+    images = np.random.default_rng(0).uniform(0.2, 0.8, (8, *TINY.image_shape)).astype(np.float32)
+    return Target(path, TINY, images), Batch(images, np.zeros(8, np.int64), np.arange(8), 0)
+
+
+def test_logits_that_are_no_numbers_are_wrong(undefined: tuple[Target, Batch]) -> None:
+    target, batch = undefined
+    white = np.ones_like(batch.images)
+    assert target.predict(np.concatenate([batch.images[:1], white[:1]])).tolist() == [0, target.num_classes]
+    np.testing.assert_array_equal(target.misclassifies(white, batch.labels), True)
+    np.testing.assert_array_equal(target.loses_by(white, batch.labels), np.inf)
+    assert not target.misclassifies(batch.images, batch.labels).any()
+    assert np.all(np.isfinite(target.loses_by(batch.images, batch.labels)))
+    for images in (white, batch.images):
+        compiled = clearly_wrong(target.endpoint("logits")(tf.constant(images)), tf.constant(batch.labels))
+        np.testing.assert_array_equal(compiled.numpy(), target.misclassifies(images, batch.labels))
+
+
+def test_attacks_find_logits_that_are_no_numbers(undefined: tuple[Target, Batch]) -> None:
+    target, batch = undefined
+    found = reached(ProjectedGradientDescent(norm="linf", epsilon=0.5), target, batch)
+    np.testing.assert_allclose(found, 0.9 - batch.images.max(axis=(1, 2, 3)), atol=0.02)
 
 
 def test_ddn_leaves_a_place_without_a_gradient(tmp_path: Path) -> None:

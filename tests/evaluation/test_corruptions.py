@@ -141,6 +141,52 @@ def test_types_are_those_that_tfds_publishes() -> None:
     assert len(CORRUPTIONS.keys() & set(mnist_corrupted._CORRUPTIONS)) == 6
 
 
+# By severity, as in make_cifar_c.py of https://github.com/hendrycks/robustness: TFDS has those for 224 pixels alone.
+PUBLISHED_CONSTANTS = {
+    "gaussian_noise": [0.04, 0.06, 0.08, 0.09, 0.10],
+    "shot_noise": [500, 250, 100, 75, 50],
+    "impulse_noise": [0.01, 0.02, 0.03, 0.05, 0.07],
+    "defocus_blur": [(0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)],
+    # The second of three is 1 in all of them: the pixels by which glass moves.
+    "glass_blur": [(0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2)],
+    "motion_blur": [(6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)],
+    "zoom_blur": [(tuple(np.arange(1, most, 0.01)),) for most in (1.06, 1.11, 1.16, 1.21, 1.26)],
+    "snow": [
+        (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+        (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+    ],
+    "frost": [(1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)],
+    "fog": [(0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)],
+    "brightness": [0.05, 0.1, 0.15, 0.2, 0.3],
+    "contrast": [0.75, 0.5, 0.4, 0.3, 0.15],
+    "elastic_transform": [(0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)],
+    "pixelate": [0.95, 0.9, 0.85, 0.75, 0.65],
+    "jpeg_compression": [80, 65, 58, 50, 40],
+}
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_constants_are_those_of_cifar_10_c(kind: str) -> None:
+    published = PUBLISHED_CONSTANTS[kind]
+    assert CORRUPTIONS[kind][1] == tuple(values if isinstance(values, tuple) else (values,) for values in published)
+
+
+def test_motion_and_snow_have_the_published_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges, uniform = [], SampleGenerators.uniform
+
+    def recorded(self: SampleGenerators, low: float, high: float, shape: tuple[int, ...] = ()) -> np.ndarray:
+        ranges.append((low, high))
+        return uniform(self, low, high, shape)
+
+    monkeypatch.setattr(SampleGenerators, "uniform", recorded)
+    for kind in ("motion_blur", "snow"):
+        Corruption(kind=kind).apply(None, batch_of(COLOUR), 1)
+    assert ranges == [(-45, 45), (-135, -45)]
+
+
 def test_height_map_is_that_of_tfds(same_numbers: Callable[[int], None]) -> None:
     for decay in (3, 1.75):
         ours = plasma(draws_of(2), decay)

@@ -69,6 +69,15 @@ def test_median_is_infinite_where_the_attack_failed_on_half(values: list[float],
     assert metrics.median_distance(np.array(values)) == median
 
 
+@pytest.mark.parametrize(("count", "low", "high"), [(1, 1, 1), (5, 1, 5), (6, 1, 6), (20, 6, 15), (50, 18, 33)])
+def test_interval_of_the_median_known_ranks(count: int, low: int, high: int) -> None:
+    assert metrics.median_interval(np.arange(count, 0, -1.0)) == (low, high)
+
+
+def test_interval_of_the_median_may_be_open() -> None:
+    assert metrics.median_interval(np.array([0.0, 0.0, 0.5, 1.0, np.inf, np.inf])) == (0.0, np.inf)
+
+
 @given(st.integers(1, 20).flatmap(lambda n: st.lists(distances(n), min_size=1, max_size=5)), _EPSILON)
 def test_union_is_no_better_than_any_member(members: list[np.ndarray], epsilon: float) -> None:
     union = metrics.union(members)

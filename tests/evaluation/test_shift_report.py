@@ -125,7 +125,18 @@ def test_gain_compares_seed_with_seed_and_image_with_image() -> None:
     areas = [[one.curve("Uniform noise").area for one in model.summaries] for model in (good, other)]
     differences = np.subtract(*reversed(areas))
     found = other.gain(good, ["Uniform noise"])
-    assert (found.value, found.low, found.high) == pytest.approx((differences.mean(), *metrics.t_interval(differences)))
+    over_seeds = metrics.t_interval(differences)
+    assert (found.value, found.low, found.high) == pytest.approx((differences.mean(), *over_seeds))
+    images = np.mean(
+        [
+            a.curve("Uniform noise").image_areas - b.curve("Uniform noise").image_areas
+            for a, b in zip(other.summaries, good.summaries, strict=True)
+        ],
+        axis=0,
+    )
+    over_images = metrics.t_interval(images)
+    assert over_seeds[0] < over_images[0]
+    assert over_images[1] < over_seeds[1]
     # One seed in common: the images of that seed, over both shifts.
     labels = ["Uniform noise", "Gaussian noise"]
     images = [np.mean([model.summaries[0].curve(label).image_areas for label in labels], axis=0) for model in (bad, good)]
@@ -137,6 +148,21 @@ def test_gain_compares_seed_with_seed_and_image_with_image() -> None:
         unchanged - np.mean([one.curves[0].clean.mean() for one in other.summaries])
     )
     assert bad.gain(seed_groups([summary("mnist/x-seed5", "noise", 0.9)])[0], []) is None
+
+
+def agreeing() -> list[ShiftSummary]:
+    """Two models, of each two seeds with the same results."""
+    good, _, bad = trio("noise")
+    return [dataclasses.replace(one, name=f"{one.name}{seed}") for one in (good, bad) for seed in ("", "-seed1")]
+
+
+def test_seeds_that_agree_by_chance_leave_the_interval_of_the_images() -> None:
+    good, _, bad = trio("noise")
+    ours, theirs = seed_groups(agreeing())
+    alone = seed_groups([bad])[0].gain(seed_groups([good])[0], ["Uniform noise"])
+    found = theirs.gain(ours, ["Uniform noise"])
+    assert (found.value, found.low, found.high) == pytest.approx((alone.value, alone.low, alone.high))
+    assert found.low < found.high
 
 
 def test_gain_is_of_the_images_that_both_models_have() -> None:
@@ -165,7 +191,13 @@ def test_gain_table_says_what_is_clear() -> None:
     gain = bad.gain(good, ["Uniform noise"])
     assert gain.high < 0
     (row,) = (row for row in rows if row.startswith("| Uniform noise"))
-    assert f"**{100 * gain.value:+.1f}**<br><sub>[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]" in row
+    cell = f"<br><sub>[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]</sub>"
+    # One seed tells nothing of others, however many images there are.
+    assert f"| {100 * gain.value:+.1f}{cell}" in row
+    rows = shifts.gain_table(agreeing()).splitlines()
+    assert rows[0] == "| shift | bad |"
+    (row,) = (row for row in rows if row.startswith("| Uniform noise"))
+    assert f"| **{100 * gain.value:+.1f}**{cell}" in row
 
 
 def test_model_that_lacks_a_shift_has_no_number() -> None:
@@ -267,10 +299,13 @@ def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
     good, bad = (line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines()[3:5])
     assert good[:3] == ["| good", "2", f"{np.mean(medians[:2]):.3g}"]
     squared = [np.median(model.attacks[0].distances ** 2) / 16 for model in models]
-    assert good[3:5] == [f"{np.mean(squared[:2]):.3g}", "[{:.3g}, {:.3g}]".format(*metrics.t_interval(squared[:2]))]
+    over_images = [metrics.median_interval(model.attacks[0].distances ** 2 / 16) for model in models]
+    low, high = zip(metrics.t_interval(squared[:2]), np.mean(over_images[:2], axis=0), strict=True)
+    low, high = max(0.0, min(low)), max(high)
+    assert good[3:5] == [f"{np.mean(squared[:2]):.3g}", f"[{low:.3g}, {high:.3g}]"]
     nearer = [np.median(model.attacks[1].distances) for model in models[:2]]
     assert good[5:] == [f"{np.mean(nearer):.3g}", f"{N} |"]
-    assert bad[2:6] == [f"{medians[2]:.3g}", f"{squared[2]:.3g}", "—", "—"]
+    assert bad[2:6] == [f"{medians[2]:.3g}", f"{squared[2]:.3g}", "[{:.3g}, {:.3g}]".format(*over_images[2]), "—"]
     # The bare attack of another suite counts as well.
     assert boundary_table([attacked("tiny/bare", 2, BoundaryAttack())]).splitlines()[2].split(" | ")[2] == bad[2]
     with pytest.raises(ValueError, match=r"Expected results of the Boundary attack on tiny. Received: none."):

@@ -115,6 +115,11 @@ def test_noise_belongs_to_seed_level_and_sample(shift: Shift) -> None:
     assert not np.array_equal(found, shift.apply(None, dataclasses.replace(part, seed=1), shift.levels[3]))
 
 
+def test_a_level_of_numpy_is_the_same_level() -> None:
+    ours, theirs = (SampleGenerators(GRAY, "a", level).normal((3,)) for level in (0.1, np.float64(0.1)))
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_random_numbers_belong_to_shift_and_level() -> None:
     part = GRAY.take(np.arange(2))
     draws = [SampleGenerators(part, *key).normal((3,)) for key in (("a", 0.1), ("a", 0.2), ("b", 0.1))]

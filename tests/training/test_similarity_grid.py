@@ -140,6 +140,27 @@ def test_interrupted_grid_goes_on_where_it_was(trainings: list[tuple[str, Config
     assert (tmp_path / "figures" / "grid-pairs.png").exists()
 
 
+def test_a_changed_recipe_takes_the_place_of_the_old_row(
+    trainings: list[tuple[str, ConfigDict]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "grid.csv"
+    monkeypatch.setattr(similarity_grid, "PAIRS", (4, 8))
+    run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
+    before = read_rows(path)
+    trainings.clear()
+    monkeypatch.setattr(similarity_grid, "config_digest", lambda config: "changed")
+    run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
+    assert len(trainings) == 3
+    assert read_rows(path) == [{**row, "settings": "changed"} for row in before]
+    # Whatever another grid has written meanwhile stays.
+    other = {**before[0], "grid": "images"}
+    monkeypatch.setattr(similarity_grid, "config_digest", lambda config: "changed again")
+    monkeypatch.setattr(similarity_grid, "_row", lambda *_: similarity_grid._write_rows([other], path) or before[1])
+    trainings.clear()
+    run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
+    assert read_rows(path) == [other, before[1]]
+
+
 def test_noise_is_added_to_the_images_and_clipped() -> None:
     seen = []
 

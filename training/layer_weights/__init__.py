@@ -4,6 +4,7 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
@@ -44,9 +45,10 @@ def _write_figure(cards: list[ModelCard], path: Path) -> None:
         axes = figure.subplots()
         for row, card in enumerate(cards):
             left = 0.0
-            for i, (layer, weight) in enumerate(card.training["layer_weights"].items()):
-                # From early to late, dark to bright.
-                colour = colormaps["viridis"](i / (len(card.training["layer_weights"]) - 1))
+            weights = card.training["layer_weights"]
+            # From early to late, dark to bright.
+            colours = colormaps["viridis"](np.linspace(0.0, 1.0, len(weights)))
+            for (layer, weight), colour in zip(weights.items(), colours, strict=True):
                 axes.barh(row, weight, left=left, color=colour, label=layer if not row else None)
                 left += weight
         axes.set_yticks(range(len(cards)), [card.id for card in cards])

@@ -81,8 +81,7 @@ def run_grid(grid: str, dataset: str, changes: list[str], workdir: Path, path: P
         config = change_config(recipe.config(), changes)
         config.update(cell)
         runs.append((recipe, config))
-    rows = read_rows(path)
-    done = {(row["grid"], row["dataset"], row["settings"]) for row in rows}
+    done = {(row["grid"], row["dataset"], row["settings"]) for row in read_rows(path)}
     for recipe, config in runs:
         if (grid, config.dataset, config_digest(config)) in done:
             continue
@@ -90,8 +89,9 @@ def run_grid(grid: str, dataset: str, changes: list[str], workdir: Path, path: P
         keras.utils.clear_session()
         keras.utils.set_random_seed(config.seed)
         trained = recipe.fit(config, run_directory(workdir, recipe.id, config))
-        rows.append(_row(grid, config, trained.model, changes))
-        _write_rows(rows, path)
+        row = _row(grid, config, trained.model, changes)
+        # Read anew: another grid may have added to the table meanwhile.
+        _write_rows(_with(read_rows(path), row), path)
     return path
 
 
@@ -163,6 +163,15 @@ def _row(grid: str, config: ConfigDict, model: keras.Model, changes: list[str]) 
     values.append(" ".join(sorted(changes)))
     values += [*(f"{accuracy:.4f}" for accuracy in accuracies), config_digest(config)]
     return {name: str(value) for name, value in zip(COLUMNS, values, strict=True)}
+
+
+def _with(rows: list[dict[str, str]], row: dict[str, str]) -> list[dict[str, str]]:
+    """Adds a row, in the place of the same cell's where there is one: a recipe was changed since."""
+    cell = COLUMNS[: COLUMNS.index("changes") + 1]
+    for i, old in enumerate(rows):
+        if all(old[name] == row[name] for name in cell):
+            return [*rows[:i], row, *rows[i + 1 :]]
+    return [*rows, row]
 
 
 def _write_rows(rows: list[dict[str, str]], path: Path) -> None:

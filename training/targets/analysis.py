@@ -197,12 +197,17 @@ def draw_thresholds(samples: list[Sample], path: Path) -> None:
         axes.semilogy(_THRESHOLDS, 100.0 * np.where(shares > 0, shares, np.nan), color=f"C{i}", label=sample.name)
         for found in firing(sample):
             axes.plot(found.threshold, 100.0 * found.fires, "o", color=f"C{i}", markersize=5)
+            if found.task != sample.name:
+                place = {"xytext": (6, 4), "textcoords": "offset points"}
+                axes.annotate(f"for {found.task}", (found.threshold, 100.0 * found.fires), fontsize=8, **place)
     axes.set(xlabel="threshold Th", ylabel="pairs with |pixel similarity| > Th (%)", xlim=(0, 1))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     axes.set_title(
-        f"{len(samples[0].first):,} pairs of {len(samples[0].labels):,} training images; dots: published Th", fontsize=9
+        f"{len(samples[0].first):,} pairs of {len(samples[0].labels):,} training images; dots: published Th, "
+        "for the data set itself or another task",
+        fontsize=9,
     )
     save_figure(figure, path)
 
@@ -229,7 +234,8 @@ def section(agreements: list[Agreement], firings: list[Firing], figures: str) ->
         *_firing_table(firings),
         "",
         f"How often thresholded pixel similarity is 1 or -1, over {firings[0].pairs:,} pairs; how many pairs of a training "
-        f"step that makes, of {PUBLISHED_PAIRS}; and how many of all pairs, and of those of target 1, are of one class.",
+        f"step that makes, of {PUBLISHED_PAIRS}; and the share of pairs whose images have the same class, of all pairs and "
+        "of those of target 1.",
         "",
         f"![How often the threshold fires]({figures}/thresholds.png)",
         "",
@@ -253,8 +259,8 @@ def _agreement_table(agreements: list[Agreement]) -> list[str]:
 
 def _firing_table(firings: list[Firing]) -> list[str]:
     return [
-        "| task | pairs of | alpha | Th | target 1 (%) | target -1 (%) | fires (%) | a step | one class (%) "
-        "| of target 1 (%) |",
+        "| task | pairs of | alpha | Th | target 1 (%) | target -1 (%) | fires (%) | pairs a step "
+        "| same class (%) | same class, target 1 (%) |",
         "| :-- | :-- | --: | --: | --: | --: | --: | --: | --: | --: |",
         *(
             f"| {f.task} | {f.pairs_of} | {f.alpha:g} | {f.threshold:g} | {100 * f.above:.3g} | {100 * f.below:.3g} "
