@@ -5,14 +5,16 @@
 
 What it shows, step by step:
 
-1. A backbone is any Keras model whose outputs are the logits and the feature maps to regularise: its taps.
+1. A backbone is any Keras model whose outputs are the logits and, by name, the feature maps to regularise: its taps.
 2. The backbone is called on the class images and on both images of each pair; `RepresentationalSimilarityRegularizer` takes
    the taps of the pairs and adds its loss, which `fit` adds to the cross-entropy.
 3. The batches bring the pairs: of other images than the class batch, here, and as many as one likes.
 4. What is served is the backbone alone. The weights that the layers got in the similarity stay behind, and are printed.
 
-Batch normalisation inside the backbone would take its statistics from each of the three calls. `training.similarity` passes
-all images through at once and lets the class images alone feed them; `training/recipes/similarity.py` trains with it.
+Batch normalisation inside the backbone would take its statistics from each of the three calls. In `backbone(first,
+training=False)` it normalises the pairs by its moving averages, which they do not feed. `training.similarity` passes all
+images through at once, normalises them by the class images and lets these alone feed the averages; it takes networks that
+are built like `zoo.models.ResidualNetwork`, of `zoo.layers.PartialBatchNormalization`.
 """
 
 from typing import Any
@@ -51,32 +53,32 @@ def main(arguments: list[str]) -> None:
     model.compile("adam", loss, jit_compile=False)
     model.fit(ImagesAndPairs(train, pairs=_PAIRS.value), epochs=_EPOCHS.value, verbose=2)
 
-    classifier = keras.Model(backbone.input, backbone.output[0])
+    classifier = keras.Model(backbone.input, backbone.output["logits"])
     logits = classifier.predict(validation.images, batch_size=500, verbose=0)
     print(f"Validation accuracy: {np.mean(logits.argmax(axis=1) == validation.labels):.3f}")
-    weights = ", ".join(f"{weight:.3f}" for weight in keras.ops.convert_to_numpy(regularizer.layer_weights))
-    print(f"Weights of the layers in the similarity: {weights}")
+    weights = zip(regularizer.taps, keras.ops.convert_to_numpy(regularizer.layer_weights), strict=True)
+    print(f"Weights of the layers in the similarity: {', '.join(f'{name} {weight:.3f}' for name, weight in weights)}")
     if _OUTPUT.value:
         print(f"Exported {zoo.export_model(classifier, _OUTPUT.value)}")
 
 
 def build_backbone() -> keras.Model:
-    """Returns a small network whose outputs are its logits and two feature maps."""
+    """Returns a small network whose outputs are its logits and two feature maps, by name."""
     image = keras.Input((28, 28, 1))
     early = layers.Conv2D(16, 5, 2, activation="elu")(image)
     late = layers.Conv2D(32, 3, 2, activation="elu")(early)
     logits = layers.Dense(10)(layers.Flatten()(late))
-    return keras.Model(image, [logits, early, late])
+    return keras.Model(image, {"logits": logits, "early": early, "late": late})
 
 
 def regularised(backbone: keras.Model, regularizer: RepresentationalSimilarityRegularizer) -> keras.Model:
     """Returns the model that is trained: the backbone on three batches of images, and the regulariser on the pairs."""
     image, first, second = (keras.Input((28, 28, 1), name=name) for name in ("image", "first", "second"))
     target = keras.Input((), name="target")
-    (_, *taps_first), (_, *taps_second) = backbone(first), backbone(second)
-    similarity = regularizer(taps_first, taps_second, target)
+    taps = [{name: one for name, one in backbone(images).items() if name != "logits"} for images in (first, second)]
+    similarity = regularizer(*taps, target)
     inputs = {"image": image, "first": first, "second": second, "target": target}
-    return keras.Model(inputs, {"logits": backbone(image)[0], "similarity": similarity})
+    return keras.Model(inputs, {"logits": backbone(image)["logits"], "similarity": similarity})
 
 
 class ImagesAndPairs(keras.utils.PyDataset):

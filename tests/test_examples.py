@@ -64,7 +64,9 @@ def test_similarity_regularizer(tmp_path: Path) -> None:
     """Plain `fit` with a backbone of one's own: it learns, weighs its layers, and is exported without the regulariser."""
     version = tmp_path / "regularised" / "1"
     printed = run_example("similarity_regularizer.py", "--train_images=2000", "--epochs=2", f"--output={version}")
-    weights = [float(text) for text in printed.split("in the similarity: ")[1].splitlines()[0].split(", ")]
+    layers = [text.split() for text in printed.split("in the similarity: ")[1].splitlines()[0].split(", ")]
+    names, weights = [name for name, _ in layers], [float(weight) for _, weight in layers]
+    assert names == ["early", "late"]
     assert sum(weights) == pytest.approx(1.0, abs=2e-3)
     assert weights[0] != pytest.approx(0.5, abs=1e-3)
     test = load_split("mnist", "test").first(500)

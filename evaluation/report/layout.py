@@ -15,6 +15,7 @@ from evaluation.norms import NORMS
 from evaluation.shifts.summary import ShiftSummary
 from evaluation.summary import Score, Summary
 from zoo.card_page import NORM_NAMES
+from zoo.datasets import DatasetInfo
 
 AnySummary = TypeVar("AnySummary", Summary, ShiftSummary)
 FLAG = "†"
@@ -271,11 +272,13 @@ def _is_prefix(summaries: list[Summary]) -> bool:
 
 
 def _clean_notes(summaries: list[Summary]) -> list[str]:
-    official = summaries[0].dataset.official_test_size
     counts = sorted({summary.clean_samples for summary in summaries})
-    return [
-        f"Clean accuracy: the first {count:,} of {official:,} official test images."
-        if count < official
-        else f"Clean accuracy: all {official:,} official test images."
-        for count in counts
-    ]
+    return [f"Clean accuracy: {of_official(count, summaries[0].dataset)}." for count in counts]
+
+
+def of_official(count: int, dataset: DatasetInfo) -> str:
+    """Says how many of the official test images are meant, the first ones: a data set may be at hand in part."""
+    official = dataset.official_test_size
+    if count < official:
+        return f"the first {count:,} of {official:,} official test images"
+    return f"all {official:,} official test images"

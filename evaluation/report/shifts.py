@@ -9,7 +9,16 @@ import rich.console
 import rich.table
 from rich.text import Text
 
-from evaluation.report.layout import MISSING, by_dataset, csv_text, id_ranges, interval, markdown_row, percent
+from evaluation.report.layout import (
+    MISSING,
+    by_dataset,
+    csv_text,
+    id_ranges,
+    interval,
+    markdown_row,
+    of_official,
+    percent,
+)
 from evaluation.report.page import image_link
 from evaluation.report.seeds import Estimate
 from evaluation.report.shift_figures import write_shift_figures
@@ -243,10 +252,12 @@ def _gain_caption(models: list[SeedGroup]) -> str:
 def _caption(summaries: list[ShiftSummary]) -> str:
     curves = [curve for summary in summaries for curve in summary.curves]
     counts = sorted({curve.samples for curve in curves})
-    images = f"{counts[0]:,}" if len(counts) == 1 else " to ".join(f"{count:,}" for count in (counts[0], counts[-1]))
+    images = of_official(counts[0], summaries[0].dataset)
+    if len(counts) > 1:
+        images = f"{counts[0]:,} to {counts[-1]:,} of the first test images"
     seeds = sorted({len(model.summaries) for model in seed_groups(summaries)})
     beyond = ", or Student's t over the seeds of a model where that goes beyond" if seeds[-1] > 1 else ""
-    lines = [f"Accuracy in per cent with its 95 % interval (Wilson over the images{beyond}); {images} test images."]
+    lines = [f"Accuracy in per cent with its 95 % interval (Wilson over the images{beyond}); {images}."]
     if any(curve.ordinal for curve in curves):
         lines.append(
             "Each type: mean over five severities. Frequencies: mean of the perturbation's power spectrum in cycles per "

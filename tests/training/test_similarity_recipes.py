@@ -106,7 +106,57 @@ def test_settings_that_a_recipe_lacks() -> None:
 
 def test_channels_of_colour_images_can_be_averaged(requests: list[tuple]) -> None:
     recipes.pair_target(small_config("cifar10/resnet_thresholded", average_channels=True))
-    assert requests == [("thresholded", 100, 0, {"threshold": 0.8, **PLAIN, "average_channels": True})]
+    recipes.pair_target(small_config("cifar10/resnet_thresholded", target="pixel", average_channels=True))
+    options = {"threshold": 0.8, **PLAIN, "average_channels": True}
+    assert requests == [("thresholded", 100, 0, options), ("pixel", 100, 0, {"average_channels": True})]
+
+
+def test_weights_may_be_drawn_as_in_the_papers_code() -> None:
+    drawn = []
+    for changes in ({}, {"initial_weights": "pytorch"}, {"initial_weights": "pytorch"}):
+        keras.utils.set_random_seed(0)
+        config = small_config("fashion_mnist/resnet", width=4, dtype="float32", **changes)
+        _, network, _ = recipes.build_model(config, TRAIN)
+        drawn.append(network.get_weights())
+        for weight in network.trainable_variables:
+            if weight.name == "kernel" and weight.shape != network.head.kernel.shape:
+                fan_in, fan_out = np.prod(weight.shape[:-1]), np.prod(weight.shape[:-2]) * weight.shape[-1]
+                expected = 1 / (3 * fan_in) if changes else 2 / fan_out
+                assert ops.convert_to_numpy(weight).var() == pytest.approx(expected, rel=0.6)
+    for first, second in zip(*drawn[1:], strict=True):
+        np.testing.assert_array_equal(first, second)
+    with pytest.raises(ValueError, match=r"`initial_weights` must be one of he, pytorch. Received: 'zeros'"):
+        recipes.build_model(small_config("fashion_mnist/resnet", width=2, initial_weights="zeros"), TRAIN)
+
+
+def test_similarities_may_be_compared_as_they_are(requests: list[tuple]) -> None:
+    for transform in (True, False):
+        model, *_ = recipes.build_model(small_config("fashion_mnist/resnet_pixel", transform=transform), TRAIN)
+        assert model.regularizer.transform is transform
+
+
+@pytest.mark.parametrize(
+    ("recipe_id", "changes", "ignored"),
+    [
+        ("fashion_mnist/resnet_pixel", {}, []),
+        ("fashion_mnist/resnet_pixel", {"side": "high", "threshold": 0.1}, ["threshold", "side"]),
+        ("fashion_mnist/resnet", {"pairs": 8, "strength": 1.0}, ["strength", "pairs"]),
+        ("mnist/resnet_thresholded", {"threshold": 0.1, "signs": False, "pairs": 8}, []),
+        ("mnist/resnet_thresholded", {**THRESHOLDED_SHUFFLED}, []),
+        ("mnist/resnet_thresholded", {"target": "pixel", "signs": False}, ["signs"]),
+        ("cifar10/resnet_thresholded", {"target": "pixel", "average_channels": True}, []),
+        ("cifar10_gray/resnet_recordings", {"recordings": "a.npz", "regularization_images": 9}, ["regularization_images"]),
+        ("fashion_mnist/resnet_gaussian", {"noise": 0.2}, []),
+    ],
+)
+def test_settings_that_nothing_reads(recipe_id: str, changes: dict, ignored: list[str]) -> None:
+    config = find(recipe_id).config()
+    config.update(changes)
+    assert recipes.ignored_settings(config) == ignored
+
+
+def test_no_recipe_sets_what_nothing_reads() -> None:
+    assert all(recipes.ignored_settings(recipe.config()) == [] for recipe in recipes.RECIPES)
 
 
 def test_recordings_come_from_a_file(requests: list[tuple], tmp_path: Path) -> None:

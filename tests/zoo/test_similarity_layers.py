@@ -1,5 +1,10 @@
 """The similarity regulariser and its batch normalisation, against their equations in float64 and Keras' own layer."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -143,6 +148,85 @@ def test_extreme_similarities_have_finite_loss_and_gradient(target: float) -> No
     assert float(loss) == pytest.approx(expected, rel=0.02, abs=0.01)
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_zero_row_has_no_gradient(side: int) -> None:
+    """Nothing says in which direction it should grow, and 1 / its length would be any number."""
+    layer, other = RepresentationalSimilarityRegularizer(1.0, momentum=1.0), make_pairs()[0][2:]
+    zero = tf.zeros_like(other[0])
+    with tf.GradientTape() as tape:
+        tape.watch(zero)
+        layer(*([[zero], other] if side == 0 else [other, [zero]]), np.full(4, 0.5, np.float32))
+        (loss,) = layer.losses
+    np.testing.assert_array_equal(tape.gradient(loss, zero), 0.0)
+
+
+def test_without_the_transform_similarities_themselves_are_compared() -> None:
+    first, second, target = make_pairs()
+    layer = built(strength=2.0, transform=False)
+    similarity = layer(first, second, target)
+    assert float(layer.losses[0]) == pytest.approx(2.0 * np.mean((similarity - target) ** 2), rel=1e-5)
+
+
+def test_taps_with_names_are_those_of_a_list() -> None:
+    first, second, target = make_pairs()
+    named, names = RepresentationalSimilarityRegularizer(), ("a", "c", "b")
+    dicts = [dict(zip(names, values, strict=True)) for values in (first, second)]
+    similarity = named(*dicts, target, training=True)
+    listed = built()
+    np.testing.assert_allclose(similarity, listed(first, second, target, training=True), rtol=1e-5)
+    assert named.taps == ("a", "b", "c")
+    assert listed.taps == ("0", "1", "2")
+    assert [mean.shape for mean in named.means] == [(SHAPES[0][-1],), (SHAPES[2][-1],), (SHAPES[1][-1],)]
+    with pytest.raises(ValueError, match="feature maps of the same shapes"):
+        RepresentationalSimilarityRegularizer()(dicts[0], {**dicts[1], "d": second[0]}, target)
+    inputs = [{name: keras.Input(values.shape[1:]) for name, values in one.items()} for one in dicts]
+    model = keras.Model([*inputs, wanted := keras.Input(())], RepresentationalSimilarityRegularizer()(*inputs, wanted))
+    np.testing.assert_allclose(model([*dicts, target]), built()(first, second, target), rtol=1e-5)
+
+
+_OTHER_BACKEND = """
+import sys
+import keras
+import numpy as np
+from zoo.layers import RepresentationalSimilarityRegularizer
+
+assert keras.backend.backend() == sys.argv[1]
+values = np.load(sys.argv[2])
+first, second = ([values[f"{side}{i}"] for i in range(3)] for side in ("first", "second"))
+layer = RepresentationalSimilarityRegularizer()
+layer(first, second, values["target"], training=True)
+print(float(layer.losses[0]))
+# The loss of `add_loss` alone trains in plain `fit`: which tap counts, and the backbone.
+image, other, target = keras.Input((6, 6, 3)), keras.Input((6, 6, 3)), keras.Input(())
+convolution, layer = keras.layers.Conv2D(4, 3), RepresentationalSimilarityRegularizer()
+backbone = keras.Model(image, {"early": convolution(image), "late": keras.layers.Flatten()(convolution(image))})
+model = keras.Model([image, other, target], layer(backbone(image), backbone(other), target))
+model.compile("sgd", loss=None)
+before = convolution.get_weights()[0]
+model.fit([first[0], second[0], values["target"]], epochs=2, verbose=0)
+assert np.abs(convolution.get_weights()[0] - before).max() > 0
+assert keras.ops.convert_to_numpy(layer.layer_logits).any()
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_the_same_loss_on_any_backend(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip(backend)
+    first, second, target = make_pairs()
+    layer = RepresentationalSimilarityRegularizer()
+    layer(first, second, target, training=True)
+    named = {f"{side}{i}": v for side, values in (("first", first), ("second", second)) for i, v in enumerate(values)}
+    np.savez(tmp_path / "pairs.npz", target=target, **named)
+    result = subprocess.run(
+        [sys.executable, "-c", _OTHER_BACKEND, backend, tmp_path / "pairs.npz"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout.split()[0]) == pytest.approx(float(layer.losses[0]), rel=1e-5)
+
+
 @settings(max_examples=10, deadline=None)
 @given(factors=st.lists(st.floats(0.01, 100.0), min_size=2, max_size=2))
 def test_cosines_have_no_scale(factors: list[float]) -> None:
@@ -167,10 +251,10 @@ def test_feature_maps_of_different_shapes() -> None:
 
 
 def test_regularizer_config_round_trip() -> None:
-    layer = built(strength=3.0, momentum=0.5, epsilon=1e-4)
+    layer = built(strength=3.0, momentum=0.5, epsilon=1e-4, transform=False)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert copy.get_config() == layer.get_config()
-    assert (copy.strength, copy.momentum, copy.epsilon) == (3.0, 0.5, 1e-4)
+    assert (copy.strength, copy.momentum, copy.epsilon, copy.transform) == (3.0, 0.5, 1e-4, False)
 
 
 def random_normalization(layer_class: type, **options: object) -> keras.layers.BatchNormalization:

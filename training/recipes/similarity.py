@@ -1,11 +1,13 @@
 """Residual networks without and with the similarity regulariser of Attias et al., its controls among them."""
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from training import targets
@@ -28,6 +30,8 @@ PAPER = {
 }
 # How the images of the regularisation set are chosen from the training images; "first" as in the paper's code.
 CHOICES = ("random", "first")
+# How the weights are drawn; "pytorch" as in the paper's code.
+INITIAL_WEIGHTS = ("he", "pytorch")
 # Pixels by which augmented images are shifted at most.
 MAX_SHIFT = 4
 
@@ -44,6 +48,7 @@ def default_config(dataset: str, variant: str) -> ConfigDict:
             "depth": 18,
             "width": 16,
             "blur": 0.0,
+            "initial_weights": "he",
             "epochs": 8 if natural else 4,
             "train_images": 0,
             "batch_size": 64,
@@ -58,6 +63,7 @@ def default_config(dataset: str, variant: str) -> ConfigDict:
             "shuffled_of": "pixel",
             "recordings": "",
             "strength": published.alpha,
+            "transform": True,
             "pairs": targets.PUBLISHED_PAIRS,
             "regularization_dataset": dataset,
             "regularization_images": 5000,
@@ -65,24 +71,29 @@ def default_config(dataset: str, variant: str) -> ConfigDict:
             "regularization_augmented": False,
             "statistics": "class",
             **_OWN_SETTINGS.get(variant, {}),
-            **({"average_channels": False} if in_colour and variant == "thresholded" else {}),
+            **({"average_channels": False} if in_colour and variant in _READERS["average_channels"] else {}),
         }
     )
 
 
 def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     """Trains the network with cross-entropy, and with the regulariser unless `target` is "none"."""
+    if ignored := ignored_settings(config):
+        logging.warning("With the target %s nothing reads the settings %s.", config.target, ", ".join(ignored))
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
     model, network, batches = build_model(config, train.first(config.train_images or len(train)), directory)
     regularised = isinstance(model, SimilarityTraining)
-    stage = f"classifier-{base_digest(config.features_model)}" if config.get("features_model") else "classifier"
+    facts = batches.similarity.facts() if regularised else {}
+    # What else a training was made of than its config, so that it never resumes on another.
+    sources = [base_digest(config.features_model)] if config.get("features_model") else []
+    sources += [facts["recordings_sha256"][:10]] if "recordings_sha256" in facts else []
     fit(
         model,
         batches,
         (validation.images, validation.labels),
         epochs=config.epochs,
         seed=config.seed,
-        directory=directory / stage,
+        directory=directory / "-".join(["classifier", *sources]),
         monitor="val_accuracy",
         mode="max",
         callbacks=[LayerWeightLog()] if regularised else [],
@@ -93,7 +104,7 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
     published.set_weights(network.get_weights())
     published.compile(metrics=["accuracy"], loss=_cross_entropy(), jit_compile=_jit_compile())
     scores = published.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)
-    details = {"layer_weights": model.layer_weights(), "target": batches.similarity.facts()} if regularised else {}
+    details = {"layer_weights": model.layer_weights(), "target": facts} if regularised else {}
     return Trained(published, {"accuracy": scores["accuracy"]}, {"classifier": config.epochs}, details)
 
 
@@ -110,15 +121,46 @@ def build_model(
     network = build_network(config, config.dtype)
     # Built before anything else is drawn: of one seed, all targets start from the same weights and see the same batches.
     network.build()
+    if config.initial_weights not in INITIAL_WEIGHTS:
+        raise ValueError(
+            f"`initial_weights` must be one of {', '.join(INITIAL_WEIGHTS)}. Received: {config.initial_weights!r}"
+        )
+    if config.initial_weights == "pytorch":
+        _draw_as_pytorch(network, config.seed)
     if config.target == "none":
         model, batches = network, class_batches(config, train)
     else:
-        regularizer = RepresentationalSimilarityRegularizer(config.strength)
+        regularizer = RepresentationalSimilarityRegularizer(config.strength, transform=config.transform)
         model = SimilarityTraining(network, regularizer, config.pairs, config.statistics)
         model.build()
         batches = class_batches(config, train, pair_target(config, directory))
     compile_model(model, config, len(batches))
     return model, network, batches
+
+
+def _draw_as_pytorch(network: ResidualNetwork, seed: int) -> None:
+    """Draws kernels, and the bias of the head, uniformly within 1 / sqrt(fan-in): a variance of 1 / (3 fan-in)."""
+    generator = np.random.default_rng(seed)
+    for weight in network.trainable_variables:
+        if weight.name == "kernel":
+            fan_in = math.prod(weight.shape[:-1])
+        elif weight is network.head.bias:
+            fan_in = network.head.kernel.shape[0]
+        else:
+            continue
+        weight.assign(generator.uniform(-(fan_in**-0.5), fan_in**-0.5, weight.shape))
+
+
+def ignored_settings(config: ConfigDict) -> list[str]:
+    """Returns which settings are not at their defaults although the target of the config does not read them."""
+    target = {config.target, config.shuffled_of} if config.target == "shuffled" else {config.target}
+    defaults = dict(default_config(config.dataset, config.target), average_channels=False)
+    defaults |= {name: value for own in _OWN_SETTINGS.values() for name, value in own.items() if name not in defaults}
+    return [
+        name
+        for name, readers in _READERS.items()
+        if name in config and not target & set(readers) and config[name] != defaults[name]
+    ]
 
 
 def build_network(config: ConfigDict, dtype: str) -> ResidualNetwork:
@@ -173,6 +215,8 @@ def _regularization_images(config: ConfigDict) -> np.ndarray:
 
 def _target_options(name: str, config: ConfigDict, directory: Path | None) -> dict[str, Any]:
     """Returns what a config says to the target called `name`."""
+    if name == "pixel":
+        return {"average_channels": config.average_channels} if "average_channels" in config else {}
     if name == "thresholded":
         own = {**_OWN_SETTINGS["thresholded"], **config}
         named = ("threshold", "side", "inner_threshold", "signs", "average_channels")
@@ -260,6 +304,20 @@ _OWN_SETTINGS: dict[str, dict[str, Any]] = {
     "recordings": {"responses": "predicted", "predictor_epochs": 30},
     "gaussian": {"target": "none", "noise": 0.1},
     "blurred": {"target": "none", "blur": 1.0},
+}
+_ALL = ("pixel", "thresholded", "simulated_v1", "recordings", "features", "shuffled", "constant")
+# By setting: the targets that read it, where the plain network does not; `shuffled` reads those of what it shuffles as well.
+_READERS: dict[str, tuple[str, ...]] = {
+    **{name: ("thresholded",) for name in ("threshold", "side", "inner_threshold", "signs")},
+    "average_channels": ("pixel", "thresholded"),
+    **{name: (target,) for target in ("simulated_v1", "features", "recordings") for name in _OWN_SETTINGS[target]},
+    "recordings": ("recordings",),
+    "shuffled_of": ("shuffled",),
+    **{name: _ALL for name in ("strength", "transform", "pairs", "statistics")},
+    **{
+        f"regularization_{name}": tuple(target for target in _ALL if target != "recordings")
+        for name in ("dataset", "images", "choice", "augmented")
+    },
 }
 _TITLES = {
     "fashion_mnist": "Fashion-MNIST",

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -76,8 +77,8 @@ class SimilarityTarget(abc.ABC):
             drawn, candidates = drawn + candidates, min(4 * candidates, _CHUNK)
         return found[0, :count], found[1, :count]
 
-    def facts(self) -> dict[str, float]:
-        """Returns what a model's card keeps of the target: plain numbers by name; nothing by default."""
+    def facts(self) -> dict[str, Any]:
+        """Returns what a model's card keeps of the target: plain values by name; nothing by default."""
         return {}
 
     @abc.abstractmethod

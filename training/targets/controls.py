@@ -1,5 +1,7 @@
 """Targets that carry no information on which images are alike: what is left of an effect under them is not the target's."""
 
+from typing import Any
+
 import numpy as np
 
 from training.targets.base import SimilarityTarget
@@ -21,7 +23,7 @@ class ShuffledSimilarity(SimilarityTarget):
         self.permutation = np.random.default_rng(seed).permutation(len(self.images))
         self._target = target
 
-    def facts(self) -> dict[str, float]:
+    def facts(self) -> dict[str, Any]:
         """See `SimilarityTarget.facts`."""
         return self._target.facts()
 

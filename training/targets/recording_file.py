@@ -1,6 +1,8 @@
 """Recordings as a file or dataset: images, and responses of units to each trial of them. docs/recordings.md has both."""
 
 import dataclasses
+import functools
+import hashlib
 import os
 import zipfile
 from pathlib import Path
@@ -26,6 +28,13 @@ class Recordings:
     images: np.ndarray
     responses: np.ndarray
     scans: np.ndarray
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of all values: what was fitted to others is fitted anew."""
+        arrays = (self.images, self.responses, self.scans)
+        content = b"".join(f"{array.dtype} {array.shape} ".encode() + array.tobytes() for array in arrays)
+        return hashlib.sha256(content).hexdigest()
 
 
 def load_recordings(path: str | os.PathLike[str]) -> Recordings:

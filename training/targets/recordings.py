@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -28,14 +29,16 @@ class RecordedSimilarity(CosineSimilarity):
         recordings: what was recorded; its images are the regularisation set.
         epochs: int. Epochs of the fit.
         seed: int. Seed of the fit.
-        directory: folder from which a killed fit resumes; by default none.
+        directory: folder from which a killed fit resumes, a short digest of the recordings added to its name; by default
+            none.
     """
 
     def __init__(self, recordings: Recordings, epochs: int, seed: int, directory: Path | None = None) -> None:
         # Imported late: no other target needs a framework.
         from training.targets.response_predictor import fit_predictor, predict
 
-        self.reliability = reliability(recordings.responses)
+        self.digest, self.reliability = recordings.digest, reliability(recordings.responses)
+        directory = directory.with_name(f"{directory.name}-{self.digest[:10]}") if directory else None
         responses = standardized(mean_over_trials(recordings.responses))
         model, self.correlation = fit_predictor(recordings.images, responses, epochs=epochs, seed=seed, directory=directory)
         # A unit that is predicted no better than by chance has nothing to say.
@@ -43,9 +46,10 @@ class RecordedSimilarity(CosineSimilarity):
         super().__init__(recordings.images, [weighted[:, recordings.scans == scan] for scan in np.unique(recordings.scans)])
         logging.info("Recordings: %s", self.facts())
 
-    def facts(self) -> dict[str, float]:
+    def facts(self) -> dict[str, Any]:
         """See `SimilarityTarget.facts`."""
         return {
+            "recordings_sha256": self.digest,
             "units": len(self.reliability),
             "median_reliability": float(np.median(self.reliability)),
             "median_correlation": float(np.nanmedian(self.correlation)),
@@ -65,8 +69,12 @@ class SingleTrialSimilarity(CosineSimilarity):
     def __init__(self, recordings: Recordings) -> None:
         first = np.argmax(np.isfinite(recordings.responses), axis=0)
         trial = np.take_along_axis(recordings.responses, first[None], axis=0)[0]
-        responses = np.nan_to_num(standardized(trial.astype(np.float64)), nan=0.0)
+        self.digest, responses = recordings.digest, np.nan_to_num(standardized(trial.astype(np.float64)), nan=0.0)
         super().__init__(recordings.images, [responses[:, recordings.scans == scan] for scan in np.unique(recordings.scans)])
+
+    def facts(self) -> dict[str, Any]:
+        """See `SimilarityTarget.facts`."""
+        return {"recordings_sha256": self.digest}
 
 
 def build(
@@ -88,7 +96,7 @@ def build(
         responses: which are compared. "predicted": see `RecordedSimilarity`; "single_trial": the control, see
             `SingleTrialSimilarity`. Defaults to "predicted".
         epochs: int. Epochs of the response predictor. Defaults to 30.
-        directory: folder from which a killed fit resumes. Defaults to none.
+        directory: folder from which a killed fit of the same recordings resumes. Defaults to none.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,6 +1,6 @@
 """Regularisation by representational similarity: pairs of images shall be as similar to a network as a target says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,10 +20,9 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
 
     The layer takes feature maps, not a network, so that it regularises any backbone in plain `fit`:
 
-    >>> backbone = keras.Model(image, [logits, early, late])       # the taps are outputs
-    >>> (_, *taps_i), (_, *taps_j) = backbone(first), backbone(second)
-    >>> similarity = RepresentationalSimilarityRegularizer(strength=10.0)(taps_i, taps_j, target)
-    >>> model = keras.Model([image, first, second, target], [backbone(image)[0], similarity])
+    >>> taps = keras.Model(image, {"early": early, "late": late})       # layers of the backbone, by any names
+    >>> similarity = RepresentationalSimilarityRegularizer(strength=10.0)(taps(first), taps(second), target)
+    >>> model = keras.Model([image, first, second, target], [logits, similarity])
 
     `examples/similarity_regularizer.py` is a whole program. All is computed in float32, whatever the network's.
 
@@ -32,17 +31,25 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
         momentum: float in [0, 1]. Of the moving mean, which starts at 0 and takes in a batch before it is used; 0 centres by
             the batch's own mean, 1 never. Defaults to 0.9.
         epsilon: float. Keeps A finite at similarities of -1 and 1. Defaults to 1e-5.
+        transform: bool. Compare A(S); else the similarities themselves, an option of the paper's code. Defaults to True.
 
     Call arguments:
-        first: list of L feature maps of the images i, each (k, ..., channels), float.
-        second: those of the images j, of the same shapes.
+        first: L feature maps of the images i, each (k, ..., channels), float: a list, or a dict with the taps' names.
+        second: those of the images j, of the same shapes and names.
         similarity: float, (k,), in [-1, 1]. The target similarity of each pair.
         training: bool. Update the moving means. The loss is added in any case.
 
     Returns: S_cnn, float32, (k,), in [-1, 1].
     """
 
-    def __init__(self, strength: float = 10.0, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        strength: float = 10.0,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        transform: bool = True,
+        **kwargs: Any,
+    ) -> None:
         # Half precision would round similarities near 1, where A is steep: inputs are cast to float32 here.
         super().__init__(**{"autocast": False, **kwargs})
         if strength < 0.0 or not 0.0 <= momentum <= 1.0 or epsilon <= 0.0:
@@ -50,10 +57,13 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
                 "Expected `strength` >= 0, `momentum` in [0, 1] and `epsilon` > 0. "
                 f"Received: strength={strength}, momentum={momentum}, epsilon={epsilon}"
             )
-        self.strength, self.momentum, self.epsilon = strength, momentum, epsilon
+        self.strength, self.momentum, self.epsilon, self.transform = strength, momentum, epsilon, transform
 
-    def build(self, first_shape: list, second_shape: list, similarity_shape: tuple) -> None:
-        if [tuple(shape)[1:] for shape in first_shape] != [tuple(shape)[1:] for shape in second_shape]:
+    def build(self, first_shape: Any, second_shape: Any, similarity_shape: tuple) -> None:
+        self.taps = _names(first_shape)
+        same_names = self.taps == _names(second_shape)
+        first_shape, second_shape = _in_order(first_shape), _in_order(second_shape)
+        if not same_names or [tuple(s)[1:] for s in first_shape] != [tuple(s)[1:] for s in second_shape]:
             raise ValueError(
                 "`first` and `second` need feature maps of the same shapes, layer by layer. "
                 f"Received: first={first_shape}, second={second_shape}"
@@ -66,18 +76,19 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
 
     @property
     def layer_weights(self) -> Any:
-        """softmax(g), float32, (L,): what each layer contributes to S_cnn."""
+        """softmax(g), float32, (L,): what each layer contributes to S_cnn; `taps` has the names in this order."""
         # Keras warns of a softmax over a single layer.
         return ops.exp(self.layer_logits - ops.logsumexp(self.layer_logits))
 
-    def call(self, first: Sequence[Any], second: Sequence[Any], similarity: Any, training: bool = False) -> Any:
+    def call(self, first: Any, second: Any, similarity: Any, training: bool = False) -> Any:
         cosines = []
-        for mean, one, other in zip(self.means, first, second, strict=True):
+        for mean, one, other in zip(self.means, _in_order(first), _in_order(second), strict=True):
             one, other = ops.cast(one, "float32"), ops.cast(other, "float32")
             centre = self._update(mean, one, other) if training else mean
             cosines.append(_cosine(one - centre, other - centre))
         received = ops.clip(ops.matmul(ops.stack(cosines, axis=-1), self.layer_weights), -1.0, 1.0)
-        difference = self.spread(received) - self.spread(ops.cast(similarity, "float32"))
+        wanted = ops.cast(similarity, "float32")
+        difference = self.spread(received) - self.spread(wanted) if self.transform else received - wanted
         self.add_loss(self.strength * ops.mean(ops.square(difference)))
         return received
 
@@ -93,16 +104,29 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
         mean.assign(updated)
         return ops.stop_gradient(updated)
 
-    def compute_output_shape(self, first_shape: list, second_shape: list, similarity_shape: tuple) -> tuple:
-        return (first_shape[0][0],)
+    def compute_output_shape(self, first_shape: Any, second_shape: Any, similarity_shape: tuple) -> tuple:
+        return (_in_order(first_shape)[0][0],)
 
     def get_config(self) -> dict[str, Any]:
-        config = {"strength": self.strength, "momentum": self.momentum, "epsilon": self.epsilon}
-        return {**super().get_config(), **config}
+        names = ("strength", "momentum", "epsilon", "transform")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _names(taps: Any) -> tuple[str, ...]:
+    """The names of the taps, in their order; of a list their places."""
+    return tuple(sorted(taps)) if isinstance(taps, Mapping) else tuple(str(i) for i in range(len(taps)))
+
+
+def _in_order(taps: Any) -> Sequence[Any]:
+    # Keras sorts dicts by name.
+    return [taps[name] for name in sorted(taps)] if isinstance(taps, Mapping) else taps
 
 
 def _cosine(one: Any, other: Any) -> Any:
     """Returns the cosine of each row; 0, with zero gradient, where a row is zero."""
     axes = tuple(range(1, len(one.shape)))
-    norms = (ops.rsqrt(ops.maximum(ops.sum(ops.square(values), axes), 1e-12)) for values in (one, other))
-    return ops.sum(one * other, axes) * next(norms) * next(norms)
+    product = ops.sum(one * other, axes)
+    for values in (one, other):
+        square = ops.sum(ops.square(values), axes)
+        product = ops.where(square > 1e-12, product * ops.rsqrt(ops.maximum(square, 1e-12)), 0.0)
+    return product

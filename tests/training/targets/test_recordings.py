@@ -1,5 +1,6 @@
 """Recordings: the file, its errors, the response predictor, and the way from simulated V1 through a file to a target."""
 
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -280,14 +281,20 @@ def test_the_same_file_and_seed_give_the_same_target(
         patch.setattr("training.fitting.EpochCheckpoint", Broken)
         with pytest.raises(FloatingPointError, match="in 12 epochs"):
             targets.build("recordings", target.images, **options)
-    assert (tmp_path / "fit" / "history.csv").read_text(encoding="utf-8").count("\n") == 6
+    history = tmp_path / f"fit-{target.digest[:10]}" / "history.csv"
+    assert history.read_text(encoding="utf-8").count("\n") == 6
     resumed = targets.build("recordings", target.images, **options)
     np.testing.assert_array_equal(resumed.similarity(*pairs), target.similarity(*pairs))
-    assert (tmp_path / "fit" / "history.csv").read_text(encoding="utf-8").count("\n") == 13
+    assert history.read_text(encoding="utf-8").count("\n") == 13
     # What is finished is read, not fitted.
     again = targets.build("recordings", target.images, **options)
     np.testing.assert_array_equal(again.similarity(*pairs), target.similarity(*pairs))
+    # Other recordings under the same path are fitted anew.
+    loaded = load_recordings(path)
+    other = dataclasses.replace(loaded, responses=loaded.responses[:, ::-1])
+    assert other.digest != loaded.digest == load_recordings(path).digest
     facts = target.facts()
+    assert facts["recordings_sha256"] == loaded.digest
     assert facts["units"] == 30
     assert facts["median_reliability"] == np.median(target.reliability)
     assert facts["median_correlation"] == np.nanmedian(target.correlation)
