@@ -198,15 +198,16 @@ def draw_thresholds(samples: list[Sample], path: Path) -> None:
         for found in firing(sample):
             axes.plot(found.threshold, 100.0 * found.fires, "o", color=f"C{i}", markersize=5)
             if found.task != sample.name:
-                place = {"xytext": (6, 4), "textcoords": "offset points"}
-                axes.annotate(f"for {found.task}", (found.threshold, 100.0 * found.fires), fontsize=8, **place)
+                look = {"fontsize": 8, "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}}
+                place = {"xytext": (7, 5), "textcoords": "offset points"}
+                axes.annotate(f"task {found.task}", (found.threshold, 100.0 * found.fires), **place, **look)
     axes.set(xlabel="threshold Th", ylabel="pairs with |pixel similarity| > Th (%)", xlim=(0, 1))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     axes.set_title(
-        f"{len(samples[0].first):,} pairs of {len(samples[0].labels):,} training images; dots: published Th, "
-        "for the data set itself or another task",
+        f"{len(samples[0].first):,} pairs of {len(samples[0].labels):,} training images\n"
+        "dots: published Th, where the task is the same data set or the one named",
         fontsize=9,
     )
     save_figure(figure, path)
