@@ -116,8 +116,8 @@ def corruption_bars(summaries: list[ShiftSummary], spectra: dict[str, Spectrum],
     rows = [(f"{group} frequencies, {len(labels)} types", labels) for group, labels in groups.items()]
     _draw_bars(below, models, names, [*rows, (f"all {len(spectra)} types", list(spectra))])
     figure.suptitle(_title(summaries) + "; mean over severities", fontsize=10)
-    handles, names = above.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)), frameon=False)
+    handles, titles = above.get_legend_handles_labels()
+    figure.legend(handles, titles, loc="outside lower center", ncols=min(5, len(titles)), frameon=False)
     return figure
 
 

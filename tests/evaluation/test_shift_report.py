@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import image as matplotlib_image
+from matplotlib.colors import to_rgba
 from rich.console import Console
 
 from evaluation import metrics
@@ -16,6 +17,7 @@ from evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm, D
 from evaluation.attacks.base import settings
 from evaluation.report import shift_layout, shifts
 from evaluation.report.boundary import boundary_table
+from evaluation.report.curves import COLOURS
 from evaluation.report.page import update_page
 from evaluation.report.seeds import estimate, without_seed
 from evaluation.report.shift_figures import corruption_bars, level_curves
@@ -230,12 +232,39 @@ def test_figures_show_the_numbers(images: None) -> None:
     panel = level_curves(models).axes[1]
     assert panel.get_title(loc="left") == "Uniform noise"
     good = seed_groups(models)[0]
-    np.testing.assert_allclose(panel.lines[0].get_ydata(), [100 * value.value for value in good.accuracy("Uniform noise")])
+    found = good.accuracy("Uniform noise")
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), [100 * value.value for value in found])
+    band = panel.collections[0].get_paths()[0].vertices
+    for level, value in zip(panel.lines[0].get_xdata(), found, strict=True):
+        edges = band[np.isclose(band[:, 0], level), 1]
+        np.testing.assert_allclose([edges.min(), edges.max()], [100 * value.low, 100 * value.high])
     models = trio("corruptions")
     spectra = corruption_spectra(models)
     above, _ = corruption_bars(models, spectra).axes
-    heights = [bar.get_height() for bar in above.containers[1].patches]
-    np.testing.assert_allclose(heights, [100 * seed_groups(models)[0].area([label]).value for label in spectra])
+    areas = [seed_groups(models)[0].area([label]) for label in spectra]
+    bars, (_, _, (lines,)) = above.containers[1], above.containers[0]
+    np.testing.assert_allclose([bar.get_height() for bar in bars.patches], [100 * area.value for area in areas])
+    ends = [segment[:, 1] for segment in lines.get_segments()]
+    np.testing.assert_allclose(ends, [[100 * area.low, 100 * area.high] for area in areas])
+
+
+def test_a_model_has_one_look_wherever_others_are_missing(images: None) -> None:
+    (panel, *_), models = level_curves(trio("noise"), ["other", "good", "bad"]).axes, trio("corruptions")
+    assert [line.get_color() for line in panel.lines] == list(COLOURS[1:3])
+    above, _ = corruption_bars(models, corruption_spectra(models), ["bad", "other", "good"]).axes
+    bars = [container.patches[0].get_facecolor() for container in above.containers if hasattr(container, "patches")]
+    assert bars == [to_rgba(COLOURS[2]), to_rgba(COLOURS[0])]
+
+
+def test_levels_far_apart_are_drawn_at_about_equal_distances() -> None:
+    near, far = trio("noise"), trio("noise")
+    for model in far:
+        model.curves[:] = [dataclasses.replace(c, levels=np.geomspace(0.25, 8, len(c.levels)) / 255) for c in model.curves]
+    assert level_curves(near).axes[0].get_xscale() == "linear"
+    panel = level_curves(far).axes[0]
+    assert panel.get_xscale() == "symlog"
+    texts = [text.get_text() for text in panel.get_xticklabels()]
+    assert (texts[0], texts[1], texts[-1]) == ("0", "0.25/255", "8/255")
 
 
 def test_bars_of_many_models_look_different(images: None) -> None:
