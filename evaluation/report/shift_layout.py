@@ -77,7 +77,7 @@ class SeedGroup:
         images = [float(np.mean([found[i] for found in differences])) for i in shared]
         bounds = [metrics.t_interval(values) for values in (images, seeds) if len(values) > 1]
         lows, highs = zip(*bounds, strict=True)
-        return Estimate(float(np.mean(seeds)), min(lows), max(highs))
+        return Estimate(float(np.mean(seeds)), max(-1.0, min(lows)), min(1.0, max(highs)))
 
 
 def _image_areas(summary: ShiftSummary, labels: list[str]) -> dict[int, float]:

@@ -81,7 +81,7 @@ SOURCES = (
     *(f"{name}/resnet_source" for name in ("fashion_mnist", "cifar10_gray", "mnist", "cifar10")),
     "fashion_mnist/resnet_source2",
 )
-IMAGES = {"noise": 10_000, "transfer": 10_000, "white_box": 500}
+IMAGES = {"noise": 10_000, "transfer": 10_000, "corruptions": 10_000, "white_box": 500}
 
 
 @pytest.mark.skipif(not (RESULTS / "similarity.sqlite").exists(), reason="the results are part of the repository alone")
@@ -96,6 +96,7 @@ def test_every_shift_of_the_similarity_regularisers_has_results() -> None:
                 wanted = {
                     "noise": 3,
                     "transfer": 1 + (subject.dataset == "fashion_mnist"),
+                    "corruptions": 15,
                     "white_box": 2,
                 }
                 found = [curve.samples for curve in summary.curves]
