@@ -30,6 +30,8 @@ UNTRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "untrained blurred ResidualNetwork": ("ResidualNetwork", {"width": 2, "blur": 1.0}),
     "untrained CNN for CIFAR": ("ConvolutionalNetwork", {"image_shape": [32, 32, 3], "num_classes": 7}),
 }
+# Other seeds of a network differ in weights alone: they are checked by hand.
+_PARAMETERS = [pytest.param(name, marks=pytest.mark.slow) if "-seed" in name else name for name in [*CATALOGUED, *UNTRAINED]]
 OUTPUTS = {"logits": tf.float32, "probabilities": tf.float32, "label": tf.int64}
 RANDOM_ENDPOINTS = {"logits_stochastic"}
 
@@ -54,7 +56,7 @@ class Artefact:
         return self.saved.signatures["serving_default"](image=images)
 
 
-@pytest.fixture(scope="module", params=[*CATALOGUED, *UNTRAINED])
+@pytest.fixture(scope="module", params=_PARAMETERS)
 def artefact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artefact:
     card = CATALOGUED.get(request.param)
     if card:
