@@ -19,7 +19,8 @@ from absl import app, flags, logging
 
 from benchmarks.report import publish
 from benchmarks.timing import seconds_in_turn
-from training.recipes.similarity import build_model, default_config
+from training.recipes.similarity import build_model
+from training.recipes.similarity_settings import default_config
 from zoo import datasets
 
 _DATASET = flags.DEFINE_string("dataset", "mnist", "Data set; those with a recipe.")

@@ -14,6 +14,7 @@ from tests.zoo.conftest import SMALL_ID, catalogue, published  # noqa: F401
 from training import targets
 from training.recipes import find
 from training.recipes import similarity as recipes
+from training.recipes.similarity_settings import ignored_settings
 from training.targets import SimilarityTarget
 from zoo import datasets
 
@@ -152,11 +153,11 @@ def test_similarities_may_be_compared_as_they_are(requests: list[tuple]) -> None
 def test_settings_that_nothing_reads(recipe_id: str, changes: dict, ignored: list[str]) -> None:
     config = find(recipe_id).config()
     config.update(changes)
-    assert recipes.ignored_settings(config) == ignored
+    assert ignored_settings(config) == ignored
 
 
 def test_no_recipe_sets_what_nothing_reads() -> None:
-    assert all(recipes.ignored_settings(recipe.config()) == [] for recipe in recipes.RECIPES)
+    assert all(ignored_settings(recipe.config()) == [] for recipe in recipes.RECIPES)
 
 
 def test_recordings_come_from_a_file(requests: list[tuple], tmp_path: Path) -> None:

@@ -60,6 +60,11 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
         self.strength, self.momentum, self.epsilon, self.transform = strength, momentum, epsilon, transform
 
     def build(self, first_shape: Any, second_shape: Any, similarity_shape: tuple) -> None:
+        """Creates g and a moving mean a tap, of these shapes: lists or dicts like the feature maps.
+
+        Raises:
+            ValueError: the taps of first and second images have other names or shapes.
+        """
         self.taps = _names(first_shape)
         same_names = self.taps == _names(second_shape)
         first_shape, second_shape = _in_order(first_shape), _in_order(second_shape)
