@@ -51,7 +51,8 @@ _SOURCES = flags.DEFINE_multi_string(
     "source",
     [],
     "Id in the catalogue of a model whose adversarials are transferred, in the suites `transfer` and "
-    "`brendel_bethge_comment`, which takes each model's plain twin besides. Repeatable. No model is its own source.",
+    "`brendel_bethge_comment`, which takes each model's plain twin besides. For a report of `transfer` the store alone may "
+    "know it. Repeatable. No model is its own source.",
 )
 _SAMPLES = flags.DEFINE_integer(
     "samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1

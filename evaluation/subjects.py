@@ -97,7 +97,7 @@ def has_results(subject: Subject, suite: Suite | ShiftSuite, store: Store, seed:
     if isinstance(suite, ShiftSuite):
         runs = (
             shift_key(subject.digest, subject.dataset, member.shift, level, tuple(kept), seed)
-            for member in _shifts_of(suite, subject, sources)
+            for member in _shifts_of(suite, subject, sources, store)
             for level in member.shift.levels
         )
     else:
@@ -109,10 +109,12 @@ def has_results(subject: Subject, suite: Suite | ShiftSuite, store: Store, seed:
     return any(store.find_run(run) is not None for run in runs)
 
 
-def _shifts_of(suite: ShiftSuite, subject: Subject, sources: tuple[str, ...]) -> tuple[ShiftMember, ...]:
-    names = transfer_sources(subject, sources) if suite.needs_sources else ()
-    found = tuple(Source(name, catalog.verified_saved_model(name)) for name in names)
-    return suite.members_on(datasets.info(subject.dataset), found)
+def _shifts_of(
+    suite: ShiftSuite, subject: Subject, sources: tuple[str, ...], store: Store | None
+) -> tuple[ShiftMember, ...]:
+    found = transfer_sources(subject, sources, store) if suite.needs_sources else ()
+    named = tuple(Source(source.name, source.digest, source.path) for source in found)
+    return suite.members_on(datasets.info(subject.dataset), named)
 
 
 def from_paths(paths: list[str], dataset: str | None) -> list[Subject]:
@@ -159,7 +161,8 @@ def evaluate(
     """
     info = datasets.info(subject.dataset)
     if suite.transfers:
-        suite = suite.transferred_from(transfer_sources(subject, (*_twin(subject), *sources)))
+        found = transfer_sources(subject, (*_twin(subject), *sources))
+        suite = suite.transferred_from(tuple(source.name for source in found))
     if not report_only:
         _attack(subject, info, suite, store, samples, seed, workers)
     kept = _kept_endpoints(subject, store)
@@ -182,8 +185,8 @@ def evaluate_shifts(
         subject: the model.
         suite: the shifts.
         store: the results.
-        sources: ids in the catalogue of networks whose gradients are transferred, see `transfer_sources`; a suite that
-            needs none ignores them.
+        sources: ids of networks whose gradients are transferred, see `transfer_sources`; a suite that needs none ignores
+            them. For a report the store may know them alone.
         samples: how many of the first test images are changed.
         seed: seed of the shifts.
         report_only: compute nothing.
@@ -193,7 +196,7 @@ def evaluate_shifts(
         ValueError: the suite needs sources, and none is left; or `report_only`, and the store has no shift at all levels.
         IntegrityError: a file of a source differs from its card.
     """
-    info, members = datasets.info(subject.dataset), _shifts_of(suite, subject, sources)
+    info, members = datasets.info(subject.dataset), _shifts_of(suite, subject, sources, store if report_only else None)
     if not report_only:
         split = datasets.load(subject.dataset, "test")
         target = Target(subject.path, info, split.first(_PROBE).images)
@@ -220,23 +223,24 @@ def _no_results(subject: Subject, store: Store, which: str = "") -> ValueError:
     )
 
 
-def transfer_sources(subject: Subject, model_ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns those of the catalogued models from which adversarials are transferred to this one, each once, in order.
+def transfer_sources(subject: Subject, model_ids: tuple[str, ...], store: Store | None = None) -> tuple[Subject, ...]:
+    """Returns those of the models from which adversarials are transferred to this one, each once, by name.
 
     Models of other data sets are left out, and so is the model itself: that would be its own gradient, and no transfer.
     The order in which they were named is no setting of the attack.
+
+    Args:
+        subject: the model.
+        model_ids: ids of the candidates.
+        store: for a report, where candidates may stand that are not in the catalogue; None for the catalogue alone.
 
     Raises:
         ValueError: an id is unknown.
         IntegrityError: a file differs from its card.
     """
-
-    def is_source(model_id: str) -> bool:
-        if catalog.model_card(model_id).dataset != subject.dataset:
-            return False
-        return saved_model_digest(catalog.verified_saved_model(model_id)) != subject.digest
-
-    return tuple(sorted(filter(is_source, set(model_ids))))
+    candidates = catalogued(list(model_ids)) if store is None else remembered(list(model_ids), store)
+    others = (one for one in candidates if one.dataset == subject.dataset and one.digest != subject.digest)
+    return tuple(sorted(others, key=lambda source: source.name))
 
 
 def _twin(subject: Subject) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from evaluation.attacks import Batch, ProjectedGradientDescent
 from evaluation.attacks.base import settings
 from evaluation.attacks.tensors import input_gradient
 from evaluation.shifts.base import Shift
-from evaluation.target import Target, saved_model_digest
+from evaluation.target import Target
 from zoo.datasets import DatasetInfo
 
 
@@ -24,13 +24,15 @@ class FastGradientTransfer(Shift):
     In the store the source is its digest: a source that was trained anew is another one.
 
     Attributes:
-        source: SavedModel directory of the network whose gradient is followed.
+        source: SavedModel directory of the network whose gradient is followed; None where results are only reported.
+        digest: of that SavedModel.
         dataset: the data set of both models.
     """
 
     name: ClassVar[str] = "transfer/fast_gradient"
 
-    source: Path
+    source: Path | None
+    digest: str
     dataset: DatasetInfo
 
     def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
@@ -40,15 +42,12 @@ class FastGradientTransfer(Shift):
 
     def settings(self, level: float) -> dict[str, Any]:
         """See `Shift.settings`."""
-        return {"shift": self.name, "version": self.version, "level": level, "source": _digest(self.source)}
+        return {"shift": self.name, "version": self.version, "level": level, "source": self.digest}
 
 
 @functools.lru_cache(maxsize=4)
 def _load(source: Path, dataset: DatasetInfo) -> Target:
     return Target(source, dataset, np.full((2, *dataset.image_shape), 0.5, np.float32))
-
-
-_digest = functools.lru_cache(maxsize=4)(saved_model_digest)
 
 
 # All levels of a batch follow the same gradient.

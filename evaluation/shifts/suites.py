@@ -21,11 +21,13 @@ class Source:
 
     Attributes:
         name: for people.
-        path: its SavedModel directory.
+        digest: SHA-256 over its files, its identity in the store.
+        path: its SavedModel directory; None for one of which there are results alone.
     """
 
     name: str
-    path: Path
+    digest: str
+    path: Path | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _transfer(dataset: DatasetInfo, sources: tuple[Source, ...]) -> tuple[ShiftM
     levels = _steps(0.02 if _is_natural(dataset) else 0.5)
     members = []
     for source in sources:
-        shift = FastGradientTransfer(source=source.path, dataset=dataset, levels=levels)
+        shift = FastGradientTransfer(source=source.path, digest=source.digest, dataset=dataset, levels=levels)
         members.append(ShiftMember(shift, f"FGSM of {source.name}", "ε, L∞"))
     return tuple(members)
 

@@ -141,7 +141,7 @@ def test_levels_are_those_of_the_data_set(dataset: str, noise: tuple, transfer: 
     info = datasets.info(dataset)
     levels = [member.shift.levels for member in NOISE.members_on(info)]
     assert [values[-1] for values in levels] == pytest.approx(noise)
-    (member,) = TRANSFER.members_on(info, (Source("other", Path("nowhere")),))
+    (member,) = TRANSFER.members_on(info, (Source("other", "0" * 64, Path("nowhere")),))
     assert member.shift.levels[-1] == pytest.approx(transfer)
     for values in (*levels, member.shift.levels):
         assert len(values) == 10
@@ -170,7 +170,7 @@ def test_levels_ascend_from_above_0(levels: tuple[float, ...]) -> None:
 def test_transfer_is_a_signed_step_on_the_source(linear: tuple[Path, np.ndarray], tiny_target: Target) -> None:
     path, weights = linear
     batch = linear_batch(weights)
-    shift = FastGradientTransfer(source=path, dataset=TINY, levels=(0.1,))
+    shift = FastGradientTransfer(source=path, digest=saved_model_digest(path), dataset=TINY, levels=(0.1,))
     logits = (batch.images.reshape(len(batch), -1) - 0.5) @ weights
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     gradient = (softmax - np.eye(3)[batch.labels]) @ weights.T

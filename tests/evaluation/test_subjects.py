@@ -14,7 +14,7 @@ from evaluation.norms import NORMS, THRESHOLDS
 from evaluation.shifts.suites import NOISE
 from evaluation.shifts.summary import Curve, ShiftSummary
 from evaluation.store import RunKey, Store
-from evaluation.subjects import Subject, catalogued, from_paths, remembered, update_card
+from evaluation.subjects import Subject, catalogued, from_paths, remembered, transfer_sources, update_card
 from evaluation.suites import Member, Suite
 from evaluation.summary import Summary, summarize
 from tests.evaluation import fake_results
@@ -146,6 +146,12 @@ def test_models_that_the_store_alone_knows(tmp_path: Path, monkeypatch: pytest.M
         (subject,) = remembered(["tiny/net-seed1"], store)
         assert (subject.path, subject.dataset) == (None, "tiny")
         assert store.models()[subject.digest] == "tiny/net-seed1"
+        # Nor is it missed as a source of what is reported.
+        other = Subject("tiny/net", None, "tiny", kept_digest="1" * 64)
+        assert transfer_sources(other, ("tiny/net-seed1",), store) == (subject,)
+        assert transfer_sources(subject, ("tiny/net-seed1",), store) == ()
+        with pytest.raises(ValueError, match="must name a model of the catalogue"):
+            transfer_sources(other, ("tiny/net-seed1",))
         with pytest.raises(ValueError, match="none in the catalogue, 0 in the store"):
             remembered(["tiny/other"], store)
         # In the order in which they are named, each once.
