@@ -10,9 +10,16 @@ from evaluation.report.layout import MISSING, by_dataset, distance
 from evaluation.report.seeds import by_model
 from evaluation.summary import Score, Summary
 
+_CAPTION = (
+    "Medians over all images; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the mean of their "
+    "medians. Interval: of the squared median over the images, by order statistics; of several seeds as wide as Student's t "
+    "over them, where that goes beyond. Values: pixels by channels. DDN follows gradients: where it gets much nearer, the "
+    "walk along the boundary ended at another place of it."
+)
+
 
 def boundary_table(summaries: list[Summary]) -> str:
-    """Returns a Markdown table a data set: the median distance and the median squared distance per value of each model.
+    """Returns a Markdown table a data set, with the median distance and median squared distance per value of each model.
 
     Args:
         summaries: models under a suite with the Boundary attack.
@@ -25,18 +32,13 @@ def boundary_table(summaries: list[Summary]) -> str:
         scored = [summary for summary in group if _score(summary, BoundaryAttack) is not None]
         if not scored:
             raise ValueError(f"Expected results of the Boundary attack on {group[0].dataset.name}. Received: none.")
-        lines = ["| model | seeds | median L2 | median squared L2 per value | 95 % interval | DDN: median L2 | N |"]
+        lines = [f"Data: {group[0].dataset.name}, test split; suite `{group[0].suite}`, seed {group[0].seed}.", ""]
+        lines.append("| model | seeds | median L2 | median squared L2 per value | 95 % interval | DDN: median L2 | N |")
         lines.append("| :-- |" + " --: |" * 6)
         values = math.prod(group[0].dataset.image_shape)
         lines += [_row(name, models, values) for name, models in by_model(scored).items()]
-        lines.append(
-            "\nMedians over all images; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the mean "
-            "of their medians. Interval: of the squared median over the images, by order statistics; of several seeds as "
-            "wide as Student's t over them, where that goes beyond. Values: pixels by channels. DDN follows gradients: "
-            "where it gets much nearer, the walk along the boundary ended at another place of it."
-        )
         parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, _CAPTION]) + "\n"
 
 
 def squared_per_value(distances: np.ndarray, values: int) -> float:

@@ -325,7 +325,7 @@ def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
     page.write_text("<!-- boundary:begin -->\n<!-- boundary:end -->\n")
     with Store(":memory:") as store:
         update_page(models, store, page, tmp_path)
-    good, bad = (line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines()[3:5])
+    good, bad = (line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines()[5:7])
     assert good[:3] == ["| good", "2", f"{np.mean(medians[:2]):.3g}"]
     squared = [np.median(model.attacks[0].distances ** 2) / 16 for model in models]
     over_images = [metrics.median_interval(model.attacks[0].distances ** 2 / 16) for model in models]
@@ -336,6 +336,15 @@ def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
     assert good[5:] == [f"{np.mean(nearer):.3g}", f"{N} |"]
     assert bad[2:6] == [f"{medians[2]:.3g}", f"{squared[2]:.3g}", "[{:.3g}, {:.3g}]".format(*over_images[2]), "—"]
     # The bare attack of another suite counts as well.
-    assert boundary_table([attacked("tiny/bare", 2, BoundaryAttack())]).splitlines()[2].split(" | ")[2] == bad[2]
+    assert boundary_table([attacked("tiny/bare", 2, BoundaryAttack())]).splitlines()[4].split(" | ")[2] == bad[2]
     with pytest.raises(ValueError, match=r"Expected results of the Boundary attack on tiny. Received: none."):
         boundary_table([attacked("tiny/other", 0, DeepFool(norm="l2"))])
+
+
+def test_boundary_tables_name_their_data_sets() -> None:
+    tiny = attacked("tiny/good", 0, BoundaryAttack())
+    lines = boundary_table([tiny, dataclasses.replace(tiny, dataset=MNIST)]).splitlines()
+    assert [line for line in lines if line.startswith("Data: ")] == [
+        f"Data: {name}, test split; suite `boundary`, seed 0." for name in ("tiny", "mnist")
+    ]
+    assert sum(line.startswith("Medians over all images") for line in lines) == 1
