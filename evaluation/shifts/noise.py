@@ -1,4 +1,4 @@
-"""Gaussian, uniform and salt-and-pepper noise of a given size (Attias, Pehlevan and Obeid 2025)."""
+"""Gaussian, uniform and salt-and-pepper noise of a given size (Attias, Pehlevan and Obeid 2024)."""
 
 import dataclasses
 from typing import ClassVar

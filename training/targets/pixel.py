@@ -1,4 +1,4 @@
-"""Pixel similarity (Attias, Pehlevan & Obeid 2025, https://arxiv.org/abs/2410.03952)."""
+"""Pixel similarity (Attias, Pehlevan & Obeid 2024, https://arxiv.org/abs/2410.03952)."""
 
 import numpy as np
 

@@ -18,7 +18,7 @@ _RANGES = {
 
 
 class ThresholdedSimilarity(SimilarityTarget):
-    """+1 above `threshold`, -1 below -`threshold`, 0 between (S^Th of Attias et al. 2025).
+    """+1 above `threshold`, -1 below -`threshold`, 0 between (S^Th of Attias et al. 2024).
 
     Args:
         target: the similarity that is thresholded.
