@@ -6,15 +6,16 @@ import numpy as np
 
 from evaluation import metrics
 from evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm
-from evaluation.report.layout import MISSING, by_dataset, distance
+from evaluation.report.layout import MISSING, by_dataset, data_line, distance, markdown_row, of_official
 from evaluation.report.seeds import by_model
 from evaluation.summary import Score, Summary
 
+_COLUMNS = ["model", "seeds", "median L2", "median squared L2 per value", "95 % interval", "DDN: median L2", "N"]
 _CAPTION = (
-    "Medians over all images; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the mean of their "
-    "medians. Interval: of the squared median over the images, by order statistics; of several seeds as wide as Student's t "
-    "over them, where that goes beyond. Values: pixels by channels. DDN follows gradients: where it gets much nearer, the "
-    "walk along the boundary ended at another place of it."
+    "Medians over N images of the split; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the "
+    "mean of their medians. Interval: of the squared median over the images, by order statistics; of several seeds as "
+    "wide as Student's t over them, where that goes beyond. Values: pixels by channels. DDN follows gradients: where it "
+    "gets much nearer, the walk along the boundary ended at another place of it."
 )
 
 
@@ -32,12 +33,10 @@ def boundary_table(summaries: list[Summary]) -> str:
         scored = [summary for summary in group if _score(summary, BoundaryAttack) is not None]
         if not scored:
             raise ValueError(f"Expected results of the Boundary attack on {group[0].dataset.name}. Received: none.")
-        lines = [f"Data: {group[0].dataset.name}, test split; suite `{group[0].suite}`, seed {group[0].seed}.", ""]
-        lines.append("| model | seeds | median L2 | median squared L2 per value | 95 % interval | DDN: median L2 | N |")
-        lines.append("| :-- |" + " --: |" * 6)
-        values = math.prod(group[0].dataset.image_shape)
-        lines += [_row(name, models, values) for name, models in by_model(scored).items()]
-        parts.append("\n".join(lines))
+        first, values = scored[0], math.prod(scored[0].dataset.image_shape)
+        parts.append(f"{data_line(first)} The split has {of_official(first.clean_samples, first.dataset)}.")
+        rows = [_row(name, models, values) for name, models in by_model(scored).items()]
+        parts.append("\n".join(map(markdown_row, [_COLUMNS, [":--"] + ["--:"] * (len(_COLUMNS) - 1), *rows])))
     return "\n\n".join([*parts, _CAPTION]) + "\n"
 
 
@@ -52,7 +51,7 @@ def _score(summary: Summary, attack: type[Attack]) -> Score | None:
     return names.get(attack.name)
 
 
-def _row(name: str, models: list[Summary], values: int) -> str:
+def _row(name: str, models: list[Summary], values: int) -> list[str]:
     scores, others = ([_score(model, attack) for model in models] for attack in (BoundaryAttack, DecoupledDirectionNorm))
     squared = [squared_per_value(score.distances, values) for score in scores]
     # Seeds share their images.
@@ -60,7 +59,7 @@ def _row(name: str, models: list[Summary], values: int) -> str:
     if len(squared) > 1 and all(map(math.isfinite, squared)):
         over_seeds = metrics.t_interval(squared)
         low, high = max(0.0, min(low, over_seeds[0])), max(high, over_seeds[1])
-    cells = [
+    return [
         name,
         str(len(scores)),
         distance(float(np.mean([score.median for score in scores]))),
@@ -69,4 +68,3 @@ def _row(name: str, models: list[Summary], values: int) -> str:
         MISSING if None in others else distance(float(np.mean([score.median for score in others]))),
         f"{min(score.samples for score in scores):,}",
     ]
-    return f"| {' | '.join(cells)} |"

@@ -131,6 +131,11 @@ def by_dataset(summaries: list[AnySummary]) -> list[list[AnySummary]]:
     return [[summary for summary in summaries if summary.dataset.name == name] for name in names]
 
 
+def data_line(summary: AnySummary) -> str:
+    """Returns the sentence above a table of one data set: what was evaluated, with which suite and seed."""
+    return f"Data: {summary.dataset.name}, test split; suite `{summary.suite}`, seed {summary.seed}."
+
+
 def column_names(summaries: list[Summary]) -> tuple[str, ...]:
     """Returns the models' names, without a shared data set's; two equal ones get the beginning of their digests."""
     shared = len({summary.dataset.name for summary in summaries}) == 1

@@ -13,7 +13,7 @@ from evaluation import brendel_bethge_comment as comment
 from evaluation import diagnostics, metrics
 from evaluation.report.curves import COLOURS
 from evaluation.report.figures import figure_style, save_figure
-from evaluation.report.layout import FLAG, MISSING, by_dataset, csv_text, interval, markdown_row, percent
+from evaluation.report.layout import FLAG, MISSING, by_dataset, csv_text, data_line, interval, markdown_row, percent
 from evaluation.report.seeds import Estimate, by_model, estimate, without_seed
 from evaluation.store import Store
 from evaluation.summary import Score, Summary, union_of
@@ -83,8 +83,7 @@ def saturating_section(summaries: list[Summary], store: Store, figures: Path) ->
     for group in by_dataset(summaries):
         models = _models(group)
         dataset = group[0].dataset.name
-        parts += [f"Data: {dataset}, test split; suite `{SUITE}`, seed {group[0].seed}."]
-        parts += [_table(models, store), _caption(models), "\n".join(_sentences(models))]
+        parts += [data_line(group[0]), _table(models, store), _caption(models), "\n".join(_sentences(models))]
         with figure_style():
             drawn.append(save_figure(_figure(models), figures / f"saturating-{dataset}.png"))
         rows = [row for model in models for summary in model.summaries for row in _csv_rows(summary, store)]

@@ -13,6 +13,7 @@ from evaluation.report.layout import (
     MISSING,
     by_dataset,
     csv_text,
+    data_line,
     id_ranges,
     interval,
     markdown_row,
@@ -78,8 +79,7 @@ def shifts_section(summaries: list[ShiftSummary], figures: list[Path], base: Pat
     parts = []
     for group in by_dataset(summaries):
         first, models = group[0], seed_groups(group)
-        parts.append(f"Data: {first.dataset.name}, test split; suite `{first.suite}`, seed {first.seed}.")
-        parts += [area_table(group), _caption(group)]
+        parts += [data_line(first), area_table(group), _caption(group)]
         if len(models) > 1:
             parts += [_gain_caption(models), gain_table(group)]
         own = [path for path in figures if path.stem == f"{first.suite}-{first.dataset.name}"]
