@@ -30,14 +30,14 @@ import tensorflow as tf
 from absl import app, flags, logging
 from cleverhans.tf2.attacks import carlini_wagner_l2 as stock_carlini_wagner
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+from cortexzoo import catalog, datasets
+from cortexzoo.evaluation.attacks import Batch, CarliniWagnerL2, ProjectedGradientDescent
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
+from cortexzoo.evaluation.results.metrics import median_distance
 from keras.optimizers import Adam
 
 from benchmarks.report import publish
-from evaluation.attacks import Batch, CarliniWagnerL2, ProjectedGradientDescent
-from evaluation.metrics import median_distance
-from evaluation.norms import distances
-from evaluation.target import Target
-from zoo import catalog, datasets
 
 _MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Models of the catalogue.")
 _ATTACK = flags.DEFINE_enum("attack", "both", ["pgd", "cw", "both"], "Which attack.")
@@ -59,56 +59,61 @@ def main(_: list[str]) -> None:
     header = ["model", "attack", "images", "implementation", "seconds", "images / s", "ratio", "success", "median distance"]
     rows = []
     for model_id in _MODELS.value:
-        target, batch = _correct_batch(model_id, max(_IMAGES.value, _CW_IMAGES.value))
+        classifier, batch = _correct_batch(model_id, max(_IMAGES.value, _CW_IMAGES.value))
         if _ATTACK.value in ("pgd", "both"):
             rows += _rows(
-                model_id, "PGD-40 Linf", target, batch.take(np.arange(_IMAGES.value)), _pgd(), "linf", _ROUNDS.value
+                model_id, "PGD-40 Linf", classifier, batch.take(np.arange(_IMAGES.value)), _pgd(), "linf", _ROUNDS.value
             )
         if _ATTACK.value in ("cw", "both"):
-            rows += _rows(model_id, "C&W L2", target, batch.take(np.arange(_CW_IMAGES.value)), _carlini_wagner(), "l2", 1)
+            rows += _rows(
+                model_id, "C&W L2", classifier, batch.take(np.arange(_CW_IMAGES.value)), _carlini_wagner(), "l2", 1
+            )
     search = f"{_SEARCH_STEPS.value} constants of at most {_STEPS.value} steps"
     rates = f"learning rate {_RATE:g}, CleverHans' default, and {CarliniWagnerL2().learning_rate:g}, ours"
     remark = f"PGD-40: medians of {_ROUNDS.value} pairs; C&W: one pair, {search}, {rates}."
     publish("attack throughput", header, rows, remark, _PAGE.value)
 
 
-def _correct_batch(model_id: str, count: int) -> tuple[Target, Batch]:
+def _correct_batch(model_id: str, count: int) -> tuple[Classifier, Batch]:
     split = datasets.load("mnist", "test")
-    target = Target(catalog.verified_saved_model(model_id), datasets.info("mnist"), split.images[:16])
-    chosen = np.flatnonzero(target.predict(split.images) == split.labels)[:count]
-    return target, Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed=0)
+    classifier = Classifier(catalog.verified_saved_model(model_id), datasets.info("mnist"), split.images[:16])
+    chosen = np.flatnonzero(classifier.predict(split.images) == split.labels)[:count]
+    return classifier, Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed=0)
 
 
-def _pgd() -> dict[str, Callable[[Target, Batch], np.ndarray]]:
+def _pgd() -> dict[str, Callable[[Classifier, Batch], np.ndarray]]:
     attack = ProjectedGradientDescent(norm="linf", epsilon=_EPSILON, rounds=1)
 
-    def stock(target: Target, batch: Batch) -> np.ndarray:
+    def stock(classifier: Classifier, batch: Batch) -> np.ndarray:
         step = attack.relative_step * _EPSILON
         options = {"clip_min": 0.0, "clip_max": 1.0, "y": batch.labels, "rand_init": True}
         images = tf.constant(batch.images)
-        logits = target.compiled("stock logits", lambda: target.endpoint("logits"))
+        logits = classifier.compiled("stock logits", lambda: classifier.endpoint("logits"))
         return projected_gradient_descent(logits, images, _EPSILON, step, attack.steps, np.inf, **options).numpy()
 
-    return {"CleverHans": stock, "ours": lambda target, batch: attack.run(target, "logits", batch)}
+    return {"CleverHans": stock, "ours": lambda classifier, batch: attack.run(classifier, "logits", batch)}
 
 
-def _carlini_wagner() -> dict[str, Callable[[Target, Batch], np.ndarray]]:
+def _carlini_wagner() -> dict[str, Callable[[Classifier, Batch], np.ndarray]]:
     ours = CarliniWagnerL2(search_steps=_SEARCH_STEPS.value, steps=_STEPS.value)
     patient = dataclasses.replace(ours, improvement=-math.inf)
 
-    def stock(target: Target, batch: Batch) -> np.ndarray:
+    def stock(classifier: Classifier, batch: Batch) -> np.ndarray:
         with _keras3_optimizer():
             attack = stock_carlini_wagner.CarliniWagnerL2(
-                target.endpoint("logits"),
+                classifier.endpoint("logits"),
                 binary_search_steps=_SEARCH_STEPS.value,
                 max_iterations=_STEPS.value,
                 learning_rate=_RATE,
             )
             return attack.attack(batch.images)
 
-    rivals = {"CleverHans (optimiser replaced)": stock, "ours": lambda target, batch: ours.run(target, "logits", batch)}
+    rivals = {
+        "CleverHans (optimiser replaced)": stock,
+        "ours": lambda classifier, batch: ours.run(classifier, "logits", batch),
+    }
     if _PATIENT.value:
-        rivals["ours, patient"] = lambda target, batch: patient.run(target, "logits", batch)
+        rivals["ours, patient"] = lambda classifier, batch: patient.run(classifier, "logits", batch)
     return rivals
 
 
@@ -132,16 +137,18 @@ def _keras3_optimizer() -> Iterator[None]:
         yield
 
 
-def _rows(model_id: str, label: str, target: Target, batch: Batch, rivals: dict, norm: str, rounds: int) -> list[list[str]]:
+def _rows(
+    model_id: str, label: str, classifier: Classifier, batch: Batch, rivals: dict, norm: str, rounds: int
+) -> list[list[str]]:
     seconds, found = {name: [] for name in rivals}, {}
     for attack in rivals.values() if rounds > 1 else ():
-        attack(target, batch)  # Traces are made before the clock runs.
+        attack(classifier, batch)  # Traces are made before the clock runs.
     for _ in range(rounds):
         for name, attack in rivals.items():
             started = time.perf_counter()
-            images = attack(target, batch)
+            images = attack(classifier, batch)
             seconds[name].append(time.perf_counter() - started)
-            wrong = target.predict(images) != batch.labels
+            wrong = classifier.predict(images) != batch.labels
             found[name] = np.where(wrong, distances(batch.images, images, norm), np.inf)
     reference, rows = next(iter(rivals)), []
     for name in rivals:

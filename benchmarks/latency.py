@@ -2,7 +2,7 @@
 
   python -m benchmarks.latency --models=mnist/cnn,mnist/dim
 
-Loading is measured with warm file caches, after one load that is not counted; `zoo.load_model` includes the check of every
+Loading is measured with warm file caches, after one load that is not counted; `cz.load_model` includes the check of every
 file's SHA-256. Inference runs `serving_default` of the SavedModel; the share of the floating-point limit is that of its
 operations, as TensorFlow's profiler counts them, against a large float32 matrix product measured in the same run.
 """
@@ -11,14 +11,14 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cortexzoo as cz
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
+from cortexzoo import catalog
 
-import zoo
 from benchmarks.arithmetic import forward_flops, matmul_flops, median_seconds
 from benchmarks.report import publish
-from zoo import catalog
 
 _MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Models of the catalogue.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Timed calls; the median counts.")
@@ -31,10 +31,10 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     limit = matmul_flops()
     columns = [f"{text} {batch}" for batch in _BATCHES for text in ("ms / image, batch", "share of the limit, batch")]
-    header, rows = ["model", "zoo.load_model, s", "saved_model.load, s", *columns], []
+    header, rows = ["model", "cz.load_model, s", "saved_model.load, s", *columns], []
     for model_id in _MODELS.value:
         path = catalog.verified_saved_model(model_id)
-        loads = [median_seconds(lambda i=model_id: zoo.load_model(i), 5), median_seconds(lambda p=path: _load(p), 5)]
+        loads = [median_seconds(lambda i=model_id: cz.load_model(i), 5), median_seconds(lambda p=path: _load(p), 5)]
         loaded = _load(path)
         serve = loaded.signatures["serving_default"]
         cells = []

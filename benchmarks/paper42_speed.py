@@ -12,7 +12,7 @@ the table's. What stock Foolbox calls a success is classified anew, and its blac
 are listed and not counted.
 Compilation (numba, traces) happens before the clock runs, on a few images.
 
-Both sides run with oneDNN, as `python -m evaluation` does, though TensorFlow by itself leaves it off on many CPUs: the ratio
+Both sides run with oneDNN, as `python -m cortexzoo.evaluation` does, though TensorFlow by itself leaves it off on many CPUs: the ratio
 is the attacks' alone. TF_ENABLE_ONEDNN_OPTS=0 turns it off on both.
 
 The share of the floating-point limit is that of our model passes, counted in the timed run, a gradient as two passes,
@@ -33,8 +33,7 @@ from typing import Any
 
 import numpy as np
 from absl import app, flags
-
-from zoo.startup import configure_tensorflow
+from cortexzoo.startup import configure_tensorflow
 
 _MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Models of the catalogue.")
 _IMAGES = flags.DEFINE_integer("images", 50, "Images, one batch.")
@@ -84,8 +83,8 @@ def stock_attacks() -> dict[str, tuple[str, dict[str, Any], float | None]]:
 
 def our_attack(label: str) -> Any:
     """Returns our attack with stock Foolbox's settings."""
-    from evaluation.attacks import CarliniWagnerL2, ElasticNet
-    from evaluation.suites import SUITES
+    from cortexzoo.evaluation.attacks import CarliniWagnerL2, ElasticNet
+    from cortexzoo.evaluation.suites import SUITES
 
     (attack,) = (member.attack for member in SUITES["paper42_l1"].members if member.label == label)
     short = isinstance(attack, CarliniWagnerL2 | ElasticNet)
@@ -102,18 +101,18 @@ class _Side:
 
     def __init__(self, model_id: str, images: int) -> None:
         import tensorflow as tf
+        from cortexzoo import catalog, datasets
+        from cortexzoo.evaluation.attacks import Batch
+        from cortexzoo.evaluation.attacks.starting_points import StartingPoints
+        from cortexzoo.evaluation.classifier import Classifier
 
         from benchmarks.arithmetic import forward_flops
-        from evaluation.attacks import Batch
-        from evaluation.attacks.starting_points import StartingPoints
-        from evaluation.target import Target
-        from zoo import catalog, datasets
 
         path, split = catalog.verified_saved_model(model_id), datasets.load("mnist", "test")
-        self.target = Target(path, datasets.info("mnist"), split.images[:16])
+        self.classifier = Classifier(path, datasets.info("mnist"), split.images[:16])
         first = split.first(2 * images + 20)
-        chosen = np.flatnonzero(self.target.predict(first.images) == first.labels)[:images]
-        starts = StartingPoints(self.target, datasets.load("mnist", "train"))
+        chosen = np.flatnonzero(self.classifier.predict(first.images) == first.labels)[:images]
+        starts = StartingPoints(self.classifier, datasets.load("mnist", "train"))
         images, labels = split.images[chosen], split.labels[chosen]
         batch = Batch(images, labels, split.ids[chosen], 0)
         self.batch = dataclasses.replace(batch, starts=starts.of(batch))
@@ -125,7 +124,7 @@ class _Side:
         """Counts every pass from now on."""
         import tensorflow as tf
 
-        endpoint, serving_logits, passes = self.target.endpoint, self.target.serving_logits, self._passes
+        endpoint, serving_logits, passes = self.classifier.endpoint, self.classifier.serving_logits, self._passes
 
         @tf.custom_gradient
         def count_gradient(logits: tf.Tensor) -> tuple[tf.Tensor, Any]:
@@ -144,7 +143,7 @@ class _Side:
             return serving_logits(images)
 
         logits_of = endpoint("logits")
-        self.target.endpoint, self.target.serving_logits = lambda name: counted, serving
+        self.classifier.endpoint, self.classifier.serving_logits = lambda name: counted, serving
 
     @property
     def floats(self) -> int:
@@ -153,15 +152,15 @@ class _Side:
 
     def ours(self, label: str, batch: Any, warm_up: bool) -> np.ndarray:
         """Our attack and the classification of what it gives; one of a given size takes this size alone, as Foolbox's."""
-        from evaluation.attacks import EpsilonSearch
+        from cortexzoo.evaluation.attacks import EpsilonSearch
 
         attack = our_attack(label)
         if isinstance(attack, EpsilonSearch):
             epsilon = np.full(len(batch), attack.epsilon, np.float32)
-            found = attack.perturb(self.target, "logits", batch, epsilon, 0)
+            found = attack.perturb(self.classifier, "logits", batch, epsilon, 0)
         else:
-            found = attack.run(self.target, "logits", batch)
-        self.target.predict(found)
+            found = attack.run(self.classifier, "logits", batch)
+        self.classifier.predict(found)
         return found
 
     def stock(self, label: str, batch: Any, warm_up: bool) -> np.ndarray:
@@ -175,7 +174,7 @@ class _Side:
             options = {**options, "distance": foolbox.distances.l2}
         if warm_up and any(word in name for word in ("BrendelBethge", "Boundary", "Carlini", "EAD")):
             options = {**options, "steps": 12}
-        model = foolbox.TensorFlowModel(self.target.endpoint("logits"), bounds=(0, 1), device="/CPU:0")
+        model = foolbox.TensorFlowModel(self.classifier.endpoint("logits"), bounds=(0, 1), device="/CPU:0")
         arguments: dict[str, Any] = {"epsilons": epsilon}
         if any(word in name for word in ("BrendelBethge", "Boundary", "Pointwise")):
             arguments["starting_points"] = tf.constant(batch.starts[:, 0])
@@ -238,13 +237,13 @@ def _serve(connection: Any, kind: str, model_id: str, images: int) -> None:
 
 
 def _timed(side: _Side, work: Any, label: str) -> _Timed:
-    from evaluation.metrics import median_distance
-    from evaluation.norms import distances
+    from cortexzoo.evaluation.norms import distances
+    from cortexzoo.evaluation.results.metrics import median_distance
 
     before, started = side.floats, time.perf_counter()
     found = np.clip(work(label, side.batch, False), 0, 1)
     seconds, floats = time.perf_counter() - started, side.floats - before
-    wrong = side.target.predict(found) != side.batch.labels
+    wrong = side.classifier.predict(found) != side.batch.labels
     norm = {"L∞": "linf", "L2": "l2", "L1": "l1", "L0": "l0"}[label.split()[-1]]
     reached = np.where(wrong, distances(side.batch.images, found, norm), np.inf)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -297,7 +296,7 @@ class _Kept:
 
     def add(self, model_id: str, label: str, pair: tuple[_Timed, _Timed]) -> None:
         """Adds what ours and Foolbox's took."""
-        from zoo.card import write_text
+        from cortexzoo.files import write_text
 
         self._found[self._key(model_id, label)] = [dataclasses.asdict(timed) for timed in pair]
         if self._path:
@@ -306,8 +305,8 @@ class _Kept:
 
     @staticmethod
     def _key(model_id: str, label: str) -> str:
-        from evaluation.attacks.base import settings
-        from zoo import catalog
+        from cortexzoo import catalog
+        from cortexzoo.evaluation.attacks.base import settings
 
         files = catalog.model_card(model_id).files
         of_run = [_IMAGES.value, os.environ["TF_ENABLE_ONEDNN_OPTS"]]
@@ -317,7 +316,7 @@ class _Kept:
 def _start(kind: str, model_id: str) -> Any:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    context.Process(target=_serve, args=(there, kind, model_id, _IMAGES.value), daemon=True).start()
+    context.Process(classifier=_serve, args=(there, kind, model_id, _IMAGES.value), daemon=True).start()
     # So that a side that dies ends the run.
     there.close()
     here.recv()

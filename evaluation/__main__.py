@@ -20,7 +20,7 @@
   zoo-evaluate --model=mnist/dim --suite=boundary --report_only --page=docs/similarity.md
                                                   medians of the Boundary attack: <!-- boundary:begin --> ...:end -->
 
-`python -m evaluation` does the same. Results go to --store, an SQLite file; what is there is not computed again. Every
+`python -m cortexzoo.evaluation` does the same. Results go to --store, an SQLite file; what is there is not computed again. Every
 adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals; suites: --list.
 """
 
@@ -29,14 +29,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
+from cortexzoo.startup import configure_tensorflow
 from rich.console import Console
 
-from zoo.startup import configure_tensorflow
-
 if TYPE_CHECKING:
-    from evaluation.shifts.suites import ShiftSuite
-    from evaluation.store import Store
-    from evaluation.subjects import Subject
+    from cortexzoo.evaluation.results.store import Store
+    from cortexzoo.evaluation.subjects import Subject
+    from cortexzoo.evaluation.suites.shifts import ShiftSuite
 
 _MODELS = flags.DEFINE_multi_string(
     "model",
@@ -92,8 +91,8 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError("Expected --model=ID or --saved_model=PATH. Received: neither. `zoo list` shows the ids.")
     # The data library reports every file that it opens.
     logging.set_verbosity(logging.WARNING)
-    from evaluation.store import StoreError
-    from zoo.catalog import IntegrityError
+    from cortexzoo.catalog import IntegrityError
+    from cortexzoo.evaluation.results.store import StoreError
 
     try:
         _evaluate()
@@ -104,11 +103,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _evaluate() -> None:
-    from evaluation import subjects, suites
-    from evaluation.report import write_report
-    from evaluation.report.tables import terminal_table
-    from evaluation.shifts.suites import ShiftSuite
-    from evaluation.store import Store
+    from cortexzoo.evaluation import subjects, suites
+    from cortexzoo.evaluation.report import write_report
+    from cortexzoo.evaluation.report.tables import terminal_table
+    from cortexzoo.evaluation.results.store import Store
+    from cortexzoo.evaluation.suites.shifts import ShiftSuite
 
     suite = suites.find(_SUITE.value)
     samples = _SAMPLES.value or suite.samples
@@ -147,14 +146,14 @@ def _evaluate() -> None:
             for path in write_report(summaries, store, Path(_OUTPUT.value)):
                 print(path)
         if _PAGE.value:
-            from evaluation.report.page import update_page
+            from cortexzoo.evaluation.report.page import update_page
 
             update_page(summaries, store, Path(_PAGE.value), Path(_FIGURES.value))
 
 
 def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"], store: "Store") -> None:
-    from evaluation import subjects
-    from evaluation.report import shifts
+    from cortexzoo.evaluation import subjects
+    from cortexzoo.evaluation.report import shifts
 
     summaries = []
     for subject in chosen:
@@ -179,7 +178,7 @@ def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"], store: "Store
 
 
 def _list_suites() -> None:
-    from evaluation.suites import SHIFT_SUITES, SUITES
+    from cortexzoo.evaluation.suites import SHIFT_SUITES, SUITES
 
     for suite in SUITES.values():
         print(f"{suite.name}: {suite.description}")

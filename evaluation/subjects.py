@@ -4,18 +4,18 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from evaluation import diagnostics
-from evaluation.attacks import Batch
-from evaluation.attacks.base import settings
-from evaluation.runner import endpoints, run_suite
-from evaluation.shifts.runner import run_shifts, shift_key
-from evaluation.shifts.suites import ShiftMember, ShiftSuite, Source
-from evaluation.shifts.summary import ShiftSummary, summarize_shifts
-from evaluation.store import RunKey, Store
-from evaluation.suites import Suite
-from evaluation.summary import Summary, summarize
-from evaluation.target import Target, saved_model_digest
-from zoo import catalog, datasets
+from cortexzoo import catalog, datasets
+from cortexzoo.evaluation.attacks import Batch
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.classifier import Classifier, saved_model_digest
+from cortexzoo.evaluation.results import diagnostics
+from cortexzoo.evaluation.results.shifts import ShiftSummary, summarize_shifts
+from cortexzoo.evaluation.results.store import RunKey, Store
+from cortexzoo.evaluation.results.summary import Summary, summarize
+from cortexzoo.evaluation.running.runner import endpoints, run_suite
+from cortexzoo.evaluation.running.shifts import run_shifts, shift_key
+from cortexzoo.evaluation.suites import Suite
+from cortexzoo.evaluation.suites.shifts import ShiftMember, ShiftSuite, Source
 
 _PROBE = 16
 
@@ -155,7 +155,7 @@ def evaluate(
             `transfer_sources`.
 
     Raises:
-        TargetError: the SavedModel cannot be attacked as it is.
+        ClassifierError: the SavedModel cannot be attacked as it is.
         ValueError: a source is unknown; or `report_only`, and the store knows nothing of the model.
         IntegrityError: a file of a source differs from its card.
     """
@@ -166,7 +166,7 @@ def evaluate(
     if not report_only:
         _attack(subject, info, suite, store, samples, seed, workers)
     kept = _kept_endpoints(subject, store)
-    return summarize(store, subject.digest, info, suite, seed=seed, target_endpoints=kept, samples=samples)
+    return summarize(store, subject.digest, info, suite, seed=seed, endpoints_of_classifier=kept, samples=samples)
 
 
 def evaluate_shifts(
@@ -192,18 +192,18 @@ def evaluate_shifts(
         report_only: compute nothing.
 
     Raises:
-        TargetError: the SavedModel cannot be evaluated as it is.
+        ClassifierError: the SavedModel cannot be evaluated as it is.
         ValueError: the suite needs sources, and none is left; or `report_only`, and the store has no shift at all levels.
         IntegrityError: a file of a source differs from its card.
     """
     info, members = datasets.info(subject.dataset), _shifts_of(suite, subject, sources, store if report_only else None)
     if not report_only:
         split = datasets.load(subject.dataset, "test")
-        target = Target(subject.path, info, split.first(_PROBE).images)
-        run_shifts(target, info, split, members, store, samples=samples, seed=seed, name=subject.name)
+        classifier = Classifier(subject.path, info, split.first(_PROBE).images)
+        run_shifts(classifier, info, split, members, store, samples=samples, seed=seed, name=subject.name)
     kept = _kept_endpoints(subject, store)
     summary = summarize_shifts(
-        store, subject.digest, info, suite.name, members, seed=seed, target_endpoints=kept, samples=samples
+        store, subject.digest, info, suite.name, members, seed=seed, endpoints_of_classifier=kept, samples=samples
     )
     if not summary.curves:
         raise _no_results(subject, store, f" under the suite {suite.name}, of a shift at all levels,")
@@ -255,9 +255,9 @@ def _attack(
     subject: Subject, info: datasets.DatasetInfo, suite: Suite, store: Store, samples: int, seed: int, workers: int
 ) -> None:
     split = datasets.load(subject.dataset, "test")
-    target = Target(subject.path, info, split.first(_PROBE).images)
+    classifier = Classifier(subject.path, info, split.first(_PROBE).images)
     run_suite(
-        target,
+        classifier,
         info,
         split,
         suite,
@@ -270,10 +270,10 @@ def _attack(
     )
     if suite.members:
         first = split.first(diagnostics.PROBES)
-        diagnostics.measure(target, Batch(first.images, first.labels, first.ids, seed), store, info.name)
+        diagnostics.measure(classifier, Batch(first.images, first.labels, first.ids, seed), store, info.name)
     if suite.gradients:
         first = split.first(samples)
-        diagnostics.measure_gradients(target, Batch(first.images, first.labels, first.ids, seed), store, info.name)
+        diagnostics.measure_gradients(classifier, Batch(first.images, first.labels, first.ids, seed), store, info.name)
 
 
 def update_card(subject: Subject, summary: Summary | ShiftSummary) -> None:

@@ -5,13 +5,13 @@
 
 What it shows, step by step:
 
-1. `zoo.load_model` gives a real `keras.Model` whose files were checked against their SHA-256.
+1. `cz.load_model` gives a real `keras.Model` whose files were checked against their SHA-256.
 2. `compile` and `fit` train it on: the model returns logits, so that the loss needs `from_logits=True`. Noise layers, where
    the model has them, are on in `fit` and off in `evaluate` and `predict`.
 3. `save` and `keras.models.load_model` keep the model, its optimizer included, in one .keras file to go on with later.
-4. `zoo.export_model` writes what is deployed: a SavedModel with everything inside, in a folder whose name is its version.
+4. `cz.export_model` writes what is deployed: a SavedModel with everything inside, in a folder whose name is its version.
    Running the example again writes the next version, which a running TF Serving picks up by itself.
-5. `python -m evaluation` attacks exactly that SavedModel. Fine-tuning on clean images does not keep robustness: measure it.
+5. `python -m cortexzoo.evaluation` attacks exactly that SavedModel. Fine-tuning on clean images does not keep robustness: measure it.
 
 Fashion-MNIST comes through TensorFlow Datasets: it is read from $TFDS_DATA_DIR, or downloaded the first time.
 """
@@ -21,12 +21,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cortexzoo as cz
 import keras
 import numpy as np
 from absl import app, flags, logging
-
-import zoo
-from zoo import datasets
+from cortexzoo import datasets
 
 DATASET = "fashion_mnist"
 _MODEL = flags.DEFINE_string("model", "mnist/dim", "The pretrained model, an id of `zoo list`.")
@@ -46,10 +45,10 @@ def main(arguments: list[str]) -> None:
     keras.utils.set_random_seed(0)
     output = Path(_OUTPUT.value)
 
-    model = fine_tune(zoo.load_model(_MODEL.value))
+    model = fine_tune(cz.load_model(_MODEL.value))
     model = save_and_load(model, output / "model.keras")
     base_path = output / "saved_model"
-    version = zoo.export_model(model, base_path / str(next_version(base_path)))
+    version = cz.export_model(model, base_path / str(next_version(base_path)))
     print(f"Exported {version}. To serve it:\n  {serving_command(base_path)}")
     evaluate(version)
 
@@ -72,7 +71,7 @@ def save_and_load(model: keras.Model, path: Path) -> keras.Model:
     """Writes the model to a .keras file and returns the model read back from it, the same one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
-    # The classes are registered with Keras; in a program of its own, `import zoo.models` first makes them known.
+    # The classes are registered with Keras; in a program of its own, `import cortexzoo.models` first makes them known.
     loaded = keras.models.load_model(path)
     for saved, read in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(saved, read)
@@ -95,7 +94,7 @@ def evaluate(version: Path) -> None:
     """Attacks the exported model, or prints the command that does."""
     flags_ = [f"--saved_model={version}", f"--dataset={DATASET}", "--suite=quick", "--samples=100"]
     if _EVALUATE.value:
-        subprocess.run([sys.executable, "-m", "evaluation", *flags_], check=True)
+        subprocess.run([sys.executable, "-m", "cortexzoo.evaluation", *flags_], check=True)
     else:
         print(f"To attack it:\n  {shlex.join(['python', '-m', 'evaluation', *flags_])}")
 

@@ -12,21 +12,20 @@ What it shows, step by step:
 4. What is served is the backbone alone. The weights that the layers got in the similarity stay behind, and are printed.
 
 Batch normalisation inside the backbone would take its statistics from each of the three calls. In `backbone(first,
-training=False)` it normalises the pairs by its moving averages, which they do not feed. `training.similarity` passes all
+training=False)` it normalises the pairs by its moving averages, which they do not feed. `cortexzoo.training.similarity` passes all
 images through at once, normalises them by the class images and lets these alone feed the averages; it takes networks that
-are built like `zoo.models.ResidualNetwork`, of `zoo.layers.PartialBatchNormalization`.
+are built like `cortexzoo.models.ResidualNetwork`, of `cortexzoo.layers.PartialBatchNormalization`.
 """
 
 from typing import Any
 
+import cortexzoo as cz
 import keras
 import numpy as np
 from absl import app, flags, logging
+from cortexzoo import datasets
+from cortexzoo.layers import RepresentationalSimilarityRegularizer
 from keras import layers
-
-import zoo
-from zoo import datasets
-from zoo.layers import RepresentationalSimilarityRegularizer
 
 _STRENGTH = flags.DEFINE_float("strength", 4.0, "Weight of the regulariser; 0 for none.")
 _PAIRS = flags.DEFINE_integer("pairs", 16, "Pairs in each step.", lower_bound=1)
@@ -59,7 +58,7 @@ def main(arguments: list[str]) -> None:
     weights = zip(regularizer.taps, keras.ops.convert_to_numpy(regularizer.layer_weights), strict=True)
     print(f"Weights of the layers in the similarity: {', '.join(f'{name} {weight:.3f}' for name, weight in weights)}")
     if _OUTPUT.value:
-        print(f"Exported {zoo.export_model(classifier, _OUTPUT.value)}")
+        print(f"Exported {cz.export_model(classifier, _OUTPUT.value)}")
 
 
 def build_backbone() -> keras.Model:

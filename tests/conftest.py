@@ -6,9 +6,8 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-
-from zoo import datasets
-from zoo.startup import configure_tensorflow
+from cortexzoo import datasets
+from cortexzoo.startup import configure_tensorflow
 
 # Before any test imports TensorFlow.
 configure_tensorflow()
@@ -33,7 +32,7 @@ read_once = functools.lru_cache(maxsize=4)(datasets._read)
 
 @functools.lru_cache(maxsize=8)
 def load_split(name: str, split: str) -> datasets.Split:
-    """`zoo.datasets.load`, once a session, read-only; skips the test where the data set is not prepared."""
+    """`cortexzoo.datasets.load`, once a session, read-only; skips the test where the data set is not prepared."""
     if not is_prepared(name):
         pytest.skip(f"{name} is not prepared in TFDS_DATA_DIR, and tests download nothing")
     with mock.patch.object(datasets, "_read", read_once):

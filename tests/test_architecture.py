@@ -5,24 +5,42 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cortexzoo as cz
 import pytest
 
-import zoo
-
 ROOT = Path(__file__).parents[1]
-ROOMS = ("zoo", "training", "evaluation")
-# What a file of each room may import from the three; a package stands for all that is in it.
+ROOMS = {"cortexzoo": "zoo", "cortexzoo.training": "training", "cortexzoo.evaluation": "evaluation"}
+# What a file of each room may import of ours; a package stands for all that is in it.
 ALLOWED = {
-    "zoo": ("zoo",),
-    "training": ("training", "zoo"),
-    "evaluation": ("evaluation", "zoo.datasets", "zoo.catalog", "zoo.card", "zoo.card_page", "zoo.sections", "zoo.startup"),
+    "zoo": ("cortexzoo",),
+    "training": ("cortexzoo",),
+    "evaluation": (
+        "cortexzoo.evaluation",
+        *(f"cortexzoo.{name}" for name in ("card", "card_page", "catalog", "datasets", "figures", "files")),
+        *(f"cortexzoo.{name}" for name in ("norms", "sections", "startup")),
+    ),
 }
-FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+FORBIDDEN = {
+    "zoo": ("cortexzoo.training", "cortexzoo.evaluation"),
+    "training": ("cortexzoo.evaluation",),
+    "evaluation": (),
+}
+FILES = sorted(path for room in ROOMS.values() for path in (ROOT / room).rglob("*.py"))
+
+
+def location(name: str) -> Path:
+    """Where a module lies: `setup.cfg` maps the folders `training` and `evaluation` into the package."""
+    room = max((room for room in ROOMS if f"{name}.".startswith(f"{room}.")), key=len, default=None)
+    return ROOT / "no such module" if room is None else ROOT.joinpath(ROOMS[room], *name[len(room) :].split(".")[1:])
 
 
 def is_module(name: str) -> bool:
-    path = ROOT.joinpath(*name.split("."))
+    path = location(name)
     return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def is_in(module: str, packages: tuple[str, ...]) -> bool:
+    return any(f"{module}.".startswith(f"{package}.") for package in packages)
 
 
 def imported_modules(source: str) -> set[str]:
@@ -40,8 +58,8 @@ def imported_modules(source: str) -> set[str]:
 
 
 def forbidden_imports(source: str, room: str) -> set[str]:
-    own = {module for module in imported_modules(source) if module.split(".")[0] in ROOMS}
-    return {module for module in own if not any(f"{module}.".startswith(f"{allowed}.") for allowed in ALLOWED[room])}
+    own = {module for module in imported_modules(source) if is_in(module, ("cortexzoo",))}
+    return {module for module in own if not is_in(module, ALLOWED[room]) or is_in(module, FORBIDDEN[room])}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -53,16 +71,16 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "source", "found"),
     [
-        ("zoo", "import numpy, training.batches", {"training.batches"}),
-        ("zoo", "def f():\n    from evaluation import metrics", {"evaluation.metrics"}),
-        ("training", "from evaluation.store import Store", {"evaluation.store"}),
-        ("training", "from zoo.models import ConvolutionalNetwork", set()),
-        ("evaluation", "from zoo import datasets, card_page", set()),
-        ("evaluation", "from zoo import datasets, models", {"zoo.models"}),
-        ("evaluation", "from zoo import load_model", {"zoo"}),
-        ("evaluation", "import zoo", {"zoo"}),
-        ("evaluation", "from zoo.cards import x", {"zoo.cards"}),
-        ("evaluation", "import training", {"training"}),
+        ("zoo", "import numpy, cortexzoo.training.batches", {"cortexzoo.training.batches"}),
+        ("zoo", "def f():\n    from cortexzoo.evaluation.results import metrics", {"cortexzoo.evaluation.results.metrics"}),
+        ("training", "from cortexzoo.evaluation.results.store import Store", {"cortexzoo.evaluation.results.store"}),
+        ("training", "from cortexzoo.models import ConvolutionalNetwork", set()),
+        ("evaluation", "from cortexzoo import datasets, card_page", set()),
+        ("evaluation", "from cortexzoo import datasets, models", {"cortexzoo.models"}),
+        ("evaluation", "from cortexzoo import load_model", {"cortexzoo"}),
+        ("evaluation", "import cortexzoo", {"cortexzoo"}),
+        ("evaluation", "from cortexzoo.cards import x", {"cortexzoo.cards"}),
+        ("evaluation", "import cortexzoo.training", {"cortexzoo.training"}),
     ],
 )
 def test_forbidden_imports_are_found(room: str, source: str, found: set[str]) -> None:
@@ -83,7 +101,7 @@ def run_python(code: str) -> str:
 def test_importing_zoo_is_cheap() -> None:
     """Neither the import nor a look at the catalogue loads a framework; the first model does."""
     heavy = ("tensorflow", "keras", "tensorflow_datasets", "matplotlib", "jax", "torch")
-    code = f"import sys, zoo; zoo.list_models(); dir(zoo); print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, cortexzoo as cz; cz.list_models(); dir(cz); print([name for name in {heavy} if name in sys.modules])"
     assert run_python(code).strip() == "[]"
 
 
@@ -94,7 +112,7 @@ def imported_with(module: str) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            path = ROOT.joinpath(*name.split("."))
+            path = location(name)
             path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             if path.is_file():
                 top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -106,14 +124,16 @@ def imported_with(module: str) -> set[str]:
 
 def test_recipes_need_no_tensorflow() -> None:
     """They are imported on machines that have another backend of Keras alone."""
-    assert {"keras", "training.fitting", "zoo.models.resnet"} <= (found := imported_with("training.recipes"))
-    assert not [name for name in found if name.startswith(("tensorflow", "zoo.export"))]
-    assert "tensorflow" in imported_with("training.publishing"), "otherwise this shows nothing"
+    assert {"keras", "cortexzoo.training.fitting", "cortexzoo.models.resnet"} <= (
+        found := imported_with("cortexzoo.training.recipes")
+    )
+    assert not [name for name in found if name.startswith(("tensorflow", "cortexzoo.export"))]
+    assert "tensorflow" in imported_with("cortexzoo.training.publishing"), "otherwise this shows nothing"
 
 
 def test_public_names_resolve() -> None:
-    assert set(zoo.__all__) <= set(dir(zoo))
-    for name in zoo.__all__:
-        assert getattr(zoo, name).__name__ == name
-    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'load_modle'"):
-        zoo.load_modle  # noqa: B018
+    assert set(cz.__all__) <= set(dir(cz))
+    for name in cz.__all__:
+        assert getattr(cz, name).__name__ == name
+    with pytest.raises(AttributeError, match="module 'cortexzoo' has no attribute 'load_modle'"):
+        cz.load_modle  # noqa: B018

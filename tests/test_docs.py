@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
 
+import cortexzoo as cz
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo import datasets
+from cortexzoo.loading import create_model
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
-import zoo
 from tests.conftest import load_split
-from zoo import datasets
-from zoo.loading import create_model
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
@@ -83,8 +83,8 @@ def test_commands_name_real_models_and_flags() -> None:
         assert words
         if words[0] == "zoo":
             assert words[1] in ("list", "card", "verify")
-            assert words[2] in {card.id for card in zoo.list_models()}
-        if words[:3] == ["python", "-m", "evaluation"]:
+            assert words[2] in {card.id for card in cz.list_models()}
+        if words[:3] == ["python", "-m", "cortexzoo.evaluation"]:
             assert {word.split("=")[0].removeprefix("--") for word in words[3:]} <= defined
 
 
@@ -95,7 +95,7 @@ def test_python_blocks_use_real_names() -> None:
         tree = ast.parse(text)
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                module = {"zoo": zoo, "datasets": datasets}.get(node.value.id)
+                module = {"cz": cz, "datasets": datasets}.get(node.value.id)
                 assert module is None or hasattr(module, node.attr)
 
 
@@ -103,7 +103,7 @@ def test_python_blocks_use_real_names() -> None:
 def predict(tmp_path_factory: pytest.TempPathFactory) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """The signature of a small exported model, behind the stand-in servers."""
     model = create_model("DenoisedInternalModels", {"denoiser_widths": [8], "internal_widths": [8, 4]})
-    saved = tf.saved_model.load(zoo.export_model(model, tmp_path_factory.mktemp("docs") / "dim" / "1"))
+    saved = tf.saved_model.load(cz.export_model(model, tmp_path_factory.mktemp("docs") / "dim" / "1"))
 
     def run(image: np.ndarray) -> dict[str, np.ndarray]:
         outputs = saved.signatures["serving_default"](image=tf.constant(image, tf.float32))

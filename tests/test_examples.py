@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.loading import create_model
+from cortexzoo.training.publishing import publish
+from cortexzoo.training.recipes import Trained
 
 from tests.conftest import load_split, needs_dataset
 from tests.training.test_publishing import RECIPE
-from training.publishing import publish
-from training.recipes import Trained
-from zoo.loading import create_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +33,7 @@ def run_example(name: str, *arguments: str, **environment: str) -> str:
 def test_finetune_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a catalogued model to a second version of a fine-tuned SavedModel that is better than chance."""
     catalogue, output = tmp_path / "catalogue", tmp_path / "output"
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(catalogue))
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(catalogue))
     # The weights of so small a network decide how much it learns in three passes.
     keras.utils.set_random_seed(0)
     network = create_model("ConvolutionalNetwork", {"maps": [8], "kernels": [5, 3], "strides": [2, 2]})

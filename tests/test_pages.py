@@ -5,9 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from training import recipes
-from training.configuration import change_config
+from cortexzoo.training import recipes
+from cortexzoo.training.configuration import change_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,7 +34,9 @@ def test_links_lead_to_files(page: Path) -> None:
 
 def test_commands_have_modules_and_flags() -> None:
     found = [(page.name, *command) for page in PAGES for command in commands(page.read_text(encoding="utf-8"))]
-    assert {"evaluation", "evaluation.analysis", "training", "training.sweep"} <= {module for _, module, _ in found}
+    assert {"evaluation", "cortexzoo.evaluation.analysis", "training", "cortexzoo.training.studies.sweep"} <= {
+        module for _, module, _ in found
+    }
     for page, module, flags in found:
         folder = ROOT.joinpath(*module.split("."))
         file = folder / "__main__.py" if folder.is_dir() else folder.with_suffix(".py")

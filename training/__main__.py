@@ -10,9 +10,9 @@
   KERAS_BACKEND=jax zoo-train --recipe=cifar10_gray/resnet_pixel --set=width=64 --set=epochs=40
                                                       train on JAX (pip install jax); on TensorFlow it then publishes
 
-`python -m training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and validation
+`python -m cortexzoo.training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and validation
 splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
-`python -m training.sweep --help` tells how the strength of a saturation penalty is chosen.
+`python -m cortexzoo.training.studies.sweep --help` tells how the strength of a saturation penalty is chosen.
 """
 
 import os
@@ -20,10 +20,9 @@ import sys
 from pathlib import Path
 
 from absl import app, flags, logging
+from cortexzoo.startup import configure_tensorflow
+from cortexzoo.training.configuration import change_config, run_directory
 from ml_collections import ConfigDict
-
-from training.configuration import change_config, run_directory
-from zoo.startup import configure_tensorflow
 
 _RECIPE = flags.DEFINE_string("recipe", None, "The recipe, such as mnist/dim.")
 _SET = flags.DEFINE_multi_string("set", [], "Change a value of the config: --set=name=value, value as JSON. Repeatable.")
@@ -44,9 +43,9 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"Expected flags only, as in --recipe=mnist/dim. Received: {' '.join(arguments[1:])}")
     configure_tensorflow("2")
     if _CATALOGUE.value:
-        os.environ["BRAINZOO_SAVED_MODELS"] = os.path.abspath(_CATALOGUE.value)
-    from training import recipes
-    from zoo import catalog
+        os.environ["CORTEXZOO_SAVED_MODELS"] = os.path.abspath(_CATALOGUE.value)
+    from cortexzoo import catalog
+    from cortexzoo.training import recipes
 
     if _LIST.value:
         print("\n".join(f"{recipe.id:36} {recipe.title}" for recipe in recipes.RECIPES.values()))
@@ -71,9 +70,8 @@ def main(arguments: list[str]) -> None:
 
 def _train(recipe, config: ConfigDict, model_id: str) -> None:
     import keras
-
-    from training.fitting import fitting_seconds
-    from training.hardware import first_hardware
+    from cortexzoo.training.fitting import fitting_seconds
+    from cortexzoo.training.hardware import first_hardware
 
     directory = run_directory(Path(_WORKDIR.value), recipe.id, config)
     logging.info("Checkpoints and logs: %s", directory)
@@ -84,7 +82,7 @@ def _train(recipe, config: ConfigDict, model_id: str) -> None:
         print(f"Trained on {keras.backend.backend()}. The same command with KERAS_BACKEND=tensorflow publishes the weights.")
         return
     # Imported late: other backends train where there is no TensorFlow.
-    from training.publishing import publish
+    from cortexzoo.training.publishing import publish
 
     card = publish(recipe, config, trained, fitting_seconds(directory), model_id, hardware)
     logging.info("Published %s: validation %s", card.id, card.training["validation"])

@@ -4,9 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from cortexzoo import catalog
 from ml_collections import ConfigDict
-
-from zoo import catalog
 
 
 def change_config(config: ConfigDict, changes: list[str]) -> ConfigDict:

@@ -12,9 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 from absl import logging
-
-from training.batches import EpochBatches
-from zoo.card import write_text
+from cortexzoo.files import write_text
+from cortexzoo.training.batches import EpochBatches
 
 _SECONDS = "seconds.json"
 

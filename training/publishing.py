@@ -6,13 +6,12 @@ import platform
 import shlex
 from typing import Any
 
+from cortexzoo import catalog
+from cortexzoo.card import ModelCard
+from cortexzoo.export import export_model
+from cortexzoo.training.hardware import describe_hardware
+from cortexzoo.training.recipes import Recipe, Trained, check_dataset, check_id
 from ml_collections import ConfigDict
-
-from training.hardware import describe_hardware
-from training.recipes import Recipe, Trained, check_dataset, check_id
-from zoo import catalog
-from zoo.card import ModelCard
-from zoo.export import export_model
 
 _PACKAGES = ("keras", "numpy", "tensorflow", "tensorflow-datasets")
 
@@ -93,4 +92,4 @@ def _deviations(recipe: Recipe, changes: dict[str, Any]) -> list[str]:
 def _command(recipe: Recipe, changes: dict[str, Any], model_id: str) -> str:
     values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in changes.items()}
     words = [f"--recipe={recipe.id}", *(shlex.quote(f"--set={name}={value}") for name, value in values.items())]
-    return " ".join(["python -m training", *words, *([f"--id={model_id}"] if model_id != recipe.id else [])])
+    return " ".join(["cortexzoo train", *words, *([f"--id={model_id}"] if model_id != recipe.id else [])])

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class RestartedStepDecay(keras.optimizers.schedules.LearningRateSchedule):
     """initial * 0.3^floor((e mod 20) / 4) for e in 0 ... 39, the schedule of Attias et al., stretched over `steps` steps.
 

@@ -4,12 +4,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from cortexzoo.layers import RepresentationalSimilarityRegularizer
+from cortexzoo.models import ImageClassifier
+from cortexzoo.training.batches import EpochBatches
+from cortexzoo.training.targets import SimilarityTarget
 from keras import ops
-
-from training.batches import EpochBatches
-from training.targets import SimilarityTarget
-from zoo.layers import RepresentationalSimilarityRegularizer
-from zoo.models import ImageClassifier
 
 STATISTICS = ("class", "all")
 
@@ -21,7 +20,7 @@ class PairedBatches(EpochBatches):
     that a resumed run sees the same ones. They are not augmented: their targets are those of the images as they are.
 
     Args: those of `EpochBatches`, and
-        similarity: a target of `training.targets`.
+        similarity: a target of `cortexzoo.training.targets`.
         pairs: int. The paper's k. Defaults to 16.
 
     A batch is ({"images": (batch, height, width, channels), "pairs": (2 pairs, height, width, channels), the first image of

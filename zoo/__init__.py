@@ -1,31 +1,31 @@
-"""brainzoo: brain-inspired, adversarially robust image classifiers for Keras 3 and TensorFlow.
+"""cortexzoo: brain-inspired, adversarially robust image classifiers for Keras 3 and TensorFlow.
 
->>> import zoo
->>> zoo.list_models(dataset="mnist")          # cards: id, accuracy, robust accuracy, parameters, paper
->>> model = zoo.load_model("mnist/dim")       # a keras.Model, its files verified by SHA-256
->>> zoo.export_model(model, "my_model/1")     # a SavedModel for TF Serving and for `python -m evaluation`
+>>> import cortexzoo as cz
+>>> cz.list_models(dataset="mnist")          # cards: id, accuracy, robust accuracy, parameters, paper
+>>> model = cz.load_model("mnist/dim")       # a keras.Model, its files verified by SHA-256
+>>> cz.export_model(model, "my_model/1")     # a SavedModel for TF Serving and for `python -m cortexzoo.evaluation`
 
-Importing `zoo` is cheap: TensorFlow and Keras are loaded when a function first needs them.
+Importing `cortexzoo` is cheap: TensorFlow and Keras are loaded when a function first needs them.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.card import ModelCard
-    from zoo.catalog import IntegrityError, list_models, model_card, verify
-    from zoo.export import export_model
-    from zoo.loading import load_model
+    from cortexzoo.card import ModelCard
+    from cortexzoo.catalog import IntegrityError, list_models, model_card, verify
+    from cortexzoo.export import export_model
+    from cortexzoo.loading import load_model
 
 __version__ = "0.1.0"
 _HOMES = {
-    "IntegrityError": "zoo.catalog",
-    "ModelCard": "zoo.card",
-    "export_model": "zoo.export",
-    "list_models": "zoo.catalog",
-    "load_model": "zoo.loading",
-    "model_card": "zoo.catalog",
-    "verify": "zoo.catalog",
+    "IntegrityError": "cortexzoo.catalog",
+    "ModelCard": "cortexzoo.card",
+    "export_model": "cortexzoo.export",
+    "list_models": "cortexzoo.catalog",
+    "load_model": "cortexzoo.loading",
+    "model_card": "cortexzoo.catalog",
+    "verify": "cortexzoo.catalog",
 }
 __all__ = [
     "IntegrityError",
@@ -49,7 +49,7 @@ def __dir__() -> list[str]:
 
 
 def command_line() -> None:
-    """Entry point of the console script `zoo`: the same as `python -m zoo`."""
+    """Entry point of the console script `zoo`: the same as `python -m cortexzoo`."""
     import runpy
 
-    runpy.run_module("zoo", run_name="__main__", alter_sys=True)
+    runpy.run_module("cortexzoo", run_name="__main__", alter_sys=True)

@@ -6,18 +6,18 @@
   zoo verify                      check the SHA-256 of every file of every model
   zoo verify mnist/dim            ... of one model
 
-`python -m zoo` does the same. To train a model see `zoo-train --help`, to attack one `zoo-evaluate --help`.
+`python -m cortexzoo` does the same. To train a model see `zoo-train --help`, to attack one `zoo-evaluate --help`.
 """
 
 import sys
 
 from absl import app, flags
+from cortexzoo import catalog
+from cortexzoo.card_page import percent, render_card
+from cortexzoo.norms import NORM_NAMES
 from rich import box
 from rich.console import Console
 from rich.table import Table
-
-from zoo import catalog
-from zoo.card_page import NORM_NAMES, percent, render_card
 
 _CAPTION = (
     "Accuracy in %: on clean test images, and in the worst case over the attacks of the suite `cleverhans` in each norm. "

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cortexzoo.files import write_text
+
 SCHEMA_VERSION = 1
 
 
@@ -17,9 +19,9 @@ class ModelCard:
         id: "<dataset>/<name>".
         title: one line for people.
         description: one paragraph for people.
-        class_name: name of the class in `zoo.models`.
+        class_name: name of the class in `cortexzoo.models`.
         config: its `get_config()`, plain JSON values.
-        dataset: name in `zoo.datasets`.
+        dataset: name in `cortexzoo.datasets`.
         parameters: number of weights, trainable or not.
         paper: title, authors, year and url.
         from_paper: what follows the paper.
@@ -94,15 +96,6 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
 def write_card(card: ModelCard, path: str | os.PathLike[str]) -> None:
     """Writes the card as JSON, atomically."""
     write_text(path, json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file so that a reader sees the old content or the new, never a part."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 _JSON_TYPES = {"str": str, "int": int, "dict": dict, "list": list}

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-
-from zoo.card import ModelCard
+from cortexzoo.card import ModelCard
+from cortexzoo.norms import NORM_NAMES
 
 _TEMPLATE = Path(__file__).parent / "card_page.md.jinja"
-NORM_NAMES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
 def percent(value: float | None) -> str:

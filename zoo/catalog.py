@@ -6,10 +6,11 @@ import hashlib
 import os
 from pathlib import Path
 
-from zoo.card import ModelCard, read_card, write_card, write_text
-from zoo.card_page import render_card
+from cortexzoo.card import ModelCard, read_card, write_card
+from cortexzoo.card_page import render_card
+from cortexzoo.files import write_text
 
-_VARIABLE = "BRAINZOO_SAVED_MODELS"
+_VARIABLE = "CORTEXZOO_SAVED_MODELS"
 
 
 class IntegrityError(RuntimeError):
@@ -17,7 +18,7 @@ class IntegrityError(RuntimeError):
 
 
 def root() -> Path:
-    """Returns the catalogue's directory: $BRAINZOO_SAVED_MODELS, else the installed one, else the checkout's."""
+    """Returns the catalogue's directory: $CORTEXZOO_SAVED_MODELS, else the installed one, else the checkout's."""
     if configured := os.environ.get(_VARIABLE):
         return Path(configured)
     package = Path(__file__).resolve().parent

@@ -1,7 +1,7 @@
 """A catalogued id -> a real Keras model with its pretrained weights."""
 
-from zoo import catalog, models
-from zoo.models import ImageClassifier
+from cortexzoo import catalog, models
+from cortexzoo.models import ImageClassifier
 
 
 def load_model(model_id: str) -> ImageClassifier:
@@ -21,12 +21,12 @@ def load_model(model_id: str) -> ImageClassifier:
     Example:
 
     >>> import zoo
-    >>> model = zoo.load_model("mnist/dim")
+    >>> model = cz.load_model("mnist/dim")
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     >>> model.compile("adam", loss, metrics=["accuracy"])
     """
     # Imported late: TensorFlow reads the weights, and is not needed to build a model.
-    from zoo.export import restore_weights
+    from cortexzoo.export import restore_weights
 
     card = catalog.verify(model_id)
     model = create_model(card.class_name, card.config)
@@ -35,13 +35,13 @@ def load_model(model_id: str) -> ImageClassifier:
 
 
 def create_model(class_name: str, config: dict) -> ImageClassifier:
-    """Builds an untrained model of one of the classes in `zoo.models` from its config.
+    """Builds an untrained model of one of the classes in `cortexzoo.models` from its config.
 
     Raises:
         ValueError: there is no such class.
     """
     if class_name not in models.__all__:
-        raise ValueError(f"Expected a class of zoo.models: {', '.join(models.__all__)}. Received: {class_name!r}")
+        raise ValueError(f"Expected a class of cortexzoo.models: {', '.join(models.__all__)}. Received: {class_name!r}")
     model = getattr(models, class_name).from_config(config)
     model.build()
     return model

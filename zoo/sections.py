@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from zoo.card import write_text
+from cortexzoo.files import write_text
 
 
 def replace_section(page: Path, name: str, section: str | None) -> None:

@@ -1,26 +1,26 @@
 """Looks into catalogued models: figures and CSV files.
 
-  python -m evaluation.analysis latents --model=mnist/dim --output=docs/figures
+  python -m cortexzoo.evaluation.analysis latents --model=mnist/dim --output=docs/figures
                                      t-SNE of each autoencoder's latents, with silhouette and purity
-  python -m evaluation.analysis logit_scale --model=mnist/dim --samples=200
+  python -m cortexzoo.evaluation.analysis logit_scale --model=mnist/dim --samples=200
                                      what a factor on the logits does to attacks
-  python -m evaluation.analysis spectra --model=mnist/dim --samples=100
+  python -m cortexzoo.evaluation.analysis spectra --model=mnist/dim --samples=100
                                      power spectra of noises, corruptions and attacks
-  python -m evaluation.analysis boundary --model=mnist/dim --samples=100
+  python -m cortexzoo.evaluation.analysis boundary --model=mnist/dim --samples=100
                                      how the Boundary attack converges; draws all models whose tables lie in --output
-  python -m evaluation.analysis histograms --model=mnist/cnn --model=mnist/dim
+  python -m cortexzoo.evaluation.analysis histograms --model=mnist/cnn --model=mnist/dim
                                      weights and activities of each layer, with their excess kurtosis
-  python -m evaluation.analysis rdm --model=mnist/cnn --model=mnist/dim
+  python -m cortexzoo.evaluation.analysis rdm --model=mnist/cnn --model=mnist/dim
                                      how unlike the activity patterns of images are, class by class
-  python -m evaluation.analysis interpolation --model=mnist/cnn --model=mnist/dim
+  python -m cortexzoo.evaluation.analysis interpolation --model=mnist/cnn --model=mnist/dim
                                      length elements, softmax and Jacobian spectra between two images
-  python -m evaluation.analysis grid --model=mnist/cnn
+  python -m cortexzoo.evaluation.analysis grid --model=mnist/cnn
                                      L-BFGS from each class to each other, in float32 and stabilised
-  python -m evaluation.analysis kurtosis_experiment
+  python -m cortexzoo.evaluation.analysis kurtosis_experiment
                                      how kurtotic weights protect linear classifiers; trains them, no model
 
 `histograms`, `rdm` and `interpolation` draw several models into one figure; the others take them one by one.
-`latents` needs the extra `analysis`: pip install "brainzoo[analysis]".
+`latents` needs the extra `analysis`: pip install "cortexzoo[analysis]".
 """
 
 import importlib
@@ -29,8 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
-
-from zoo.startup import configure_tensorflow
+from cortexzoo.startup import configure_tensorflow
 
 _MODEL = flags.DEFINE_multi_string("model", ["mnist/dim"], "Id in the catalogue; `zoo list` shows the ids. Repeatable.")
 _SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=50)
@@ -57,7 +56,7 @@ def main(arguments: list[str]) -> None:
     configure_tensorflow()
     # The data library reports every file that it opens.
     logging.set_verbosity(logging.WARNING)
-    from zoo.catalog import IntegrityError
+    from cortexzoo.catalog import IntegrityError
 
     try:
         for path in _analyse(arguments[1], _MODEL.value, _SAMPLES.value, Path(_OUTPUT.value)):
@@ -67,7 +66,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _analyse(name: str, model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
-    analyse = importlib.import_module(f"evaluation.analysis.{name}").analyse
+    analyse = importlib.import_module(f"cortexzoo.evaluation.analysis.{name}").analyse
     if _ANALYSES[name] == "none":
         return analyse(samples, directory)
     if _ANALYSES[name] == "several":

@@ -9,18 +9,17 @@ import math
 from pathlib import Path
 
 import numpy as np
+from cortexzoo import datasets
+from cortexzoo.evaluation.analysis import networks
+from cortexzoo.evaluation.analysis.output import stem, write_table
+from cortexzoo.evaluation.attacks import Batch, BoundaryAttack
+from cortexzoo.evaluation.attacks.nearest_start import nearest_first
+from cortexzoo.evaluation.attacks.starting_points import CANDIDATES, StartingPoints
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
+from cortexzoo.evaluation.report.curves import line_style
+from cortexzoo.figures import save_figure
 from matplotlib.figure import Figure
-
-from evaluation.analysis import networks
-from evaluation.analysis.output import stem, write_table
-from evaluation.attacks import Batch, BoundaryAttack
-from evaluation.attacks.nearest_start import nearest_first
-from evaluation.attacks.starting_points import CANDIDATES, StartingPoints
-from evaluation.norms import distances
-from evaluation.report.curves import line_style
-from evaluation.report.figures import save_figure
-from evaluation.target import Target
-from zoo import datasets
 
 FIELDS = ("model", "samples", "steps", "quarter", "median", "three_quarters")
 # The published code takes as many.
@@ -40,43 +39,43 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     Returns:
         The files.
     """
-    (target,), split = networks.load([model_id], samples)
-    info = target.dataset
+    (classifier,), split = networks.load([model_id], samples)
+    info = classifier.dataset
     batch = Batch(split.images, split.labels, split.ids, 0)
-    starts = StartingPoints(target, datasets.load(info.name, "train").first(CANDIDATES))
-    rows = [(model_id, len(batch), *row) for row in convergence(target, batch, starts)]
+    starts = StartingPoints(classifier, datasets.load(info.name, "train").first(CANDIDATES))
+    rows = [(model_id, len(batch), *row) for row in convergence(classifier, batch, starts)]
     table = write_table(directory / f"{stem('boundary', [model_id])}.csv", FIELDS, rows)
     figure = save_figure(_draw(directory, info), directory / f"boundary-{info.name}.png")
     return [table, figure]
 
 
 def convergence(
-    target: Target, batch: Batch, starts: StartingPoints, attack: BoundaryAttack | None = None
+    classifier: Classifier, batch: Batch, starts: StartingPoints, attack: BoundaryAttack | None = None
 ) -> list[tuple[int, float, float, float]]:
     """Returns steps with the quartiles of the squared L2 distance per value, over all images.
 
     A misclassified image has distance 0, one without an adversarial an infinite one.
 
     Args:
-        target: the model.
+        classifier: the model.
         batch: the samples, also misclassified ones.
         starts: where the attack begins.
         attack: with its settings; the default ones where it is None.
     """
     from rich.progress import track
 
-    attack, values = attack or BoundaryAttack(), math.prod(target.image_shape)
-    part = batch.take(np.flatnonzero(~target.misclassifies(batch.images, batch.labels)))
+    attack, values = attack or BoundaryAttack(), math.prod(classifier.image_shape)
+    part = batch.take(np.flatnonzero(~classifier.misclassifies(batch.images, batch.labels)))
     if not len(part):
-        raise ValueError(f"Expected images that {target.path} classifies correctly. Received: {len(batch)} others.")
-    part = nearest_first(target, dataclasses.replace(part, starts=starts.of(part)), attack.norm)
-    walk = attack.walk(target, part)
+        raise ValueError(f"Expected images that {classifier.path} classifies correctly. Received: {len(batch)} others.")
+    part = nearest_first(classifier, dataclasses.replace(part, starts=starts.of(part)), attack.norm)
+    walk = attack.walk(classifier, part)
     rows, step = [], 0
     for step, best in track(walk, "Boundary", total=attack.steps // 10 + 1):
         if _is_kept(step):
-            rows.append((step, *_quartiles(_squared(target, part, best, len(batch)) / values)))
+            rows.append((step, *_quartiles(_squared(classifier, part, best, len(batch)) / values)))
     if rows[-1][0] != step:
-        rows.append((step, *_quartiles(_squared(target, part, best, len(batch)) / values)))
+        rows.append((step, *_quartiles(_squared(classifier, part, best, len(batch)) / values)))
     return rows
 
 
@@ -87,9 +86,9 @@ def _is_kept(step: int) -> bool:
     return int(_PER_DECADE * math.log10(step)) != int(_PER_DECADE * math.log10(step - 10))
 
 
-def _squared(target: Target, part: Batch, best: np.ndarray, count: int) -> np.ndarray:
+def _squared(classifier: Classifier, part: Batch, best: np.ndarray, count: int) -> np.ndarray:
     squared = np.zeros(count)
-    wrong = target.misclassifies(best, part.labels)
+    wrong = classifier.misclassifies(best, part.labels)
     squared[: len(part)] = np.where(wrong, distances(part.images, best, "l2") ** 2, np.inf)
     return squared
 

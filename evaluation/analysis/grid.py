@@ -10,16 +10,15 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.analysis import networks
+from cortexzoo.evaluation.analysis.output import new_figure, stem, write_table
+from cortexzoo.evaluation.attacks.lbfgs import LBFGS, Descent
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.figures import save_figure
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import log_softmax
-
-from evaluation.analysis import networks
-from evaluation.analysis.output import new_figure, stem, write_table
-from evaluation.attacks.lbfgs import LBFGS, Descent
-from evaluation.report.figures import save_figure
-from evaluation.target import Target
-from zoo.datasets import Split
 
 _CROSS = "#D50000"
 _SIDE = 0.92
@@ -41,10 +40,10 @@ class Variant:
     attack: LBFGS
 
 
-def variants(target: Target, attack: LBFGS) -> list[Variant]:
+def variants(classifier: Classifier, attack: LBFGS) -> list[Variant]:
     """Returns the attack in float32, in float64 where the model has that, and rescaled on its most exact endpoint."""
-    best = networks.best_endpoint(target)
-    float64 = networks.best_endpoint(target, ["logits_float64"])
+    best = networks.best_endpoint(classifier)
+    float64 = networks.best_endpoint(classifier, ["logits_float64"])
     found = [Variant("float32", "logits", attack)]
     if float64 != "logits":
         found.append(Variant("float64", float64, attack))
@@ -68,41 +67,41 @@ def analyse(model_id: str, samples: int, directory: Path, attack: LBFGS | None =
     """
     from rich.progress import track
 
-    (target,), split = networks.load([model_id], samples)
-    sources = least_confident(target, split)
-    names = target.dataset.class_names
+    (classifier,), split = networks.load([model_id], samples)
+    sources = least_confident(classifier, split)
+    names = classifier.dataset.class_names
     grids, rows = [], []
-    for variant in variants(target, attack or LBFGS()):
+    for variant in variants(classifier, attack or LBFGS()):
         descents = {}
         for source, place in track(sources.items(), variant.name):
-            towards = functools.partial(variant.attack.towards, target, variant.endpoint, split.images[place])
+            towards = functools.partial(variant.attack.towards, classifier, variant.endpoint, split.images[place])
             descents |= {(source, wanted): towards(wanted) for wanted in sources if wanted != source}
         grids.append((variant.name, descents))
         for (i, k), descent in descents.items():
             rows.append((variant.name, names[i], int(split.ids[sources[i]]), names[k], *_log(descent)))
-    header = ("variant", "source", "source_id", "target", "found", "l2_distance")
+    header = ("variant", "source", "source_id", "classifier", "found", "l2_distance")
     header += ("first_gradient_norm", "constant", "iterations", "reason")
     figure = _draw(model_id, grids, {label: split.images[place] for label, place in sources.items()}, names)
     name = stem("grid", [model_id])
     return [save_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
 
 
-def least_confident(target: Target, split: Split) -> dict[int, int]:
+def least_confident(classifier: Classifier, split: Split) -> dict[int, int]:
     """Returns for each class the position of the correctly classified image to which the model gives least probability.
 
     Raises:
         ValueError: there is none of a class.
     """
-    logits = target.serving_logits(split.images).astype(np.float64)
+    logits = classifier.serving_logits(split.images).astype(np.float64)
     # The logarithm tells apart what is 1 in float32.
     confidence = log_softmax(logits, axis=1)[np.arange(len(split)), split.labels]
     confidence[logits.argmax(axis=1) != split.labels] = np.inf
     found = {}
-    for label in range(target.dataset.num_classes):
+    for label in range(classifier.dataset.num_classes):
         own = np.where(split.labels == label, confidence, np.inf)
         if np.isinf(own.min(initial=np.inf)):
             raise ValueError(
-                f"Expected a correctly classified image of class {target.dataset.class_names[label]} among the first "
+                f"Expected a correctly classified image of class {classifier.dataset.class_names[label]} among the first "
                 f"{len(split)} test images. Received: none. Pass more --samples."
             )
         found[label] = int(own.argmin())
@@ -137,7 +136,7 @@ def _draw(
         middles = [label + _SIDE / 2 for label in clean]
         panel.set_xticks(middles, [names[label] for label in clean], fontsize=7)
         panel.set_yticks(middles, [names[label] for label in clean], fontsize=7)
-        panel.set(xlim=(-0.1, len(clean) + 0.02), ylim=(len(clean) + 0.02, -0.1), aspect="equal", xlabel="target")
+        panel.set(xlim=(-0.1, len(clean) + 0.02), ylim=(len(clean) + 0.02, -0.1), aspect="equal", xlabel="classifier")
         panel.tick_params(length=0)
         for spine in panel.spines.values():
             spine.set_visible(False)

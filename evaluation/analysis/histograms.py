@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from cortexzoo.evaluation.analysis import networks
+from cortexzoo.evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
+from cortexzoo.evaluation.report.curves import COLOURS
+from cortexzoo.figures import save_figure
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-
-from evaluation.analysis import networks
-from evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
-from evaluation.report.curves import COLOURS
-from evaluation.report.figures import save_figure
 
 _BINS = 60
 _KINDS = ("weights", "activities")
@@ -33,10 +32,10 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     Raises:
         ValueError: the models are of different data sets, or have no `features` or no `model_weights`.
     """
-    targets, split = networks.load(model_ids, samples)
+    classifiers, split = networks.load(model_ids, samples)
     layers = {
-        "weights": [networks.weights_of(target.path) for target in targets],
-        "activities": [networks.features_of(target, split.images) for target in targets],
+        "weights": [networks.weights_of(classifier.path) for classifier in classifiers],
+        "activities": [networks.features_of(classifier, split.images) for classifier in classifiers],
     }
     rows = [
         (model_id, kind, name, values.size, *summary(values))

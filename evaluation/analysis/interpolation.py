@@ -1,6 +1,6 @@
 """What a network does on the straight line from one image to another (Nayebi and Ganguli 2017).
 
-Along the line from a source to a target, with logits z, softmax p and Jacobian J = dz/dx: the length element of
+Along the line from a source to a classifier, with logits z, softmax p and Jacobian J = dz/dx: the length element of
 information geometry, ds^2 = dz' (diag p - p p') dz with dz = J dx, the Euclidean one |dz|, the softmax and the singular
 values of J. The Fisher length of the line is at least the angle of Bhattacharyya between its ends,
 2 arccos sum sqrt(p_k q_k): the shortest way there is from one distribution to the other.
@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.analysis import networks
+from cortexzoo.evaluation.analysis.output import new_figure, stem, write_table
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.report.curves import COLOURS
+from cortexzoo.figures import save_figure
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import softmax
-
-from evaluation.analysis import networks
-from evaluation.analysis.output import new_figure, stem, write_table
-from evaluation.report.curves import COLOURS
-from evaluation.report.figures import save_figure
-from evaluation.target import Target
-from zoo.datasets import Split
 
 PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))
 # Points of the line to start with. More are put between two of them where the softmax turns by more than this angle, or
@@ -34,7 +33,7 @@ class Line:
     """What was found at the points of one line, (n, ...) each, float64.
 
     Attributes:
-        position: from 0, the source, to 1, the target.
+        position: from 0, the source, to 1, the classifier.
         probabilities: softmax of the logits, (n, classes).
         fisher: the Fisher length element ds/dt, t the position.
         euclidean: the Euclidean length element of the logits, |dz/dt|.
@@ -80,14 +79,14 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     """
     from rich.progress import track
 
-    targets, split = networks.load(model_ids, samples)
-    ends = first_correct(targets, split, sorted({label for pair in PAIRS for label in pair}))
+    classifiers, split = networks.load(model_ids, samples)
+    ends = first_correct(classifiers, split, sorted({label for pair in PAIRS for label in pair}))
     lines = {
-        (model_id, pair): interpolate(target, split.images[ends[pair[0]]], split.images[ends[pair[1]]])
-        for model_id, target in track(list(zip(model_ids, targets, strict=True)), "interpolations")
+        (model_id, pair): interpolate(classifier, split.images[ends[pair[0]]], split.images[ends[pair[1]]])
+        for model_id, classifier in track(list(zip(model_ids, classifiers, strict=True)), "interpolations")
         for pair in PAIRS
     }
-    names, ids = targets[0].dataset.class_names, {label: int(split.ids[place]) for label, place in ends.items()}
+    names, ids = classifiers[0].dataset.class_names, {label: int(split.ids[place]) for label, place in ends.items()}
     return [
         save_figure(_draw(model_ids, lines, names), directory / f"{stem('interpolation', model_ids)}.png"),
         _write_points(lines, names, directory / f"{stem('interpolation', model_ids)}.csv"),
@@ -95,13 +94,13 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     ]
 
 
-def first_correct(targets: Sequence[Target], split: Split, labels: Sequence[int]) -> dict[int, int]:
+def first_correct(classifiers: Sequence[Classifier], split: Split, labels: Sequence[int]) -> dict[int, int]:
     """Returns for each label the position of its first image that all models classify correctly.
 
     Raises:
         ValueError: there is none of a label.
     """
-    correct = np.all([target.predict(split.images) == split.labels for target in targets], axis=0)
+    correct = np.all([classifier.predict(split.images) == split.labels for classifier in classifiers], axis=0)
     found = {label: np.flatnonzero(correct & (split.labels == label)) for label in labels}
     if absent := [label for label in labels if not len(found[label])]:
         raise ValueError(
@@ -111,16 +110,16 @@ def first_correct(targets: Sequence[Target], split: Split, labels: Sequence[int]
     return {label: int(places[0]) for label, places in found.items()}
 
 
-def interpolate(target: Target, source: np.ndarray, end: np.ndarray) -> Line:
+def interpolate(classifier: Classifier, source: np.ndarray, end: np.ndarray) -> Line:
     """Follows the line from one image to another, with more points where the softmax turns fast.
 
     Args:
-        target: the model.
+        classifier: the model.
         source: float32, (height, width, channels), in [0, 1].
         end: the same shape.
     """
     position = np.linspace(0.0, 1.0, _POINTS)
-    line = _measure(target, source, end, position)
+    line = _measure(classifier, source, end, position)
     for _ in range(_REFINEMENTS):
         angles = bhattacharyya_angle(line.probabilities[:-1], line.probabilities[1:])
         trapezoids = np.diff(line.position) * (line.fisher[:-1] + line.fisher[1:]) / 2
@@ -128,7 +127,7 @@ def interpolate(target: Target, source: np.ndarray, end: np.ndarray) -> Line:
         if not coarse.any():
             break
         middles = (line.position[:-1] + line.position[1:])[coarse] / 2
-        line = _merge(line, _measure(target, source, end, middles))
+        line = _merge(line, _measure(classifier, source, end, middles))
     return line
 
 
@@ -154,10 +153,10 @@ def fisher_element(probabilities: np.ndarray, change: np.ndarray) -> np.ndarray:
     return np.sqrt(np.sum(probabilities * np.square(change - mean), axis=-1))
 
 
-def _measure(target: Target, source: np.ndarray, end: np.ndarray, position: np.ndarray) -> Line:
+def _measure(classifier: Classifier, source: np.ndarray, end: np.ndarray, position: np.ndarray) -> Line:
     share = position[:, None, None, None]
     images = ((1 - share) * source + share * end).astype(np.float32)
-    logits, jacobian = networks.logits_and_jacobian(target, images)
+    logits, jacobian = networks.logits_and_jacobian(classifier, images)
     direction = end.astype(np.float64).ravel() - source.astype(np.float64).ravel()
     change, probabilities = jacobian @ direction, softmax(logits, axis=-1)
     euclidean = np.linalg.norm(change, axis=-1)
@@ -173,7 +172,7 @@ def _merge(first: Line, second: Line) -> Line:
 
 def _write_points(lines: Lines, names: tuple[str, ...], path: Path) -> Path:
     first = next(iter(lines.values()))
-    header = ["model", "source", "target", "position", "fisher_element", "euclidean_element"]
+    header = ["model", "source", "classifier", "position", "fisher_element", "euclidean_element"]
     header += [f"probability_{k}" for k in range(first.probabilities.shape[1])]
     header += [f"singular_value_{k}" for k in range(first.singular_values.shape[1])]
     rows = []
@@ -184,7 +183,7 @@ def _write_points(lines: Lines, names: tuple[str, ...], path: Path) -> Path:
 
 
 def _write_lengths(lines: Lines, names: tuple[str, ...], ids: dict[int, int], path: Path) -> Path:
-    header = ("model", "source", "target", "source_id", "target_id")
+    header = ("model", "source", "classifier", "source_id", "target_id")
     header += ("fisher_length", "bhattacharyya_angle", "euclidean_length")
     rows = []
     for (model_id, (source, end)), line in lines.items():
@@ -207,7 +206,7 @@ def _draw(model_ids: Sequence[str], lines: Lines, names: tuple[str, ...]) -> Fig
             axes[1].semilogy(line.position, _positive(line.euclidean), color=colour, label=model_id)
             _draw_softmax(axes[2 + row], line, pair, names)
             _draw_spectrum(axes[2 + len(model_ids) + row], line)
-        axes[-1].set_xlabel("position from source to target", fontsize=8)
+        axes[-1].set_xlabel("position from source to classifier", fontsize=8)
     spectra = np.concatenate([_positive(line.singular_values).ravel() for line in lines.values()])
     if np.isfinite(spectra).any():
         # One scale, so that the models compare.
@@ -221,7 +220,7 @@ def _draw(model_ids: Sequence[str], lines: Lines, names: tuple[str, ...]) -> Fig
     panels[0, 0].legend(fontsize=7)
     for panel in panels.flat:
         panel.tick_params(labelsize=7)
-    figure.suptitle("Straight lines from a source to a target image", fontsize=11)
+    figure.suptitle("Straight lines from a source to a classifier image", fontsize=11)
     return figure
 
 

@@ -17,15 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from cortexzoo import datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.analysis.histograms import excess_kurtosis
+from cortexzoo.evaluation.analysis.output import new_figure, write_table
+from cortexzoo.evaluation.report.curves import COLOURS
+from cortexzoo.figures import save_figure
 from matplotlib.figure import Figure
 from scipy import special, stats
-
-from evaluation.analysis.histograms import excess_kurtosis
-from evaluation.analysis.output import new_figure, write_table
-from evaluation.report.curves import COLOURS
-from evaluation.report.figures import save_figure
-from zoo import datasets
-from zoo.datasets import Split
 
 EPSILONS = (0.02, 0.05, 0.1)
 _DRAWN_EPSILON = 0.05

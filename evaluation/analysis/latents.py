@@ -10,11 +10,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+from cortexzoo import catalog, datasets
+from cortexzoo.evaluation.analysis.output import new_figure, stem, write_table
+from cortexzoo.figures import save_figure
 from matplotlib.figure import Figure
-
-from evaluation.analysis.output import new_figure, stem, write_table
-from evaluation.report.figures import save_figure
-from zoo import catalog, datasets
 
 FIELDS = ("autoencoder", "silhouette", "purity")
 _NEIGHBOURS = 10
@@ -36,7 +35,9 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
         ValueError: the model has no latents, see `latents_of`, or scikit-learn is not installed.
     """
     if importlib.util.find_spec("sklearn") is None:
-        raise ValueError('Expected scikit-learn. Received: no such package. Install it: `pip install "brainzoo[analysis]"`.')
+        raise ValueError(
+            'Expected scikit-learn. Received: no such package. Install it: `pip install "cortexzoo[analysis]"`.'
+        )
     from rich.progress import track
 
     card = catalog.model_card(model_id)

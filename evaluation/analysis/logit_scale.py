@@ -8,16 +8,15 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from cortexzoo.evaluation.analysis import networks
+from cortexzoo.evaluation.analysis.output import new_figure, stem, write_table
+from cortexzoo.evaluation.attacks import Batch, GradientAttack
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.suites import paper42
+from cortexzoo.figures import save_figure
+from cortexzoo.norms import NORM_NAMES
 from matplotlib.figure import Figure
-
-from evaluation import paper42
-from evaluation.analysis import networks
-from evaluation.analysis.output import new_figure, stem, write_table
-from evaluation.attacks import Batch, GradientAttack
-from evaluation.norms import THRESHOLDS
-from evaluation.report.figures import save_figure
-from evaluation.target import Target
-from zoo.card_page import NORM_NAMES
 
 FIELDS = ("norm", "attack", "loss", "factor", "accuracy")
 FACTORS = tuple(float(factor) for factor in np.geomspace(0.1, 1000.0, 17))
@@ -37,26 +36,26 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     """
     from rich.progress import track
 
-    (target,), split = networks.load([model_id], samples)
-    correct = np.flatnonzero(target.predict(split.images) == split.labels)
+    (classifier,), split = networks.load([model_id], samples)
+    correct = np.flatnonzero(classifier.predict(split.images) == split.labels)
     batch = Batch(split.images, split.labels, split.ids, 0).take(correct)
     rows = []
     attacks = [(norm, *named) for norm in _NORMS for named in paper42.gradient_steps(norm, hardened=False)]
     for norm, name, attack in track(attacks, "attacks"):
         attack = dataclasses.replace(attack, rounds=1)
         for factor in FACTORS:
-            left = surviving(target, dataclasses.replace(attack, logit_scale=factor), batch) / len(split)
+            left = surviving(classifier, dataclasses.replace(attack, logit_scale=factor), batch) / len(split)
             rows.append((NORM_NAMES[norm], name, "cross-entropy", factor, left))
-        left = surviving(target, dataclasses.replace(attack, loss="margin"), batch) / len(split)
+        left = surviving(classifier, dataclasses.replace(attack, loss="margin"), batch) / len(split)
         rows.append((NORM_NAMES[norm], name, "margin", "", left))
     path = directory / f"{stem('logit-scale', [model_id])}.csv"
     figure = save_figure(_draw(rows, f"{model_id}, first {len(split):,} test images"), path.with_suffix(".png"))
     return [figure, write_table(path, FIELDS, rows)]
 
 
-def surviving(target: Target, attack: GradientAttack, batch: Batch) -> int:
+def surviving(classifier: Classifier, attack: GradientAttack, batch: Batch) -> int:
     """Returns how many images are still classified correctly after the attack."""
-    return int(np.sum(target.predict(attack.run(target, "logits", batch)) == batch.labels))
+    return int(np.sum(classifier.predict(attack.run(classifier, "logits", batch)) == batch.labels))
 
 
 def _draw(rows: list[tuple], title: str) -> Figure:

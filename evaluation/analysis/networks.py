@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.tensors import GRADIENT_SCALE
-from evaluation.target import Target, TargetError
-from zoo import catalog, datasets
-from zoo.datasets import Split
+from cortexzoo import catalog, datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE
+from cortexzoo.evaluation.classifier import Classifier, ClassifierError
 
 # Endpoints in float64: with derivatives by a formula that does not round to zero, and by TensorFlow's.
 PRECISE = ("logits_stable", "logits_float64")
@@ -19,7 +18,7 @@ _BATCH = 500
 _WEIGHT = re.compile(r"model_weights/(\d+)/\.ATTRIBUTES/VARIABLE_VALUE")
 
 
-def load(model_ids: Sequence[str], samples: int) -> tuple[list[Target], Split]:
+def load(model_ids: Sequence[str], samples: int) -> tuple[list[Classifier], Split]:
     """Returns the models, verified, and the first test images of their data set.
 
     Raises:
@@ -30,7 +29,7 @@ def load(model_ids: Sequence[str], samples: int) -> tuple[list[Target], Split]:
         raise ValueError(f"Expected models of one data set. Received: models of {', '.join(found) or 'none'}.")
     split = datasets.load(found[0], "test").first(samples)
     info = datasets.info(found[0])
-    return [Target(catalog.verified_saved_model(model_id), info, split.images[:4]) for model_id in model_ids], split
+    return [Classifier(catalog.verified_saved_model(model_id), info, split.images[:4]) for model_id in model_ids], split
 
 
 def weights_of(saved_model: os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -46,18 +45,18 @@ def weights_of(saved_model: os.PathLike[str]) -> dict[str, np.ndarray]:
     if not chosen:
         raise ValueError(
             f"Expected weights named model_weights/<i> in {saved_model}. Received: {', '.join(sorted(shapes)) or 'none'}. "
-            "Export the model with zoo.export_model."
+            "Export the model with cz.export_model."
         )
     return {f"layer {i}: {' x '.join(map(str, shapes[name]))}": reader.get_tensor(name) for i, name in enumerate(chosen, 1)}
 
 
-def features_of(target: Target, images: np.ndarray) -> dict[str, np.ndarray]:
+def features_of(classifier: Classifier, images: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the activations of the endpoint `features`, float32, each (n, units).
 
     Raises:
-        TargetError: the model has no such endpoint.
+        ClassifierError: the model has no such endpoint.
     """
-    function = target.endpoint("features")
+    function = classifier.endpoint("features")
     parts = [function(tf.constant(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
     # In the order of the forward pass as far as the names tell: a SavedModel sorts them, "block_10" before "block_2".
     names = sorted(parts[0], key=lambda name: (name == "logits", [int(n) for n in re.findall(r"\d+", name)], name))
@@ -67,26 +66,26 @@ def features_of(target: Target, images: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def best_endpoint(target: Target, names: Sequence[str] = PRECISE) -> str:
+def best_endpoint(classifier: Classifier, names: Sequence[str] = PRECISE) -> str:
     """Returns the first of these endpoints that the model has, and "logits" where it has none."""
     for name in names:
-        with contextlib.suppress(TargetError):
-            target.endpoint(name)
+        with contextlib.suppress(ClassifierError):
+            classifier.endpoint(name)
             return name
     return "logits"
 
 
-def logits_and_jacobian(target: Target, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def logits_and_jacobian(classifier: Classifier, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the most exact logits and their derivatives in the pixels.
 
     Args:
-        target: the model.
+        classifier: the model.
         images: float32, (n, height, width, channels), in [0, 1].
 
     Returns:
         Logits, float64, (n, classes), and the Jacobian, float64, (n, classes, pixels).
     """
-    endpoint = target.endpoint(best_endpoint(target))
+    endpoint = classifier.endpoint(best_endpoint(classifier))
     parts = [_logits_and_jacobian(endpoint, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
     return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
 

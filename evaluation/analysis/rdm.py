@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from cortexzoo.evaluation.analysis import networks
+from cortexzoo.evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
+from cortexzoo.figures import save_figure
 from matplotlib.figure import Figure
-
-from evaluation.analysis import networks
-from evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
-from evaluation.report.figures import save_figure
 
 
 def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
@@ -28,18 +27,18 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     Raises:
         ValueError: the models are of different data sets, or have no `features`.
     """
-    targets, split = networks.load(model_ids, samples)
+    classifiers, split = networks.load(model_ids, samples)
     order = np.argsort(split.labels, kind="stable")
     images, labels = split.images[order], split.labels[order]
     matrices, rows = [], []
-    for model_id, target in zip(model_ids, targets, strict=True):
-        features = networks.features_of(target, images)
+    for model_id, classifier in zip(model_ids, classifiers, strict=True):
+        features = networks.features_of(classifier, images)
         found = {name: dissimilarity(values) for name, values in features.items()}
         rows += [(model_id, name, features[name].shape[1], *within_and_between(m, labels)) for name, m in found.items()]
         shown = {name: m for name, m in found.items() if not name.startswith("pre_activation")}
         matrices.append({name: m.astype(np.float32) for name, m in shown.items()})
     title = f"Dissimilarity (1 - correlation) of activity patterns, first {len(split):,} test images by class"
-    figure = _draw(model_ids, matrices, labels, targets[0].dataset.class_names, title)
+    figure = _draw(model_ids, matrices, labels, classifiers[0].dataset.class_names, title)
     header = ("model", "layer", "units", "within_class", "between_classes", "undefined")
     name = stem("rdm", model_ids)
     return [save_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]

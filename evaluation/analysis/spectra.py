@@ -7,19 +7,18 @@ way from 0 to white noise.
 from pathlib import Path
 
 import numpy as np
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.analysis import networks
+from cortexzoo.evaluation.analysis.output import stem, write_table
+from cortexzoo.evaluation.attacks import Attack, Batch, DecoupledDirectionNorm, ProjectedGradientDescent
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.report.curves import line_style
+from cortexzoo.evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum, shift_spectrum
+from cortexzoo.evaluation.suites.shifts import CORRUPTION, NOISE
+from cortexzoo.figures import save_figure
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from evaluation.analysis import networks
-from evaluation.analysis.output import stem, write_table
-from evaluation.attacks import Attack, Batch, DecoupledDirectionNorm, ProjectedGradientDescent
-from evaluation.norms import THRESHOLDS
-from evaluation.report.curves import line_style
-from evaluation.report.figures import save_figure
-from evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum, shift_spectrum
-from evaluation.shifts.suites import CORRUPTION, NOISE
-from evaluation.target import Target
-from zoo.datasets import Split
 
 FIELDS = ("perturbation", "kind", "group", "centroid", "frequency", "power")
 _COLUMNS = 7
@@ -38,14 +37,14 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
     """
     from rich.progress import track
 
-    (target,), split = networks.load([model_id], samples)
-    info = target.dataset
+    (classifier,), split = networks.load([model_id], samples)
+    info = classifier.dataset
     found: dict[str, dict[str, Spectrum]] = {"noise": {}, "corruption": {}, "attack": {}}
     for kind, suite in (("noise", NOISE), ("corruption", CORRUPTION)):
         for member in track(suite.members_on(info), suite.name):
             found[kind][member.label] = shift_spectrum(member.shift, split)
     for label, attack in track(attacks(), "attacks"):
-        found["attack"][label] = attack_spectrum(target, attack, split)
+        found["attack"][label] = attack_spectrum(classifier, attack, split)
     found["corruption"] = dict(sorted(found["corruption"].items(), key=lambda item: item[1].centroid))
     rows = []
     for kind, spectra in found.items():
@@ -66,11 +65,11 @@ def attacks() -> list[tuple[str, Attack]]:
     ]
 
 
-def attack_spectrum(target: Target, attack: Attack, split: Split) -> Spectrum:
+def attack_spectrum(classifier: Classifier, attack: Attack, split: Split) -> Spectrum:
     """Returns the mean spectrum of the smallest perturbations that an attack finds.
 
     Args:
-        target: the model.
+        classifier: the model.
         attack: the attack.
         split: the images; those that are misclassified, or on which the attack fails, are left out.
 
@@ -78,9 +77,9 @@ def attack_spectrum(target: Target, attack: Attack, split: Split) -> Spectrum:
         ValueError: the attack fails on all of them.
     """
     batch = Batch(split.images, split.labels, split.ids, 0)
-    batch = batch.take(~target.misclassifies(batch.images, batch.labels))
-    images = attack.run(target, "logits", batch)
-    wrong = target.misclassifies(images, batch.labels)
+    batch = batch.take(~classifier.misclassifies(batch.images, batch.labels))
+    images = attack.run(classifier, "logits", batch)
+    wrong = classifier.misclassifies(images, batch.labels)
     if not wrong.any():
         raise ValueError(f"Expected adversarials of {attack.name}. Received: none on {len(batch)} images.")
     return Spectrum.of((images - batch.images)[wrong])

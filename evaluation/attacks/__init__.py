@@ -1,11 +1,11 @@
 """Attacks behind one small protocol; see `base.Attack`."""
 
-from evaluation.attacks.base import Attack, Batch, EpsilonSearch
-from evaluation.attacks.best_of import BestOf
-from evaluation.attacks.boundary import BoundaryAttack
-from evaluation.attacks.brendel_bethge import BrendelBethge
-from evaluation.attacks.carlini_wagner import CarliniWagnerL2
-from evaluation.attacks.cleverhans import (
+from cortexzoo.evaluation.attacks.base import Attack, Batch, EpsilonSearch
+from cortexzoo.evaluation.attacks.best_of import BestOf
+from cortexzoo.evaluation.attacks.boundary import BoundaryAttack
+from cortexzoo.evaluation.attacks.brendel_bethge import BrendelBethge
+from cortexzoo.evaluation.attacks.carlini_wagner import CarliniWagnerL2
+from cortexzoo.evaluation.attacks.cleverhans import (
     BasicIterativeMethod,
     FastGradientMethod,
     GradientAttack,
@@ -13,15 +13,15 @@ from evaluation.attacks.cleverhans import (
     MomentumIterativeMethod,
     ProjectedGradientDescent,
 )
-from evaluation.attacks.decoupled_direction_norm import DecoupledDirectionNorm
-from evaluation.attacks.deepfool import DeepFool
-from evaluation.attacks.elastic_net import ElasticNet
-from evaluation.attacks.epsilon_grid import EpsilonGrid
-from evaluation.attacks.foolbox import FoolboxAttack
-from evaluation.attacks.greedy_pixels import GreedyPixels
-from evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
-from evaluation.attacks.lbfgs import LBFGS
-from evaluation.attacks.line_search import (
+from cortexzoo.evaluation.attacks.decoupled_direction_norm import DecoupledDirectionNorm
+from cortexzoo.evaluation.attacks.deepfool import DeepFool
+from cortexzoo.evaluation.attacks.elastic_net import ElasticNet
+from cortexzoo.evaluation.attacks.epsilon_grid import EpsilonGrid
+from cortexzoo.evaluation.attacks.foolbox import FoolboxAttack
+from cortexzoo.evaluation.attacks.greedy_pixels import GreedyPixels
+from cortexzoo.evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
+from cortexzoo.evaluation.attacks.lbfgs import LBFGS
+from cortexzoo.evaluation.attacks.line_search import (
     BinaryContrastReduction,
     BlendedUniformNoise,
     GaussianBlur,
@@ -29,14 +29,14 @@ from evaluation.attacks.line_search import (
     L2ContrastReduction,
     LinearContrastReduction,
 )
-from evaluation.attacks.nearest_start import NearestStart
-from evaluation.attacks.noise import AdditiveNoise
-from evaluation.attacks.pointwise import Pointwise
-from evaluation.attacks.rays import RayS
-from evaluation.attacks.refinement import Refined
-from evaluation.attacks.rescaled_gradient import RescaledGradientAttack
-from evaluation.attacks.spsa import SPSA
-from evaluation.attacks.transfer import Transfer
+from cortexzoo.evaluation.attacks.nearest_start import NearestStart
+from cortexzoo.evaluation.attacks.noise import AdditiveNoise
+from cortexzoo.evaluation.attacks.pointwise import Pointwise
+from cortexzoo.evaluation.attacks.rays import RayS
+from cortexzoo.evaluation.attacks.refinement import Refined
+from cortexzoo.evaluation.attacks.rescaled_gradient import RescaledGradientAttack
+from cortexzoo.evaluation.attacks.spsa import SPSA
+from cortexzoo.evaluation.attacks.transfer import Transfer
 
 __all__ = [
     "LBFGS",

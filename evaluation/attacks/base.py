@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-
-from evaluation.norms import NORMS, distances, largest_distance
-from evaluation.target import Target
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances, largest_distance
+from cortexzoo.norms import NORMS
 
 # The values that settings may have which are no numbers.
 Choices = Mapping[str, tuple[str, ...]]
@@ -84,12 +84,12 @@ class Attack:
                 received = getattr(self, name)
                 raise ValueError(f"`{name}` of {type(self).__name__} must be one of {allowed}. Received: {received!r}.")
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """Returns an image for each sample, as near as possible in `norm`; where the attack failed, any image.
 
         Args:
-            target: the model.
-            endpoint: which of the target's endpoints to differentiate.
+            classifier: the model.
+            endpoint: which of the classifier's endpoints to differentiate.
             batch: correctly classified samples.
 
         Returns:
@@ -162,18 +162,18 @@ class EpsilonSearch(Attack):
     rounds: int = 8
     tolerance: float = 0.05
 
-    def perturb(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
+    def perturb(self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
         """Returns images within `epsilon` (float32, (n,)) of the samples; `draw` numbers the random numbers."""
         raise NotImplementedError(f"{type(self).__name__} must implement `perturb`.")
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        upper = largest_distance(target.image_shape, self.norm)
+        upper = largest_distance(classifier.image_shape, self.norm)
         best, low = batch.images.copy(), np.zeros(len(batch))
         high, epsilon = np.full(len(batch), np.inf), np.full(len(batch), min(self.epsilon, upper))
         active = np.arange(len(batch))
         for draw in range(self.rounds):
-            found, images = self._attempt(target, endpoint, batch.take(active), epsilon[active], draw)
+            found, images = self._attempt(classifier, endpoint, batch.take(active), epsilon[active], draw)
             reached = distances(batch.images[active], images, self.norm)
             improved = found & (reached < high[active])
             best[active[improved]] = images[improved]
@@ -190,19 +190,19 @@ class EpsilonSearch(Attack):
         return best
 
     def _attempt(
-        self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int
+        self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        images = self.perturb(target, endpoint, batch, epsilon.astype(np.float32), draw)
-        found = target.misclassifies(images, batch.labels)
-        images[found] = shrink(target, batch.take(found), images[found])
+        images = self.perturb(classifier, endpoint, batch, epsilon.astype(np.float32), draw)
+        found = classifier.misclassifies(images, batch.labels)
+        images[found] = shrink(classifier, batch.take(found), images[found])
         return found, images
 
 
-def shrink(target: Target, batch: Batch, adversarials: np.ndarray, steps: int = 10) -> np.ndarray:
+def shrink(classifier: Classifier, batch: Batch, adversarials: np.ndarray, steps: int = 10) -> np.ndarray:
     """Pulls adversarials towards their images along the line while the serving path stays wrong.
 
     Args:
-        target: the model.
+        classifier: the model.
         batch: the samples.
         adversarials: misclassified images, the shape of `batch.images`.
         steps: bisections of the line.
@@ -215,24 +215,24 @@ def shrink(target: Target, batch: Batch, adversarials: np.ndarray, steps: int = 
         middle = (low + high) / 2
         share = middle[:, None, None, None].astype(np.float32)
         images = np.clip(batch.images + share * (adversarials - batch.images), 0.0, 1.0)
-        wrong = target.misclassifies(images, batch.labels)
+        wrong = classifier.misclassifies(images, batch.labels)
         best[wrong] = images[wrong]
         high, low = np.where(wrong, middle, high), np.where(wrong, low, middle)
     return best
 
 
-def nearest_of(target: Target, batch: Batch, norm: str, attempts: Iterable[np.ndarray]) -> np.ndarray:
+def nearest_of(classifier: Classifier, batch: Batch, norm: str, attempts: Iterable[np.ndarray]) -> np.ndarray:
     """Returns each sample's nearest adversarial of several attempts, and the image itself where all failed.
 
     Args:
-        target: the model.
+        classifier: the model.
         batch: the samples.
         norm: of the distances.
         attempts: images, each the shape of `batch.images`.
     """
     best, least = batch.images.copy(), np.full(len(batch), np.inf)
     for images in attempts:
-        wrong = target.misclassifies(images, batch.labels)
+        wrong = classifier.misclassifies(images, batch.labels)
         reached = np.where(wrong, distances(batch.images, images, norm), np.inf)
         nearer = reached < least
         best[nearer], least[nearer] = images[nearer], reached[nearer]

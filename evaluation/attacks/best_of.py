@@ -4,9 +4,8 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Attack, Batch, nearest_of
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, nearest_of
+from cortexzoo.evaluation.classifier import Classifier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,6 @@ class BestOf(Attack):
         """Whether any attack does."""
         return any(attack.needs_starts for attack in self.attacks)
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        return nearest_of(target, batch, self.norm, (attack.run(target, endpoint, batch) for attack in self.attacks))
+        return nearest_of(classifier, batch, self.norm, (attack.run(classifier, endpoint, batch) for attack in self.attacks))

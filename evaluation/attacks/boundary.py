@@ -6,11 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Batch, Choices, shrink
-from evaluation.attacks.tensors import clearly_wrong, l2_norm, wide
-from evaluation.norms import distances
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, l2_norm, wide
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
 
 # How often the sphere is probed and the step sizes are looked at.
 _BLOCK = 10
@@ -52,21 +51,21 @@ class BoundaryAttack(Attack):
     window: int = 2000
     improvement: float = 5e-3
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        *_, (_, best) = self.walk(target, batch)
+        *_, (_, best) = self.walk(classifier, batch)
         return best
 
-    def walk(self, target: Target, batch: Batch) -> Iterator[tuple[int, np.ndarray]]:
+    def walk(self, classifier: Classifier, batch: Batch) -> Iterator[tuple[int, np.ndarray]]:
         """Yields the steps done and the nearest adversarials so far, (n, height, width, channels), until all have converged.
 
         Begins with the starts, pulled to the boundary, after 0 steps. Where a start is no adversarial it stays. The array is
         the same each time and changes in place.
         """
-        advance = target.compiled(("boundary", _BLOCK), lambda: _build(target))
+        advance = classifier.compiled(("boundary", _BLOCK), lambda: _build(classifier))
         best = batch.starts[:, 0].copy()
-        active = np.flatnonzero(target.misclassifies(best, batch.labels))
-        best[active] = shrink(target, batch.take(active), best[active])
+        active = np.flatnonzero(classifier.misclassifies(best, batch.labels))
+        best[active] = shrink(classifier, batch.take(active), best[active])
         yield 0, best
         mark = np.full(len(batch), np.inf)
         sizes = np.tile(np.float32([self.spherical_step, self.source_step]), (len(batch), 1))
@@ -98,8 +97,8 @@ class BoundaryAttack(Attack):
             yield first + _BLOCK, best
 
 
-def _build(target: Target) -> Callable:
-    logits_of, image = target.endpoint("logits"), tf.TensorSpec((None, *target.image_shape), tf.float32)
+def _build(classifier: Classifier) -> Callable:
+    logits_of, image = classifier.endpoint("logits"), tf.TensorSpec((None, *classifier.image_shape), tf.float32)
 
     def wrong(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return clearly_wrong(logits_of(images), labels)
@@ -116,7 +115,7 @@ def _build(target: Target) -> Callable:
     )
     def advance(images, best, labels, sizes, seed):
         """Takes a block of steps; of the last one tells which points on the sphere and which final ones were adversarial."""
-        noise = tf.random.stateless_normal((_BLOCK, *target.image_shape), seed)
+        noise = tf.random.stateless_normal((_BLOCK, *classifier.image_shape), seed)
         spherical, source = (wide(sizes[:, i]) for i in (0, 1))
 
         def step(i, best):

@@ -6,13 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Batch, nearest_of, shrink
-from evaluation.attacks.nearest_on_boundary import nearest_on_boundary
-from evaluation.attacks.starting_points import STARTS
-from evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
-from evaluation.norms import largest_distance
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, nearest_of, shrink
+from cortexzoo.evaluation.attacks.nearest_on_boundary import nearest_on_boundary
+from cortexzoo.evaluation.attacks.starting_points import STARTS
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import largest_distance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,38 +57,38 @@ class BrendelBethge(Attack):
         if not 1 <= self.restarts <= STARTS:
             raise ValueError(f"`restarts` must be from 1 to {STARTS}. Received: {self.restarts}")
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        walks = (self._run_from(target, endpoint, batch, batch.starts[:, k]) for k in range(self.restarts))
-        return nearest_of(target, batch, self.norm, walks)
+        walks = (self._run_from(classifier, endpoint, batch, batch.starts[:, k]) for k in range(self.restarts))
+        return nearest_of(classifier, batch, self.norm, walks)
 
-    def _run_from(self, target: Target, endpoint: str, batch: Batch, starts: np.ndarray) -> np.ndarray:
+    def _run_from(self, classifier: Classifier, endpoint: str, batch: Batch, starts: np.ndarray) -> np.ndarray:
         best = starts.copy()
-        found = np.flatnonzero(target.misclassifies(best, batch.labels))
+        found = np.flatnonzero(classifier.misclassifies(best, batch.labels))
         if len(found) == 0:
             return best
         part = batch.take(found)
-        start = self._to_boundary(target, part, best[found])
-        images = self._follow(target, endpoint, part, start)
-        wrong = target.misclassifies(images, part.labels)
+        start = self._to_boundary(classifier, part, best[found])
+        images = self._follow(classifier, endpoint, part, start)
+        wrong = classifier.misclassifies(images, part.labels)
         images[~wrong] = start[~wrong]
-        best[found] = images if self.norm == "l0" else shrink(target, part, images)
+        best[found] = images if self.norm == "l0" else shrink(classifier, part, images)
         return best
 
-    def _to_boundary(self, target: Target, batch: Batch, far: np.ndarray) -> np.ndarray:
+    def _to_boundary(self, classifier: Classifier, batch: Batch, far: np.ndarray) -> np.ndarray:
         """Ten bisections between image and start, along the path that is natural in the norm."""
         low, high, best = np.zeros(len(batch)), np.ones(len(batch)), far
         for _ in range(10):
             middle = (low + high) / 2
             points = _between(batch.images, far, middle[:, None, None, None].astype(np.float32), self.norm)
-            wrong = target.misclassifies(points, batch.labels)
+            wrong = classifier.misclassifies(points, batch.labels)
             best = np.where(wrong[:, None, None, None], points, best)
             low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
         return best
 
-    def _follow(self, target: Target, endpoint: str, batch: Batch, start: np.ndarray) -> np.ndarray:
+    def _follow(self, classifier: Classifier, endpoint: str, batch: Batch, start: np.ndarray) -> np.ndarray:
         """Walks along the boundary from its points `start`, and returns the nearest adversarials on the way."""
-        look = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        look = classifier.compiled((self, endpoint), lambda: self._build(classifier, endpoint))
         best, schedule = start.copy(), _Schedule(self, len(batch))
         active, state = np.arange(len(batch)), [start, np.zeros_like(start), start]
         least = np.full(len(batch), np.inf, np.float32)
@@ -100,7 +99,7 @@ class BrendelBethge(Attack):
             lead, normal, nearest, least[active] = (value.numpy() for value in outcome)
             # The margin by which the label loses is to become 0, and somewhat more, so that the point stays adversarial.
             wanted = np.where(lead < 0, -self.overshoot * lead, -(2 - self.overshoot) * lead)
-            radius = largest_distance(target.image_shape, "l2") * schedule.rate(active)
+            radius = largest_distance(classifier.image_shape, "l2") * schedule.rate(active)
             z, slopes, flat = (values.reshape(len(active), -1) for values in (images - current, normal, current))
             move = nearest_on_boundary(z, slopes, wanted, -flat, 1 - flat, radius.astype(np.float32), self.norm)
             current = np.clip(current + move.reshape(current.shape), 0.0, 1.0)
@@ -111,9 +110,9 @@ class BrendelBethge(Attack):
                 break
         return best
 
-    def _build(self, target: Target, endpoint: str) -> Callable:
-        decisive, gradient_of = target.endpoint("logits"), input_gradient(target.endpoint(endpoint), "margin")
-        image, number = tf.TensorSpec((None, *target.image_shape), tf.float32), tf.TensorSpec((None,), tf.float32)
+    def _build(self, classifier: Classifier, endpoint: str) -> Callable:
+        decisive, gradient_of = classifier.endpoint("logits"), input_gradient(classifier.endpoint(endpoint), "margin")
+        image, number = tf.TensorSpec((None, *classifier.image_shape), tf.float32), tf.TensorSpec((None,), tf.float32)
 
         @tf.function(
             input_signature=[

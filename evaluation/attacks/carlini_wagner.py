@@ -10,10 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Choices
-from evaluation.attacks.constant_search import ConstantSearchAttack
-from evaluation.attacks.tensors import clearly_wrong, finite, wide, wrong_by
+from cortexzoo.evaluation.attacks.base import Choices
+from cortexzoo.evaluation.attacks.constant_search import ConstantSearchAttack
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, wide, wrong_by
 
 _BETA1, _BETA2, _ADAM_EPSILON = 0.9, 0.999, 1e-7
 # Keeps atanh finite for black and white pixels, as in CleverHans.

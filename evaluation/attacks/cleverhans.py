@@ -13,10 +13,9 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 from cleverhans.tf2.utils import clip_eta, optimize_linear
-
-from evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
-from evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, near_one, wide
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
+from cortexzoo.evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, near_one, wide
+from cortexzoo.evaluation.classifier import Classifier
 
 # CleverHans names its norms like NumPy.
 _ORDERS = {"linf": np.inf, "l2": 2, "l1": 1}
@@ -54,7 +53,7 @@ class GradientAttack(EpsilonSearch):
         """2 where steps along small gradients were shorter before."""
         return 2 if self.norm == "l2" and self.decay is None else 1
 
-    def perturb(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
+    def perturb(self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
         """See `EpsilonSearch.perturb`."""
         results = batch.images.copy()
         remaining = np.arange(len(batch))
@@ -63,24 +62,24 @@ class GradientAttack(EpsilonSearch):
             if len(remaining) == 0:
                 break
             images = self._ascend(
-                target, endpoint, batch.take(remaining), epsilon[remaining], draw * self.restarts + restart
+                classifier, endpoint, batch.take(remaining), epsilon[remaining], draw * self.restarts + restart
             )
             results[remaining] = images
             if restart + 1 < self.restarts:
-                remaining = remaining[~target.misclassifies(images, batch.labels[remaining])]
+                remaining = remaining[~classifier.misclassifies(images, batch.labels[remaining])]
         return results
 
-    def maximize(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray) -> np.ndarray:
-        """Returns images within `epsilon` (float32, (n,)) after all steps, whatever `target` says of them on the way.
+    def maximize(self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray) -> np.ndarray:
+        """Returns images within `epsilon` (float32, (n,)) after all steps, whatever `classifier` says of them on the way.
 
         What has only just crossed this model's boundary seldom crosses another's.
         """
-        return self._ascend(target, endpoint, batch, epsilon, 0, stops=False)
+        return self._ascend(classifier, endpoint, batch, epsilon, 0, stops=False)
 
     def _ascend(
-        self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, stream: int, stops: bool = True
+        self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, stream: int, stops: bool = True
     ) -> np.ndarray:
-        advance = target.compiled((self, endpoint, stops), lambda: self._build(target, endpoint, stops))
+        advance = classifier.compiled((self, endpoint, stops), lambda: self._build(classifier, endpoint, stops))
         radius = epsilon[:, None, None, None]
         start = batch.images
         if self.random_start:
@@ -100,10 +99,10 @@ class GradientAttack(EpsilonSearch):
             state = [tf.gather(values, kept) for values in (images, current, momentum, labels, radius)]
         return results
 
-    def _build(self, target: Target, endpoint: str, stops: bool) -> Callable:
-        decisive = target.endpoint("logits")
-        gradient_of = input_gradient(target.endpoint(endpoint), self.loss, self.logit_scale)
-        image = tf.TensorSpec((None, *target.image_shape), tf.float32)
+    def _build(self, classifier: Classifier, endpoint: str, stops: bool) -> Callable:
+        decisive = classifier.endpoint("logits")
+        gradient_of = input_gradient(classifier.endpoint(endpoint), self.loss, self.logit_scale)
+        image = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
         signature = [
             image,
             image,

@@ -6,9 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Batch, shrink
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, shrink
+from cortexzoo.evaluation.classifier import Classifier
 
 _NO_CONSTANT = 1e10
 
@@ -61,9 +60,9 @@ class ConstantSearchAttack(Attack):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `step`.")
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        advance = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        advance = classifier.compiled((self, endpoint), lambda: self._build(classifier, endpoint))
         best, least = batch.images.copy(), np.full(len(batch), np.inf, np.float32)
         search = _Constants(len(batch), self.initial_constant)
         active, state = np.arange(len(batch)), list(self.fresh_state(batch.images))
@@ -80,11 +79,11 @@ class ConstantSearchAttack(Attack):
             kept = search.tried[active] < self.search_steps
             active, state = active[kept], [values[kept] for values in state]
         succeeded = np.isfinite(least)
-        best[succeeded] = shrink(target, batch.take(succeeded), best[succeeded])
+        best[succeeded] = shrink(classifier, batch.take(succeeded), best[succeeded])
         return best
 
-    def _build(self, target: Target, endpoint: str) -> Callable:
-        attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
+    def _build(self, classifier: Classifier, endpoint: str) -> Callable:
+        attacked, decisive = classifier.endpoint(endpoint), classifier.endpoint("logits")
 
         def decide(logits, images):
             # A surrogate endpoint has decisions of its own; the model's count.

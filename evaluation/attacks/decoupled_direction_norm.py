@@ -6,10 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Batch, Choices, shrink
-from evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, l2_norm, near_one, wide
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
+from cortexzoo.evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, l2_norm, near_one, wide
+from cortexzoo.evaluation.classifier import Classifier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,15 +35,15 @@ class DecoupledDirectionNorm(Attack):
     gamma: float = 0.05
     loss: str = "cross_entropy"
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        minimise = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        minimise = classifier.compiled((self, endpoint), lambda: self._build(classifier, endpoint))
         images, found = (value.numpy() for value in minimise(batch.images, batch.labels, batch.seed))
-        images[found] = shrink(target, batch.take(found), images[found])
+        images[found] = shrink(classifier, batch.take(found), images[found])
         return images
 
-    def _build(self, target: Target, endpoint: str) -> Callable:
-        attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
+    def _build(self, classifier: Classifier, endpoint: str) -> Callable:
+        attacked, decisive = classifier.endpoint(endpoint), classifier.endpoint("logits")
         gradient_of = input_gradient(attacked, self.loss)
 
         def step(i, images, labels, seed, farthest, delta, epsilon, best, least):
@@ -58,7 +57,7 @@ class DecoupledDirectionNorm(Attack):
             # From 1 to 0.01 along a cosine.
             rate = 0.01 + 0.99 * (1 + tf.cos(np.pi * tf.cast(i, tf.float32) / self.steps)) / 2
             nothing = tf.reduce_all(tf.equal(gradient, 0.0), axis=(1, 2, 3), keepdims=True)
-            noise = tf.random.stateless_normal(target.image_shape, tf.stack([seed, i]))
+            noise = tf.random.stateless_normal(classifier.image_shape, tf.stack([seed, i]))
             direction = tf.where(nothing, noise, near_one(gradient))
             delta += rate * direction / wide(tf.maximum(l2_norm(direction), 1e-12))
             epsilon = tf.minimum(epsilon * tf.where(adversarial, 1 - self.gamma, 1 + self.gamma), farthest)
@@ -67,7 +66,7 @@ class DecoupledDirectionNorm(Attack):
 
         @tf.function(
             input_signature=[
-                tf.TensorSpec((None, *target.image_shape), tf.float32),
+                tf.TensorSpec((None, *classifier.image_shape), tf.float32),
                 tf.TensorSpec((None,), tf.int64),
                 tf.TensorSpec((), tf.int32),
             ],

@@ -6,10 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Batch, Choices, shrink
-from evaluation.attacks.tensors import clearly_wrong, finite, wide
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, wide
+from cortexzoo.evaluation.classifier import Classifier
 
 # Steps between two looks at which samples are done.
 _BLOCK = 5
@@ -34,9 +33,9 @@ class DeepFool(Attack):
     steps: int = 50
     overshoot: float = 0.02
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        advance = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        advance = classifier.compiled((self, endpoint), lambda: self._build(classifier, endpoint))
         results, total = batch.images.copy(), np.zeros_like(batch.images)
         active = np.arange(len(batch))
         for first in range(0, self.steps, _BLOCK):
@@ -46,20 +45,20 @@ class DeepFool(Attack):
             active = active[~done.numpy()]
             if len(active) == 0:
                 break
-        found = target.misclassifies(results, batch.labels)
-        results[found] = shrink(target, batch.take(found), results[found])
+        found = classifier.misclassifies(results, batch.labels)
+        results[found] = shrink(classifier, batch.take(found), results[found])
         return results
 
-    def _build(self, target: Target, endpoint: str) -> Callable:
-        attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
-        image = tf.TensorSpec((None, *target.image_shape), tf.float32)
+    def _build(self, classifier: Classifier, endpoint: str) -> Callable:
+        attacked, decisive = classifier.endpoint(endpoint), classifier.endpoint("logits")
+        image = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
 
         def step(images, current, total, labels, done):
             """To the nearest face of the linearised region, for the samples that are not adversarial yet."""
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch(current)
                 logits = attacked(current)
-                scores = tf.unstack(tf.reshape(logits, (-1, target.num_classes)), axis=1)
+                scores = tf.unstack(tf.reshape(logits, (-1, classifier.num_classes)), axis=1)
             slopes = tf.stack(
                 [
                     finite(tape.gradient(score, current, unconnected_gradients=tf.UnconnectedGradients.ZERO))

@@ -6,10 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Choices
-from evaluation.attacks.constant_search import ConstantSearchAttack
-from evaluation.attacks.tensors import clearly_wrong, finite, wide, wrong_by
+from cortexzoo.evaluation.attacks.base import Attack, Choices
+from cortexzoo.evaluation.attacks.constant_search import ConstantSearchAttack
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, wide, wrong_by
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,8 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Batch, EpsilonSearch, Wrapper
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Batch, EpsilonSearch, Wrapper
+from cortexzoo.evaluation.classifier import Classifier
 
 
 def check_epsilons(epsilons: tuple[float, ...]) -> None:
@@ -36,14 +35,14 @@ class EpsilonGrid(Wrapper):
     def __post_init__(self) -> None:
         check_epsilons(self.epsilons)
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         results, active = batch.images.copy(), np.arange(len(batch))
         for draw, epsilon in enumerate(self.epsilons):
             part = batch.take(active)
             radius = np.full(len(part), epsilon, np.float32)
-            results[active] = self.inner.perturb(target, endpoint, part, radius, draw)
-            active = active[~target.misclassifies(results[active], part.labels)]
+            results[active] = self.inner.perturb(classifier, endpoint, part, radius, draw)
+            active = active[~classifier.misclassifies(results[active], part.labels)]
             if len(active) == 0:
                 break
         return results

@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Batch
-from evaluation.norms import distances
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
 
 _GRADIENT_FREE = (
     *("Blended", "Blur", "Boundary", "Contrast", "Dataset", "GenAttack", "HopSkipJump", "Inversion", "Noise", "Pointwise"),
@@ -20,7 +19,7 @@ _GRADIENT_FREE = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoolboxAttack(Attack):
-    """An attack of Foolbox by its class name. Foolbox is an extra: `pip install "brainzoo[foolbox]"`.
+    """An attack of Foolbox by its class name. Foolbox is an extra: `pip install "cortexzoo[foolbox]"`.
 
     - Every result is classified anew; the black images that Foolbox's C&W and EAD return for failures are failures.
     - Attacks that need a start get the first of `Batch.starts`; samples without one are left out and abort no batch.
@@ -53,21 +52,21 @@ class FoolboxAttack(Attack):
         """Whether the attack differentiates the model."""
         return not any(word in self.algorithm for word in _GRADIENT_FREE)
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         if importlib.util.find_spec("foolbox") is None:
             raise ValueError(
-                'Expected Foolbox for this attack. Received: no such package. `pip install "brainzoo[foolbox]"`.'
+                'Expected Foolbox for this attack. Received: no such package. `pip install "cortexzoo[foolbox]"`.'
             )
         import foolbox
 
-        model = foolbox.TensorFlowModel(target.endpoint(endpoint), bounds=(0, 1), device="/CPU:0")
+        model = foolbox.TensorFlowModel(classifier.endpoint(endpoint), bounds=(0, 1), device="/CPU:0")
         attack = self._build(foolbox)
         chosen = np.arange(len(batch))
         options: dict[str, Any] = {}
         if self.needs_starts:
             nearest = batch.starts[:, 0]
-            chosen = np.flatnonzero(target.misclassifies(nearest, batch.labels))
+            chosen = np.flatnonzero(classifier.misclassifies(nearest, batch.labels))
             options["starting_points"] = tf.constant(nearest[chosen])
         results = batch.images.copy()
         if len(chosen) == 0:
@@ -81,7 +80,7 @@ class FoolboxAttack(Attack):
         for size in sizes:
             found = np.clip(attack.run(model, images, criterion, **options, **size).numpy(), 0.0, 1.0)
             # A failed sample is black, and black may be of another class. Some attacks end on the boundary itself.
-            works = found.any(axis=(1, 2, 3)) & (target.predict(found) != part.labels)
+            works = found.any(axis=(1, 2, 3)) & (classifier.predict(found) != part.labels)
             reached = np.where(works, distances(part.images, found, self.norm), np.inf)
             better = reached < nearest
             results[chosen[better]], nearest[better] = found[better], reached[better]

@@ -5,10 +5,9 @@ import itertools
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Attack, Batch
-from evaluation.attacks.pointwise import take_back
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch
+from cortexzoo.evaluation.attacks.pointwise import take_back
+from cortexzoo.evaluation.classifier import Classifier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,21 +30,21 @@ class GreedyPixels(Attack):
     norm: str = "l0"
     steps: int = 20
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        found = np.stack([self._search(target, *sample) for sample in zip(batch.images, batch.labels, strict=True)])
-        wrong = target.misclassifies(found, batch.labels)
+        found = np.stack([self._search(classifier, *sample) for sample in zip(batch.images, batch.labels, strict=True)])
+        wrong = classifier.misclassifies(found, batch.labels)
         height, width = batch.images.shape[1:3]
         orders = np.tile(np.arange(height * width), (int(wrong.sum()), 1))
-        found[wrong] = take_back(target, batch.take(wrong), found[wrong], orders)
+        found[wrong] = take_back(classifier, batch.take(wrong), found[wrong], orders)
         return found
 
-    def _search(self, target: Target, image: np.ndarray, label: int) -> np.ndarray:
+    def _search(self, classifier: Classifier, image: np.ndarray, label: int) -> np.ndarray:
         current = image
         for _ in range(self.steps):
-            candidates = [_best_pixel(target, current, label, corner) for corner in _corners(image)]
+            candidates = [_best_pixel(classifier, current, label, corner) for corner in _corners(image)]
             _, current = max(candidates, key=lambda candidate: candidate[0])
-            if target.misclassifies(current[None], np.array([label]))[0]:
+            if classifier.misclassifies(current[None], np.array([label]))[0]:
                 break
         return current
 
@@ -55,12 +54,14 @@ def _corners(image: np.ndarray) -> list[tuple[float, ...]]:
     return list(itertools.product((0.0, 1.0), repeat=image.shape[-1]))
 
 
-def _best_pixel(target: Target, image: np.ndarray, label: int, colour: tuple[float, ...]) -> tuple[float, np.ndarray]:
+def _best_pixel(
+    classifier: Classifier, image: np.ndarray, label: int, colour: tuple[float, ...]
+) -> tuple[float, np.ndarray]:
     """By how much the label loses at best with one more pixel of that colour, and that image."""
     height, width, channels = image.shape
     pixels = np.arange(height * width)
     candidates = np.tile(image.reshape(1, -1, channels), (len(pixels), 1, 1))
     candidates[pixels, pixels] = colour
     candidates = candidates.reshape(-1, *image.shape)
-    loses_by = target.loses_by(candidates, np.full(len(candidates), label))
+    loses_by = classifier.loses_by(candidates, np.full(len(candidates), label))
     return loses_by.max(), candidates[loses_by.argmax()]

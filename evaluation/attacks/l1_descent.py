@@ -5,10 +5,9 @@ import math
 from typing import ClassVar
 
 import tensorflow as tf
-
-from evaluation.attacks.base import Choices
-from evaluation.attacks.cleverhans import GradientAttack
-from evaluation.attacks.tensors import wide
+from cortexzoo.evaluation.attacks.base import Choices
+from cortexzoo.evaluation.attacks.cleverhans import GradientAttack
+from cortexzoo.evaluation.attacks.tensors import wide
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
+from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
 from scipy.optimize import Bounds, OptimizeResult, minimize
-
-from evaluation.attacks.base import Attack, Batch, Choices, shrink
-from evaluation.attacks.tensors import GRADIENT_SCALE
-from evaluation.norms import distances
-from evaluation.target import Target
 
 # How often a descent begins anew at most; one that went less far than this has nothing to gain from it.
 _BEGINNINGS, _MOVED = 10, 1e-3
@@ -73,34 +72,34 @@ class LBFGS(Attack):
     rescale: bool = False
     targets: int = 9
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         best = batch.images.copy()
-        order = np.argsort(-target.serving_logits(batch.images), axis=1, kind="stable")
+        order = np.argsort(-classifier.serving_logits(batch.images), axis=1, kind="stable")
         for row, (image, label) in enumerate(zip(batch.images, batch.labels, strict=True)):
             others = order[row][order[row] != label][: self.targets]
-            descents = [self.towards(target, endpoint, image, int(wanted)) for wanted in others]
+            descents = [self.towards(classifier, endpoint, image, int(wanted)) for wanted in others]
             best[row] = min(descents, key=lambda descent: descent.distance).image
-        wrong = target.misclassifies(best, batch.labels)
-        best[wrong] = shrink(target, batch.take(wrong), best[wrong])
+        wrong = classifier.misclassifies(best, batch.labels)
+        best[wrong] = shrink(classifier, batch.take(wrong), best[wrong])
         return best
 
-    def towards(self, target: Target, endpoint: str, image: np.ndarray, wanted: int) -> Descent:
+    def towards(self, classifier: Classifier, endpoint: str, image: np.ndarray, wanted: int) -> Descent:
         """Attacks one image towards one class.
 
         Args:
-            target: the model.
-            endpoint: which of the target's endpoints to differentiate.
+            classifier: the model.
+            endpoint: which of the classifier's endpoints to differentiate.
             image: float32, (height, width, channels), in [0, 1].
             wanted: the class.
 
         Returns:
             The descent with the nearest adversarial, or the last one where none found any.
         """
-        value = target.compiled((self.name, endpoint, self.rescale), lambda: self._compile(target, endpoint))
+        value = classifier.compiled((self.name, endpoint, self.rescale), lambda: self._compile(classifier, endpoint))
         best, constant, works, fails = None, self.constant, 0.0, np.inf
         for _ in range(self.rounds):
-            descent = self._descend(target, value, image, wanted, constant)
+            descent = self._descend(classifier, value, image, wanted, constant)
             if best is None or descent.distance <= best.distance:
                 best = descent
             if descent.iterations == 0:
@@ -113,7 +112,7 @@ class LBFGS(Attack):
                 constant = 10 * constant if np.isinf(fails) else np.sqrt(works * fails)
         return best
 
-    def _descend(self, target: Target, value: Callable, image: np.ndarray, wanted: int, constant: float) -> Descent:
+    def _descend(self, classifier: Classifier, value: Callable, image: np.ndarray, wanted: int, constant: float) -> Descent:
         clean = image.astype(np.float64).ravel()
         point, left, distance = clean, self.iterations, np.inf
         first = norm = float(np.linalg.norm(value(clean, wanted)[1]))
@@ -122,7 +121,7 @@ class LBFGS(Attack):
             result = self._minimise(lambda x, scale=scale: _objective(value, x, wanted, clean, constant, scale), point, left)
             moved, point, left = np.linalg.norm(result.x - point), result.x, left - result.nit
             found = point.astype(np.float32).reshape(1, *image.shape)
-            if target.predict(found)[0] == wanted:
+            if classifier.predict(found)[0] == wanted:
                 distance = float(distances(image[None], found, self.norm)[0])
             if distance < np.inf or moved < _MOVED or left <= 0:
                 break
@@ -137,10 +136,12 @@ class LBFGS(Attack):
             options["ftol"] = 0.0
         return minimize(objective, start, jac=True, method="L-BFGS-B", bounds=Bounds(0.0, 1.0), options=options)
 
-    def _compile(self, target: Target, endpoint: str) -> Callable[[np.ndarray, int], tuple[float, np.ndarray]]:
-        logits_of, scale = target.endpoint(endpoint), GRADIENT_SCALE if self.rescale else 1.0
+    def _compile(self, classifier: Classifier, endpoint: str) -> Callable[[np.ndarray, int], tuple[float, np.ndarray]]:
+        logits_of, scale = classifier.endpoint(endpoint), GRADIENT_SCALE if self.rescale else 1.0
 
-        @tf.function(input_signature=[tf.TensorSpec((1, *target.image_shape), tf.float32), tf.TensorSpec((1,), tf.int64)])
+        @tf.function(
+            input_signature=[tf.TensorSpec((1, *classifier.image_shape), tf.float32), tf.TensorSpec((1,), tf.int64)]
+        )
         def loss_and_gradient(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(images)
@@ -148,7 +149,7 @@ class LBFGS(Attack):
             return loss, tape.gradient(loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
         def value(point: np.ndarray, wanted: int) -> tuple[float, np.ndarray]:
-            images = point.astype(np.float32).reshape(1, *target.image_shape)
+            images = point.astype(np.float32).reshape(1, *classifier.image_shape)
             loss, gradient = loss_and_gradient(images, np.array([wanted]))
             return float(loss[0]) / scale, gradient.numpy().astype(np.float64).ravel() / scale
 

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
+from cortexzoo.evaluation.attacks.base import Attack, Batch, EpsilonSearch, sample_generator, shrink
+from cortexzoo.evaluation.classifier import Classifier
 from scipy.ndimage import gaussian_filter
-
-from evaluation.attacks.base import Attack, Batch, EpsilonSearch, sample_generator, shrink
-from evaluation.target import Target
 
 _FORWARD_BATCH = 500
 
@@ -27,19 +26,19 @@ class PathSearch(Attack):
     norm: str
     steps: int = 1000
 
-    def path(self, target: Target, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
+    def path(self, classifier: Classifier, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
         """Returns a function of positions (of the batch's samples) and a share in (0, 1] that gives their images."""
         raise NotImplementedError(f"{type(self).__name__} must implement `path`.")
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         results, active, step = batch.images.copy(), np.arange(len(batch)), 0
-        image_at = self.path(target, batch)
+        image_at = self.path(classifier, batch)
         while len(active) and step < self.steps:
             # Few samples take many steps at once.
             count = min(max(1, _FORWARD_BATCH // len(active)), self.steps - step)
             images = np.stack([image_at(active, (step + i) / self.steps) for i in range(1, count + 1)])
-            wrong = target.misclassifies(images.reshape(-1, *images.shape[2:]), np.tile(batch.labels[active], count))
+            wrong = classifier.misclassifies(images.reshape(-1, *images.shape[2:]), np.tile(batch.labels[active], count))
             wrong = wrong.reshape(count, len(active))
             done = wrong.any(axis=0)
             results[active] = images[np.where(done, wrong.argmax(axis=0), count - 1), np.arange(len(active))]
@@ -56,7 +55,7 @@ class Inversion(Attack):
 
     norm: str
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         return 1 - batch.images
 
@@ -67,7 +66,7 @@ class LinearContrastReduction(PathSearch):
 
     name: ClassVar[str] = "linear_search_contrast_reduction"
 
-    def path(self, target: Target, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
+    def path(self, classifier: Classifier, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
         """See `PathSearch.path`."""
         return lambda chosen, share: (batch.images[chosen] + share * (0.5 - batch.images[chosen])).astype(np.float32)
 
@@ -87,12 +86,12 @@ class BinaryContrastReduction(Attack):
     norm: str
     steps: int = 15
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         gray = np.full_like(batch.images, 0.5)
-        found = target.misclassifies(gray, batch.labels)
+        found = classifier.misclassifies(gray, batch.labels)
         results = np.where(found[:, None, None, None], gray, batch.images)
-        results[found] = shrink(target, batch.take(found), results[found], self.steps)
+        results[found] = shrink(classifier, batch.take(found), results[found], self.steps)
         return results
 
 
@@ -108,13 +107,13 @@ class BlendedUniformNoise(PathSearch):
 
     directions: int = 1000
 
-    def path(self, target: Target, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
+    def path(self, classifier: Classifier, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
         """See `PathSearch.path`."""
         noise, active = np.empty_like(batch.images), np.arange(len(batch))
         for stream in range(self.directions):
             for i in active:
                 noise[i] = sample_generator(batch, i, stream).random(noise[i].shape, np.float32)
-            active = active[~target.misclassifies(noise[active], batch.labels[active])]
+            active = active[~classifier.misclassifies(noise[active], batch.labels[active])]
             if len(active) == 0:
                 break
         return lambda chosen, share: np.clip(
@@ -128,9 +127,9 @@ class GaussianBlur(PathSearch):
 
     name: ClassVar[str] = "gaussian_blur"
 
-    def path(self, target: Target, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
+    def path(self, classifier: Classifier, batch: Batch) -> Callable[[np.ndarray, float], np.ndarray]:
         """See `PathSearch.path`."""
-        widest = max(target.image_shape[:2])
+        widest = max(classifier.image_shape[:2])
 
         def image_at(chosen: np.ndarray, share: float) -> np.ndarray:
             return np.clip(gaussian_filter(batch.images[chosen], (0, share * widest, share * widest, 0)), 0.0, 1.0)
@@ -147,7 +146,7 @@ class L2ContrastReduction(EpsilonSearch):
 
     norm: str = "l2"
 
-    def perturb(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
+    def perturb(self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
         """See `EpsilonSearch.perturb`."""
         direction = 0.5 - batch.images
         share = np.minimum(epsilon / np.maximum(np.sqrt(np.sum(direction**2, axis=(1, 2, 3))), 1e-12), 1.0)

@@ -4,9 +4,8 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Batch, Choices, EpsilonSearch, sample_generator
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Batch, Choices, EpsilonSearch, sample_generator
+from cortexzoo.evaluation.classifier import Classifier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class AdditiveNoise(EpsilonSearch):
         if self.clipping_aware and self.norm != "l2":
             raise ValueError(f"Expected norm='l2' of clipping-aware noise. Received: {self.norm!r}.")
 
-    def perturb(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
+    def perturb(self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
         """See `EpsilonSearch.perturb`."""
         results, active = batch.images.copy(), np.arange(len(batch))
         for repeat in range(self.repeats):
@@ -45,7 +44,7 @@ class AdditiveNoise(EpsilonSearch):
             results[active] = np.clip(part.images + self._scale(part.images, noise, epsilon[active]) * noise, 0.0, 1.0)
             # The caller classifies the last draw.
             if repeat + 1 < self.repeats:
-                active = active[~target.misclassifies(results[active], part.labels)]
+                active = active[~classifier.misclassifies(results[active], part.labels)]
             if len(active) == 0:
                 break
         return results

@@ -4,9 +4,8 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Attack, Batch, Choices, sample_generator
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, sample_generator
+from cortexzoo.evaluation.classifier import Classifier
 
 # Densities of salt-and-pepper noise that are tried for a start.
 _DENSITIES = np.linspace(0.02, 1.0, 50)
@@ -35,21 +34,21 @@ class Pointwise(Attack):
     norm: str = "l0"
     restarts: int = 10
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         # All restarts of all samples are one batch.
         rows = np.tile(np.arange(len(batch)), self.restarts)
         all_rows = batch.take(rows)
-        current = np.concatenate([_start(target, batch, restart) for restart in range(self.restarts)])
+        current = np.concatenate([_start(classifier, batch, restart) for restart in range(self.restarts)])
         orders = np.stack([_order(batch, i, restart) for restart in range(self.restarts) for i in range(len(batch))])
-        adversarial = target.misclassifies(current, all_rows.labels)
-        current[adversarial] = take_back(target, all_rows.take(adversarial), current[adversarial], orders[adversarial])
+        adversarial = classifier.misclassifies(current, all_rows.labels)
+        current[adversarial] = take_back(classifier, all_rows.take(adversarial), current[adversarial], orders[adversarial])
         changed = np.where(adversarial, _changed(all_rows.images, current).sum(axis=1), np.inf)
         best = changed.reshape(self.restarts, len(batch)).argmin(axis=0)
         return current.reshape(self.restarts, *batch.images.shape)[best, np.arange(len(batch))]
 
 
-def _start(target: Target, batch: Batch, restart: int) -> np.ndarray:
+def _start(classifier: Classifier, batch: Batch, restart: int) -> np.ndarray:
     if restart == 0:
         return batch.starts[:, 1]
     results, active = batch.starts[:, 1].copy(), np.arange(len(batch))
@@ -58,7 +57,7 @@ def _start(target: Target, batch: Batch, restart: int) -> np.ndarray:
     noise = np.broadcast_to((colour < 0.5).astype(np.float32), batch.images.shape)
     for density in _DENSITIES:
         images = np.where(place[active] < density, noise[active], batch.images[active])
-        wrong = target.misclassifies(images, batch.labels[active])
+        wrong = classifier.misclassifies(images, batch.labels[active])
         results[active[wrong]] = images[wrong]
         active = active[~wrong]
         if len(active) == 0:
@@ -76,11 +75,11 @@ def _changed(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.any(images != others, axis=-1).reshape(len(images), -1)
 
 
-def take_back(target: Target, batch: Batch, current: np.ndarray, orders: np.ndarray) -> np.ndarray:
+def take_back(classifier: Classifier, batch: Batch, current: np.ndarray, orders: np.ndarray) -> np.ndarray:
     """Takes back changed pixels while the images stay adversarial, in passes, until a pass takes back nothing.
 
     Args:
-        target: the model.
+        classifier: the model.
         batch: the samples.
         current: misclassified images, the shape of `batch.images`.
         orders: int, (n, pixels). For each sample a permutation of its pixels.
@@ -100,7 +99,7 @@ def take_back(target: Target, batch: Batch, current: np.ndarray, orders: np.ndar
         chosen = [queues[i][position[i] : position[i] + block[i]] for i in active]
         for k, (i, pixels) in enumerate(zip(active, chosen, strict=True)):
             trial[k, pixels] = flat[i, pixels]
-        wrong = target.misclassifies(trial.reshape(-1, *batch.images.shape[1:]), batch.labels[active])
+        wrong = classifier.misclassifies(trial.reshape(-1, *batch.images.shape[1:]), batch.labels[active])
         for k, i in enumerate(active):
             if wrong[k]:
                 current[i] = trial[k]

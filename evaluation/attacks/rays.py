@@ -7,10 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Batch, Choices
-from evaluation.attacks.tensors import clearly_wrong, wide
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, wide
+from cortexzoo.evaluation.classifier import Classifier
 
 # A flip of few pixels gains little: the bisection looks near the old radius first.
 _NEAR = 0.99
@@ -44,12 +43,12 @@ class RayS(Attack):
     improvement: float = 1e-2
     tolerance: float = 1e-4
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        reach = target.compiled(("rays", self.tolerance), lambda: _build(target, self.tolerance))
+        reach = classifier.compiled(("rays", self.tolerance), lambda: _build(classifier, self.tolerance))
         signs, radius = self._first_rays(reach, batch)
         active = np.flatnonzero(np.isfinite(radius))
-        size = math.prod(target.image_shape)
+        size = math.prod(classifier.image_shape)
         for stage in range(math.ceil(math.log2(size))):
             self._flip(reach, batch, active, signs, radius, -(-size // 2**stage))
         for _ in range(self.passes):
@@ -91,8 +90,8 @@ class RayS(Attack):
         signs[active], radius[active] = rays.reshape(images.shape), lengths
 
 
-def _build(target: Target, tolerance: float) -> Callable:
-    logits_of, image = target.endpoint("logits"), tf.TensorSpec((None, *target.image_shape), tf.float32)
+def _build(classifier: Classifier, tolerance: float) -> Callable:
+    logits_of, image = classifier.endpoint("logits"), tf.TensorSpec((None, *classifier.image_shape), tf.float32)
 
     def wrong(images: tf.Tensor, signs: tf.Tensor, labels: tf.Tensor, radius: tf.Tensor) -> tf.Tensor:
         return clearly_wrong(logits_of(tf.clip_by_value(images + wide(radius) * signs, 0.0, 1.0)), labels)

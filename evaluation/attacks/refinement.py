@@ -4,10 +4,9 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Batch, Wrapper
-from evaluation.norms import distances
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Batch, Wrapper
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,13 +25,13 @@ class Refined(Wrapper):
 
     threshold: float = 0.5
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        found = self.inner.run(target, endpoint, batch)
+        found = self.inner.run(classifier, endpoint, batch)
         above, was_above = found >= self.threshold, batch.images >= self.threshold
         edge = np.where(above, np.float32(self.threshold), np.nextafter(np.float32(self.threshold), np.float32(0)))
         refined = np.where(above == was_above, batch.images, edge)
         nearer = distances(batch.images, refined, self.inner.norm) < distances(batch.images, found, self.inner.norm)
-        better = nearer & target.misclassifies(refined, batch.labels)
+        better = nearer & classifier.misclassifies(refined, batch.labels)
         found[better] = refined[better]
         return found

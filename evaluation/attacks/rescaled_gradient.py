@@ -7,11 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Attack, Batch, Choices, random_directions
-from evaluation.attacks.epsilon_grid import check_epsilons
-from evaluation.attacks.tensors import clearly_wrong, loss_values, wide
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, random_directions
+from cortexzoo.evaluation.attacks.epsilon_grid import check_epsilons
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, loss_values, wide
+from cortexzoo.evaluation.classifier import Classifier
 
 # Steps between two looks at which samples are done.
 _BLOCK = 5
@@ -61,12 +60,12 @@ class RescaledGradientAttack(Attack):
         super().__post_init__()
         check_epsilons(self.epsilons)
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         best = batch.images.copy()
         # The smallest position in the grid at which a sample is broken.
         reached = np.full(len(batch), len(self.epsilons))
-        others = _other_classes(target, batch)
+        others = _other_classes(classifier, batch)
         for restart in range(self.restarts):
             direction = random_directions(batch, self.norm, restart) if restart else np.zeros_like(batch.images)
             goes_on = np.ones(len(batch), bool)
@@ -78,17 +77,17 @@ class RescaledGradientAttack(Attack):
                 epsilon = np.float32(self.epsilons[level])
                 start = np.clip(batch.images[active] + epsilon * direction[active], 0.0, 1.0)
                 classes = others[active, restart % others.shape[1]]
-                images = self._ascend(target, endpoint, batch.take(active), start, classes, epsilon)
-                found = target.misclassifies(images, batch.labels[active])
+                images = self._ascend(classifier, endpoint, batch.take(active), start, classes, epsilon)
+                found = classifier.misclassifies(images, batch.labels[active])
                 goes_on[active], active = found, active[found]
                 best[active], reached[active] = images[found], level
                 direction[active] = (images[found] - batch.images[active]) / epsilon
         return best
 
     def _ascend(
-        self, target: Target, endpoint: str, batch: Batch, start: np.ndarray, classes: np.ndarray, epsilon: float
+        self, classifier: Classifier, endpoint: str, batch: Batch, start: np.ndarray, classes: np.ndarray, epsilon: float
     ) -> np.ndarray:
-        advance = target.compiled((self, endpoint), lambda: self._build(target, endpoint))
+        advance = classifier.compiled((self, endpoint), lambda: self._build(classifier, endpoint))
         results, active, magnification = start.copy(), np.arange(len(batch)), np.ones(len(batch))
         for first in range(0, self.steps, _BLOCK):
             part = batch.take(active)
@@ -101,8 +100,8 @@ class RescaledGradientAttack(Attack):
                 break
         return results
 
-    def _build(self, target: Target, endpoint: str) -> Callable:
-        attacked, decisive = target.endpoint(endpoint), target.endpoint("logits")
+    def _build(self, classifier: Classifier, endpoint: str) -> Callable:
+        attacked, decisive = classifier.endpoint(endpoint), classifier.endpoint("logits")
 
         def gradient_of(current, labels, classes, magnification):
             """The gradient of each sample's magnified loss, the logits, and the magnification to go on with."""
@@ -140,7 +139,7 @@ class RescaledGradientAttack(Attack):
             decision = logits if endpoint == "logits" else decisive(current)
             done = tf.logical_or(done, clearly_wrong(decision, labels))
             # Keyed by the step alone: a sample's walk does not depend on its batch.
-            noise = tf.random.stateless_normal(target.image_shape, tf.stack([seed, i]))
+            noise = tf.random.stateless_normal(classifier.image_shape, tf.stack([seed, i]))
             nothing = tf.reduce_all(tf.equal(gradient, 0.0), axis=(1, 2, 3), keepdims=True)
             # What overflowed has a sign, unless it is not a number.
             direction = tf.where(nothing, noise, tf.where(tf.math.is_nan(gradient), 0.0, gradient))
@@ -148,7 +147,7 @@ class RescaledGradientAttack(Attack):
             moved = tf.clip_by_value(current + rate * epsilon * tf.sign(direction), images - epsilon, images + epsilon)
             return tf.where(wide(done), current, tf.clip_by_value(moved, 0.0, 1.0)), magnification, done
 
-        @tf.function(input_signature=_signature(target.image_shape), autograph=False)
+        @tf.function(input_signature=_signature(classifier.image_shape), autograph=False)
         def advance(images, current, labels, classes, magnification, epsilon, seed, first):
             """Takes a block of steps, beginning with the number `first`."""
             if_new = functools.partial(calibrate, current, labels, classes, magnification)
@@ -183,7 +182,7 @@ def _signature(image_shape: tuple[int, int, int]) -> list[tf.TensorSpec]:
     return [image, image, label, label, magnification, epsilon, number, number]
 
 
-def _other_classes(target: Target, batch: Batch) -> np.ndarray:
+def _other_classes(classifier: Classifier, batch: Batch) -> np.ndarray:
     """The other classes of each sample, likeliest first, int64, (n, classes - 1)."""
-    order = np.argsort(-target.serving_logits(batch.images), axis=1, kind="stable")
+    order = np.argsort(-classifier.serving_logits(batch.images), axis=1, kind="stable")
     return order[order != batch.labels[:, None]].reshape(len(batch), -1)

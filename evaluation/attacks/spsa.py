@@ -9,9 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
+from cortexzoo.evaluation.classifier import Classifier
 
 _FORWARD_BATCH = 2048
 _BETA1, _BETA2, _ADAM_EPSILON = 0.9, 0.999, 1e-7
@@ -44,9 +43,11 @@ class SPSA(EpsilonSearch):
     learning_rate: float = 0.01
     delta: float = 0.01
 
-    def perturb(self, target: Target, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
+    def perturb(self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
         """See `EpsilonSearch.perturb`."""
-        estimate = target.compiled(("spsa", self.directions, self.delta, endpoint), lambda: self._build(target, endpoint))
+        estimate = classifier.compiled(
+            ("spsa", self.directions, self.delta, endpoint), lambda: self._build(classifier, endpoint)
+        )
         radius = epsilon[:, None, None, None]
         start = np.clip(batch.images + radius * random_directions(batch, self.norm, draw), 0.0, 1.0)
         results = start.copy()
@@ -63,14 +64,14 @@ class SPSA(EpsilonSearch):
             moved = results[active] - self.learning_rate * mean / (np.sqrt(variance) + _ADAM_EPSILON)
             images, bound = batch.images[active], radius[active]
             results[active] = np.clip(np.clip(moved, images - bound, images + bound), 0.0, 1.0)
-            active = active[~target.misclassifies(results[active], batch.labels[active])]
+            active = active[~classifier.misclassifies(results[active], batch.labels[active])]
             if len(active) == 0:
                 break
         return results
 
-    def _build(self, target: Target, endpoint: str) -> Callable:
-        logits_of = target.endpoint(endpoint)
-        shape, pairs = target.image_shape, self.directions
+    def _build(self, classifier: Classifier, endpoint: str) -> Callable:
+        logits_of = classifier.endpoint(endpoint)
+        shape, pairs = classifier.image_shape, self.directions
 
         @tf.function(
             input_signature=[

@@ -1,11 +1,10 @@
 """Where the attacks begin that need an adversarial to start from."""
 
 import numpy as np
-
-from evaluation.attacks.base import Batch
-from evaluation.attacks.line_search import BlendedUniformNoise
-from evaluation.target import Target
-from zoo.datasets import Split
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks.base import Batch
+from cortexzoo.evaluation.attacks.line_search import BlendedUniformNoise
+from cortexzoo.evaluation.classifier import Classifier
 
 CANDIDATES = 2000
 # Starts of each sample. The first is not always the one from which the nearest adversarial is reached.
@@ -19,13 +18,13 @@ class StartingPoints:
     models, and the attack then has nowhere to begin; a training image of another class nearly always exists.
 
     Args:
-        target: the model.
+        classifier: the model.
         train: images to choose from; the first 2,000 are used.
     """
 
-    def __init__(self, target: Target, train: Split) -> None:
-        self._target, self._images = target, train.images[:CANDIDATES]
-        self._predictions = target.predict(self._images)
+    def __init__(self, classifier: Classifier, train: Split) -> None:
+        self._classifier, self._images = classifier, train.images[:CANDIDATES]
+        self._predictions = classifier.predict(self._images)
         self._known: dict[int, np.ndarray] = {}
 
     def of(self, batch: Batch) -> np.ndarray:
@@ -46,8 +45,8 @@ class StartingPoints:
 
     def _compute(self, batch: Batch) -> np.ndarray:
         starts = self.nearest(batch.images, batch.labels)
-        noise = BlendedUniformNoise(norm="l2").run(self._target, "logits", batch)
-        found = self._target.misclassifies(noise, batch.labels)
+        noise = BlendedUniformNoise(norm="l2").run(self._classifier, "logits", batch)
+        found = self._classifier.misclassifies(noise, batch.labels)
         starts[found, 1:] = starts[found, :-1]
         starts[found, 0] = noise[found]
         return starts

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 import tensorflow as tf
-
-from evaluation.target import CLEARLY
+from cortexzoo.evaluation.classifier import CLEARLY
 
 # A factor on what is differentiated, to be taken off the gradient again: an endpoint in float64 hands the gradient over as
 # float32, like the image, and one below its range would be 0. A power of two keeps every digit.
@@ -31,7 +30,7 @@ def wrong_by(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def clearly_wrong(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns what `Target.misclassifies` decides, in a compiled function, bool, (n,)."""
+    """Returns what `Classifier.misclassifies` decides, in a compiled function, bool, (n,)."""
     wins = wrong_by(logits, labels) > CLEARLY * tf.reduce_max(tf.abs(logits), axis=-1)
     return tf.logical_or(wins, tf.logical_not(tf.reduce_all(tf.math.is_finite(logits), axis=-1)))
 

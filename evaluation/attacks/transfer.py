@@ -5,21 +5,20 @@ import functools
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Attack, Batch
-from evaluation.attacks.cleverhans import GradientAttack
-from evaluation.attacks.epsilon_grid import check_epsilons
-from evaluation.target import Target, saved_model_digest
-from zoo import catalog
-from zoo.datasets import DatasetInfo
+from cortexzoo import catalog
+from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation.attacks.base import Attack, Batch
+from cortexzoo.evaluation.attacks.cleverhans import GradientAttack
+from cortexzoo.evaluation.attacks.epsilon_grid import check_epsilons
+from cortexzoo.evaluation.classifier import Classifier, saved_model_digest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transfer(Attack):
-    """Attacks source networks with their own gradients and shows the result to the target.
+    """Attacks source networks with their own gradients and shows the result to the classifier.
 
     At each epsilon, smallest first, every attack is run to its last step on every source, with the true labels; a sample
-    ends at the first image that the target misclassifies. The target's gradient is not used: an accuracy below that of the
+    ends at the first image that the classifier misclassifies. The classifier's gradient is not used: an accuracy below that of the
     attacks which use it is a sign of masking (Athalye et al. 2018, https://arxiv.org/abs/1802.00420).
 
     Attributes:
@@ -62,7 +61,7 @@ class Transfer(Attack):
         digests = tuple(saved_model_digest(catalog.verified_saved_model(source)) for source in sources)
         return dataclasses.replace(self, sources=sources, digests=digests)
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`.
 
         Raises:
@@ -70,13 +69,13 @@ class Transfer(Attack):
         """
         results, active = batch.images.copy(), np.arange(len(batch))
         known = zip(self.sources, self.digests, strict=True)
-        sources = [_source(source, digest, target.dataset) for source, digest in known]
+        sources = [_source(source, digest, classifier.dataset) for source, digest in known]
         for epsilon in self.epsilons:
             for source in sources:
                 for attack in self.attacks:
                     part = batch.take(active)
                     images = attack.maximize(source, "logits", part, np.full(len(part), epsilon, np.float32))
-                    found = target.misclassifies(images, part.labels)
+                    found = classifier.misclassifies(images, part.labels)
                     results[active[found]] = images[found]
                     active = active[~found]
                     if len(active) == 0:
@@ -85,8 +84,8 @@ class Transfer(Attack):
 
 
 @functools.lru_cache(maxsize=8)
-def _source(model_id: str, digest: str, dataset: DatasetInfo) -> Target:
-    source = Target(catalog.verified_saved_model(model_id), dataset, np.zeros((1, *dataset.image_shape), np.float32))
+def _source(model_id: str, digest: str, dataset: DatasetInfo) -> Classifier:
+    source = Classifier(catalog.verified_saved_model(model_id), dataset, np.zeros((1, *dataset.image_shape), np.float32))
     if source.digest != digest:
         raise ValueError(f"Expected {model_id} with the digest {digest}. Received: {source.digest}. Run anew.")
     return source

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-from evaluation.report.figures import write_figures
-from evaluation.report.layout import csv_text
-from evaluation.report.nearest import FIELDS, nearest_rows
-from evaluation.report.page import results_section
-from evaluation.report.tables import CSV_FIELDS, csv_rows, json_document
-from evaluation.store import Store
-from evaluation.summary import Summary
-from zoo.card import write_text
+from cortexzoo.evaluation.report.figures import write_figures
+from cortexzoo.evaluation.report.page import results_section
+from cortexzoo.evaluation.report.sections.nearest import FIELDS, nearest_rows
+from cortexzoo.evaluation.report.tables import CSV_FIELDS, csv_rows, json_document
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.results.summary import Summary
+from cortexzoo.files import csv_text, write_text
 
 
 def write_report(summaries: list[Summary], store: Store, directory: Path) -> list[Path]:

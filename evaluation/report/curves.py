@@ -3,14 +3,13 @@
 from typing import Any
 
 import numpy as np
+from cortexzoo.evaluation.norms import largest_distance
+from cortexzoo.evaluation.report.layout import column_names
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.norms import NORM_NAMES, NORMS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from evaluation import metrics
-from evaluation.norms import NORMS, largest_distance
-from evaluation.report.layout import column_names
-from evaluation.summary import Score, Summary
-from zoo.card_page import NORM_NAMES
 
 # Okabe and Ito's palette, which colour-blind readers tell apart; its yellow is too pale for a line on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -4,16 +4,15 @@ import dataclasses
 import math
 
 import numpy as np
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.report.layout import distance
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.store import RunKey, Store
+from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.norms import NORMS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-
-from evaluation import metrics
-from evaluation.norms import NORMS
-from evaluation.report.layout import distance
-from evaluation.store import RunKey, Store
-from evaluation.summary import Score, Summary
-from zoo.datasets import Split
 
 _COLUMNS = 10
 _ATTACKS = 8

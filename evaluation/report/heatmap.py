@@ -1,11 +1,10 @@
 """Heat map of accuracies at the threshold: attacks x models."""
 
 import numpy as np
+from cortexzoo.evaluation.report.layout import FLAG, column_names
+from cortexzoo.evaluation.results.summary import Summary
+from cortexzoo.norms import NORMS
 from matplotlib.figure import Figure
-
-from evaluation.norms import NORMS
-from evaluation.report.layout import FLAG, column_names
-from evaluation.summary import Summary
 
 # In inches: a row, a column, a character of a label, the colour bar.
 _ROW, _COLUMN, _CHARACTER, _BAR = 0.22, 0.8, 0.075, 1.0

@@ -1,21 +1,16 @@
 """Which row, column and cell a number stands in: what the terminal's table and the Markdown table share."""
 
-import csv
 import dataclasses
-import io
 import math
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-
-from evaluation import metrics
-from evaluation.norms import NORMS
-from evaluation.shifts.summary import ShiftSummary
-from evaluation.summary import Score, Summary
-from zoo.card_page import NORM_NAMES
-from zoo.datasets import DatasetInfo
+from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.shifts import ShiftSummary
+from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.norms import NORM_NAMES, NORMS
 
 AnySummary = TypeVar("AnySummary", Summary, ShiftSummary)
 FLAG = "†"
@@ -103,20 +98,6 @@ def id_ranges(ids: np.ndarray) -> str:
     """Formats sorted sample ids as ranges: [0, 1, 2, 7] becomes "0-2, 7"."""
     pieces = np.split(ids, np.flatnonzero(np.diff(ids) != 1) + 1) if len(ids) else []
     return ", ".join(f"{piece[0]}-{piece[-1]}" if len(piece) > 1 else str(piece[0]) for piece in pieces)
-
-
-def markdown_row(cells: list[str]) -> str:
-    """Returns a line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def csv_text(fields: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> str:
-    """Returns a CSV file's text: a line of names and the rows."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def by_dataset(summaries: list[AnySummary]) -> list[list[AnySummary]]:

@@ -4,16 +4,16 @@ import os
 import urllib.parse
 from pathlib import Path
 
-from evaluation.report.boundary import boundary_table
-from evaluation.report.comparison import comparison_table
-from evaluation.report.figures import write_figures
-from evaluation.report.nearest import nearest_table
-from evaluation.report.pairs import pairs_table
-from evaluation.report.saturating import saturating_section
-from evaluation.report.tables import markdown_table
-from evaluation.store import Store
-from evaluation.summary import Summary
-from zoo.sections import replace_section
+from cortexzoo.evaluation.report.figures import write_figures
+from cortexzoo.evaluation.report.sections.boundary import boundary_table
+from cortexzoo.evaluation.report.sections.comparison import comparison_table
+from cortexzoo.evaluation.report.sections.nearest import nearest_table
+from cortexzoo.evaluation.report.sections.pairs import pairs_table
+from cortexzoo.evaluation.report.sections.saturating import saturating_section
+from cortexzoo.evaluation.report.tables import markdown_table
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.results.summary import Summary
+from cortexzoo.sections import replace_section
 
 
 def update_page(summaries: list[Summary], store: Store, page: Path, figures: Path) -> None:

@@ -5,8 +5,7 @@ import re
 from typing import Any
 
 import numpy as np
-
-from evaluation import metrics
+from cortexzoo.evaluation.results import metrics
 
 _SEED = re.compile(r"-seed\d+$")
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import rich.box
 import rich.table
+from cortexzoo.evaluation.report.layout import FLAG, Cell, Row, Table, caption, id_ranges, masking_signs, tables
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.files import markdown_row
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
-
-from evaluation import metrics
-from evaluation.report.layout import FLAG, Cell, Row, Table, caption, id_ranges, markdown_row, masking_signs, tables
-from evaluation.summary import Score, Summary
 
 # Widths of a terminal's columns: labels, a number with its interval below it, and beside it.
 _LABEL, _SAMPLES, _STACKED, _BESIDE = 14, 8, 14, 28

@@ -3,10 +3,10 @@
 An attack has a smallest distance for each image; a shift has levels, and the model is right or wrong at each.
 """
 
-from evaluation.shifts.base import SampleGenerators, Shift
-from evaluation.shifts.corruptions import CORRUPTIONS, Corruption
-from evaluation.shifts.gradients import FastGradientTransfer, ProjectedGradient
-from evaluation.shifts.noise import GaussianNoise, SaltAndPepperNoise, UniformNoise
+from cortexzoo.evaluation.shifts.base import SampleGenerators, Shift
+from cortexzoo.evaluation.shifts.corruptions import CORRUPTIONS, Corruption
+from cortexzoo.evaluation.shifts.gradients import FastGradientTransfer, ProjectedGradient
+from cortexzoo.evaluation.shifts.noise import GaussianNoise, SaltAndPepperNoise, UniformNoise
 
 __all__ = [
     "CORRUPTIONS",

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Batch, sample_generator
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Batch, sample_generator
+from cortexzoo.evaluation.classifier import Classifier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,11 +40,11 @@ class Shift:
         if not self.levels or list(self.levels) != sorted(set(self.levels)) or self.levels[0] <= 0:
             raise ValueError(f"`levels` must be positive and ascending. Received: {self.levels}.")
 
-    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier | None, batch: Batch, level: float) -> np.ndarray:
         """Returns the changed images.
 
         Args:
-            target: the model under evaluation; None is enough where `uses_gradients` is False.
+            classifier: the model under evaluation; None is enough where `uses_gradients` is False.
             batch: the samples, also those that the model misclassifies.
             level: one of `levels`.
 

@@ -4,9 +4,8 @@ import functools
 import math
 
 import numpy as np
+from cortexzoo.evaluation.shifts.base import SampleGenerators
 from scipy import ndimage
-
-from evaluation.shifts.base import SampleGenerators
 
 
 def defocus_blur(images: np.ndarray, draws: SampleGenerators, radius: float, softness: float) -> np.ndarray:

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Batch
-from evaluation.shifts import blurs, digital, weather
-from evaluation.shifts.base import SampleGenerators, Shift
-from evaluation.shifts.noise import salt_and_pepper
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Batch
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.shifts import blurs, digital, weather
+from cortexzoo.evaluation.shifts.base import SampleGenerators, Shift
+from cortexzoo.evaluation.shifts.noise import salt_and_pepper
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -90,7 +89,7 @@ class Corruption(Shift):
         if not set(self.levels) <= set(SEVERITIES):
             raise ValueError(f"`levels` of a corruption must be among {SEVERITIES}. Received: {self.levels}.")
 
-    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier | None, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
         function, constants = CORRUPTIONS[self.kind]
         draws = SampleGenerators(batch, f"{self.name}/{self.kind}", level)

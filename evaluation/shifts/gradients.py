@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks import Batch, ProjectedGradientDescent
-from evaluation.attacks.base import settings
-from evaluation.attacks.tensors import input_gradient
-from evaluation.shifts.base import Shift
-from evaluation.target import Target
-from zoo.datasets import DatasetInfo
+from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation.attacks import Batch, ProjectedGradientDescent
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.attacks.tensors import input_gradient
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.shifts.base import Shift
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class FastGradientTransfer(Shift):
     digest: str
     dataset: DatasetInfo
 
-    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier | None, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
         signs = _gradient_signs(self.source, self.dataset, batch)
         return np.clip(batch.images + level * signs, 0.0, 1.0).astype(np.float32)
@@ -46,8 +45,8 @@ class FastGradientTransfer(Shift):
 
 
 @functools.lru_cache(maxsize=4)
-def _load(source: Path, dataset: DatasetInfo) -> Target:
-    return Target(source, dataset, np.full((2, *dataset.image_shape), 0.5, np.float32))
+def _load(source: Path, dataset: DatasetInfo) -> Classifier:
+    return Classifier(source, dataset, np.full((2, *dataset.image_shape), 0.5, np.float32))
 
 
 # All levels of a batch follow the same gradient.
@@ -58,7 +57,7 @@ def _gradient_signs(source: Path, dataset: DatasetInfo, batch: Batch) -> np.ndar
     return np.sign(function(batch.images, batch.labels).numpy())
 
 
-def _build(source: Target) -> tf.types.experimental.PolymorphicFunction:
+def _build(source: Classifier) -> tf.types.experimental.PolymorphicFunction:
     gradient_of = input_gradient(source.endpoint("logits"), "cross_entropy")
     signature = [tf.TensorSpec((None, *source.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)]
     return tf.function(lambda images, labels: gradient_of(images, labels)[1], input_signature=signature, autograph=False)
@@ -70,7 +69,7 @@ class ProjectedGradient(Shift):
 
     Attributes:
         norm: str. "linf" or "l2".
-        losses: see `evaluation.attacks.GradientAttack`.
+        losses: see `cortexzoo.evaluation.attacks.GradientAttack`.
         steps: int.
         restarts: int. Runs from different random points of the ball; the first success counts.
     """
@@ -84,19 +83,19 @@ class ProjectedGradient(Shift):
     steps: int = 40
     restarts: int = 1
 
-    def apply(self, target: Target, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
         images = batch.images.copy()
-        remaining = np.flatnonzero(~target.misclassifies(images, batch.labels))
+        remaining = np.flatnonzero(~classifier.misclassifies(images, batch.labels))
         # The same attacks for all levels, as they are compiled: the radius is an argument.
-        for attack, endpoint in itertools.product(self._attacks(self.levels[-1]), target.endpoints):
+        for attack, endpoint in itertools.product(self._attacks(self.levels[-1]), classifier.endpoints):
             # Convolutions refuse a batch of none.
             if len(remaining) == 0:
                 break
             part = batch.take(remaining)
-            found = attack.perturb(target, endpoint, part, np.full(len(part), level, np.float32), 0)
+            found = attack.perturb(classifier, endpoint, part, np.full(len(part), level, np.float32), 0)
             images[remaining] = found
-            remaining = remaining[~target.misclassifies(found, part.labels)]
+            remaining = remaining[~classifier.misclassifies(found, part.labels)]
         return images
 
     def settings(self, level: float) -> dict[str, Any]:

@@ -4,10 +4,9 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks.base import Batch
-from evaluation.shifts.base import SampleGenerators, Shift
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import Batch
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.shifts.base import SampleGenerators, Shift
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,7 +15,7 @@ class GaussianNoise(Shift):
 
     name: ClassVar[str] = "noise/gaussian"
 
-    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier | None, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
         noise = SampleGenerators(batch, self.name, level).normal(batch.images.shape[1:])
         return np.clip(batch.images + level * noise, 0.0, 1.0).astype(np.float32)
@@ -28,7 +27,7 @@ class UniformNoise(Shift):
 
     name: ClassVar[str] = "noise/uniform"
 
-    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier | None, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
         noise = SampleGenerators(batch, self.name, level).uniform(-level, level, batch.images.shape[1:])
         return np.clip(batch.images + noise, 0.0, 1.0).astype(np.float32)
@@ -40,7 +39,7 @@ class SaltAndPepperNoise(Shift):
 
     name: ClassVar[str] = "noise/salt_and_pepper"
 
-    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier | None, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
         return salt_and_pepper(batch.images, SampleGenerators(batch, self.name, level), level)
 

@@ -4,10 +4,9 @@ import dataclasses
 import math
 
 import numpy as np
-
-from evaluation.attacks import Batch
-from evaluation.shifts.base import Shift
-from zoo.datasets import Split
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks import Batch
+from cortexzoo.evaluation.shifts.base import Shift
 
 GROUPS = ("low", "medium", "high")
 # Mean of the radius over the square of frequencies, [-1/2, 1/2]^2 cycles per pixel: the centroid of white noise.

@@ -1,9 +1,8 @@
 """Weather and light among the common corruptions, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
 
 import numpy as np
-
-from evaluation.shifts.base import SampleGenerators
-from evaluation.shifts.blurs import magnify, smear
+from cortexzoo.evaluation.shifts.base import SampleGenerators
+from cortexzoo.evaluation.shifts.blurs import magnify, smear
 
 # ITU-R BT.601 luma.
 _LUMA = np.array([0.299, 0.587, 0.114])

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks import Batch
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.results.store import Store
 
-from evaluation.attacks import Batch
-from evaluation.store import Store
-from evaluation.target import Target
 from tests.conftest import load_split
 from tests.evaluation import fake_results
 from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, save_classifier, tiny_split
-from zoo import datasets
-from zoo.datasets import Split
 
 
 @pytest.fixture(scope="session")
@@ -41,15 +41,15 @@ def digits_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_target(digits_path: Path, digits: Split) -> Target:
+def digits_classifier(digits_path: Path, digits: Split) -> Classifier:
     """The SavedModel of `digits_path`."""
-    return Target(digits_path, datasets.info("mnist"), digits.images[:4])
+    return Classifier(digits_path, datasets.info("mnist"), digits.images[:4])
 
 
 @pytest.fixture(scope="session")
-def digits_batch(digits_target: Target, digits: Split) -> Batch:
+def digits_batch(digits_classifier: Classifier, digits: Split) -> Batch:
     """Twelve correctly classified digits."""
-    return correct_batch(digits_target, digits, 12)
+    return correct_batch(digits_classifier, digits, 12)
 
 
 @pytest.fixture(scope="session")
@@ -60,21 +60,21 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_target(tiny_path: Path) -> Target:
+def tiny_classifier(tiny_path: Path) -> Classifier:
     """The SavedModel of `tiny_path`."""
-    return Target(tiny_path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+    return Classifier(tiny_path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_target: Target) -> Split:
+def tiny(tiny_classifier: Classifier) -> Split:
     """Tiny images with the labels that the tiny network gives them."""
-    return tiny_split(tiny_target.serving_logits)
+    return tiny_split(tiny_classifier.serving_logits)
 
 
 @pytest.fixture(scope="session")
-def tiny_batch(tiny_target: Target, tiny: Split) -> Batch:
+def tiny_batch(tiny_classifier: Classifier, tiny: Split) -> Batch:
     """Sixteen tiny images."""
-    return correct_batch(tiny_target, tiny, 16)
+    return correct_batch(tiny_classifier, tiny, 16)
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-
-from evaluation.attacks import Attack
-from evaluation.attacks.base import settings
-from evaluation.norms import THRESHOLDS
-from evaluation.store import RunKey, Store
-from evaluation.suites import Member, Suite
-from evaluation.summary import Summary, summarize
-from zoo import datasets
+from cortexzoo import datasets
+from cortexzoo.evaluation.attacks import Attack
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.results.store import RunKey, Store
+from cortexzoo.evaluation.results.summary import Summary, summarize
+from cortexzoo.evaluation.suites import Member, Suite
 
 INFO = datasets.DatasetInfo("tiny", "tiny", (4, 4, 1), ("cat", "dog", "owl"), 100)
 N, FEW, KEPT = 40, 10, 6
@@ -55,7 +54,7 @@ def add_model(
         for endpoint in endpoints:
             key = RunKey(digest, INFO.name, endpoint, 0, settings(member.attack))
             add_run(store, key, min(samples, member.samples or samples), member.attack.strength, generator)
-    return summarize(store, digest, INFO, suite, seed=0, target_endpoints=endpoints, samples=samples)
+    return summarize(store, digest, INFO, suite, seed=0, endpoints_of_classifier=endpoints, samples=samples)
 
 
 def add_run(store: Store, key: RunKey, count: int, strength: float, generator: np.random.Generator) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from cortexzoo.evaluation.attacks import Batch, ProjectedGradientDescent
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.running.runner import run_suite
+from cortexzoo.evaluation.suites import Member, Suite
 
-from evaluation.attacks import Batch, ProjectedGradientDescent
-from evaluation.runner import run_suite
-from evaluation.store import Store
-from evaluation.suites import Member, Suite
-from evaluation.target import Target
 from tests.evaluation.small_models import TINY, tiny_split
 
 SAMPLES, CHUNK = 40, 4
@@ -27,19 +27,19 @@ class Slow(ProjectedGradientDescent):
 
     chunk_size: ClassVar[int] = CHUNK
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         time.sleep(float(os.environ.get(DELAY, "0")))
-        return super().run(target, endpoint, batch)
+        return super().run(classifier, endpoint, batch)
 
 
 def evaluate(model: str | Path, store: str | Path, workers: int = 1) -> None:
     """Attacks all tiny images."""
-    target = Target(model, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
-    split = tiny_split(target.serving_logits, SAMPLES)
+    classifier = Classifier(model, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+    split = tiny_split(classifier.serving_logits, SAMPLES)
     suite = Suite("slow", "for tests", (Member(Slow(norm="l2", epsilon=0.16, rounds=4), "PGD"),), len(split))
     with Store(store) as opened:
-        run_suite(target, TINY, split, suite, opened, samples=len(split), seed=3, name="tiny", workers=workers)
+        run_suite(classifier, TINY, split, suite, opened, samples=len(split), seed=3, name="tiny", workers=workers)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-
-from evaluation.attacks import Attack, Batch
-from evaluation.attacks.starting_points import StartingPoints
-from evaluation.norms import distances
-from evaluation.target import Target
-from zoo.datasets import DatasetInfo, Split
+from cortexzoo.datasets import DatasetInfo, Split
+from cortexzoo.evaluation.attacks import Attack, Batch
+from cortexzoo.evaluation.attacks.starting_points import StartingPoints
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
 
 TINY = DatasetInfo("tiny", "tiny", (4, 4, 1), ("a", "b", "c"), 40)
 Logits = Callable[[tf.Tensor], tf.Tensor]
@@ -82,16 +81,16 @@ def tiny_split(logits: Callable[[np.ndarray], np.ndarray], count: int = TINY.off
     return Split(images, labels, np.arange(count))
 
 
-def correct_batch(target: Target, split: Split, count: int, seed: int = 0) -> Batch:
+def correct_batch(classifier: Classifier, split: Split, count: int, seed: int = 0) -> Batch:
     """Returns the first correctly classified images of a split, as attacks get them."""
-    chosen = np.flatnonzero(target.predict(split.images) == split.labels)[:count]
+    chosen = np.flatnonzero(classifier.predict(split.images) == split.labels)[:count]
     images, labels = split.images[chosen], split.labels[chosen]
     batch = Batch(images, labels, split.ids[chosen], seed)
-    return dataclasses.replace(batch, starts=StartingPoints(target, split).of(batch))
+    return dataclasses.replace(batch, starts=StartingPoints(classifier, split).of(batch))
 
 
-def reached(attack: Attack, target: Target, batch: Batch, endpoint: str = "logits") -> np.ndarray:
+def reached(attack: Attack, classifier: Classifier, batch: Batch, endpoint: str = "logits") -> np.ndarray:
     """Returns the distances as the runner records them."""
-    images = attack.run(target, endpoint, batch)
-    wrong = target.predict(images) != batch.labels
+    images = attack.run(classifier, endpoint, batch)
+    wrong = classifier.predict(images) != batch.labels
     return np.where(wrong, distances(batch.images, images, attack.norm), np.inf)

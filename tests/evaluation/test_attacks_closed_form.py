@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from evaluation.attacks import (
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks import (
     LBFGS,
     SPSA,
     Attack,
@@ -29,11 +29,11 @@ from evaluation.attacks import (
     ProjectedGradientDescent,
     SparseL1Descent,
 )
-from evaluation.attacks.starting_points import StartingPoints
-from evaluation.norms import distances
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.starting_points import StartingPoints
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
+
 from tests.evaluation.small_models import TINY, dense, save_classifier
-from zoo.datasets import Split
 
 DUALS = {"linf": 1, "l2": 2, "l1": np.inf}
 # Thresholds as far from the true distances as in a real table: some samples are below, some above, by a factor of ten.
@@ -46,7 +46,7 @@ BELOW = 2e-4
 class Problem:
     """A linear classifier and samples whose distances are known, to each class and to the nearest."""
 
-    target: Target
+    classifier: Classifier
     batch: Batch
     to_class: dict[str, np.ndarray]
 
@@ -67,7 +67,7 @@ def problem(directory: Path, classes: int, sharpness: float) -> Problem:
     network = dense((sharpness * weights, sharpness * bias))
     path = save_classifier(directory / "1", network, TINY.image_shape, network.variables)
     info = dataclasses.replace(TINY, class_names=tuple(str(i) for i in range(classes)))
-    target = Target(path, info, images)
+    classifier = Classifier(path, info, images)
     # What float32 really computes with.
     weights, bias = (value.numpy().astype(np.float64) for value in network.layers[0])
     logits = flat @ weights + bias
@@ -91,8 +91,8 @@ def problem(directory: Path, classes: int, sharpness: float) -> Problem:
     assert 0 < below < 36
     candidates = rng.random((200, *TINY.image_shape), np.float32)
     batch = Batch(images, labels, rows, 0).take(chosen)
-    starts = StartingPoints(target, Split(candidates, np.zeros(200, np.int64), np.arange(200))).of(batch)
-    return Problem(target, dataclasses.replace(batch, starts=starts), {norm: to_class[norm][chosen] for norm in DUALS})
+    starts = StartingPoints(classifier, Split(candidates, np.zeros(200, np.int64), np.arange(200))).of(batch)
+    return Problem(classifier, dataclasses.replace(batch, starts=starts), {norm: to_class[norm][chosen] for norm in DUALS})
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,8 @@ def five_classes(tmp_path_factory: pytest.TempPathFactory) -> Problem:
 
 def excess(attack: Attack, given: Problem) -> np.ndarray:
     """Found distance / true distance, for every sample."""
-    images = attack.run(given.target, "logits", given.batch)
-    assert np.all(given.target.predict(images) != given.batch.labels)
+    images = attack.run(given.classifier, "logits", given.batch)
+    assert np.all(given.classifier.predict(images) != given.batch.labels)
     ratio = distances(given.batch.images, images, attack.norm) / given.truth[attack.norm]
     # No attack may find what does not exist.
     assert ratio.min() > 1 - BELOW
@@ -118,7 +118,7 @@ def excess(attack: Attack, given: Problem) -> np.ndarray:
 def first(given: Problem, count: int) -> Problem:
     """The problem with fewer samples."""
     truth = {norm: values[:count] for norm, values in given.to_class.items()}
-    return Problem(given.target, given.batch.take(np.arange(count)), truth)
+    return Problem(given.classifier, given.batch.take(np.arange(count)), truth)
 
 
 def gradient_attack(attack_class: type, norm: str) -> Attack:
@@ -239,8 +239,8 @@ def test_walks_along_the_boundary_end_at_its_nearest_point(
 ) -> None:
     assert excess(attack, two_classes).max() < 1.03
     # Of several faces a walk may end on another one than the nearest, but there it ends at the nearest point.
-    images = attack.run(five_classes.target, "logits", five_classes.batch)
-    predicted = five_classes.target.predict(images)
+    images = attack.run(five_classes.classifier, "logits", five_classes.batch)
+    predicted = five_classes.classifier.predict(images)
     of_face = five_classes.to_class[attack.norm][np.arange(len(predicted)), predicted]
     reached = distances(five_classes.batch.images, images, attack.norm)
     assert np.median(reached / of_face) < 1.03
@@ -262,8 +262,8 @@ def test_dense_l1_steps_pay_for_every_pixel(two_classes: Problem) -> None:
     """A step along the gradient costs ||g||_1 for a gain of ||g||_2^2; the best pixel costs 1 for max |g|."""
     attack = L1Descent(epsilon=EPSILONS["l1"], steps=1, relative_step=1.0, rounds=12)
     ratio = excess(attack, two_classes)
-    weights = two_classes.target.endpoint("logits")(np.eye(16, dtype=np.float32).reshape(16, 4, 4, 1)).numpy()
+    weights = two_classes.classifier.endpoint("logits")(np.eye(16, dtype=np.float32).reshape(16, 4, 4, 1)).numpy()
     slope = weights[:, 0] - weights[:, 1]
-    slope -= two_classes.target.endpoint("logits")(np.zeros((1, 4, 4, 1), np.float32)).numpy()[0] @ [1, -1]
+    slope -= two_classes.classifier.endpoint("logits")(np.zeros((1, 4, 4, 1), np.float32)).numpy()[0] @ [1, -1]
     expected = np.abs(slope).sum() * np.abs(slope).max() / np.sum(slope**2)
     np.testing.assert_allclose(ratio, expected, rtol=0.02)

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from evaluation import diagnostics
-from evaluation.attacks import (
+from cortexzoo.evaluation.attacks import (
     Attack,
     Batch,
     CarliniWagnerL2,
@@ -17,27 +15,29 @@ from evaluation.attacks import (
     GradientAttack,
     ProjectedGradientDescent,
 )
-from evaluation.attacks.tensors import clearly_wrong
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.results import diagnostics
+
 from tests.evaluation.small_models import TINY, correct_batch, random_network, reached, save_classifier, tiny_split
 
 
-def test_no_restart_is_of_no_images(tiny_target: Target, tiny_batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_restart_is_of_no_images(tiny_classifier: Classifier, tiny_batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """Convolutions refuse a batch of none, and the first start may break all."""
     sizes, ascend = [], GradientAttack._ascend
 
-    def counted(self: GradientAttack, target: Target, endpoint: str, batch: Batch, *rest: object) -> np.ndarray:
+    def counted(self: GradientAttack, classifier: Classifier, endpoint: str, batch: Batch, *rest: object) -> np.ndarray:
         sizes.append(len(batch))
-        return ascend(self, target, endpoint, batch, *rest)
+        return ascend(self, classifier, endpoint, batch, *rest)
 
     monkeypatch.setattr(GradientAttack, "_ascend", counted)
     attack = ProjectedGradientDescent(norm="linf", epsilon=1.0, rounds=1, restarts=3)
-    assert np.all(np.isfinite(reached(attack, tiny_target, tiny_batch)))
+    assert np.all(np.isfinite(reached(attack, tiny_classifier, tiny_batch)))
     assert sizes == [len(tiny_batch)]
 
 
 @pytest.fixture(scope="module")
-def rooted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Batch]:
+def rooted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Batch]:
     """A network of square roots: its logits are finite, and its gradient is no number in every dark pixel."""
     network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
 
@@ -46,8 +46,8 @@ def rooted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Batch]:
 
     path = save_classifier(tmp_path_factory.mktemp("rooted") / "1", logits, TINY.image_shape, network.variables)
     split = tiny_split(lambda images: logits(images).numpy())
-    target = Target(path, TINY, split.images[:2])
-    return target, correct_batch(target, split, 16)
+    classifier = Classifier(path, TINY, split.images[:2])
+    return classifier, correct_batch(classifier, split, 16)
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def rooted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Batch]:
     ids=lambda attack: f"{attack.name} {attack.norm}",
 )
 def test_gradient_that_is_no_number_in_some_pixels_serves_in_the_others(
-    attack: Attack, rooted: tuple[Target, Batch]
+    attack: Attack, rooted: tuple[Classifier, Batch]
 ) -> None:
-    target, batch = rooted
-    assert diagnostics.zero_gradient_share(target, "logits", batch) == 1.0, "the report has to warn of it"
-    assert np.mean(np.isfinite(reached(attack, target, batch))) > 0.8
+    classifier, batch = rooted
+    assert diagnostics.zero_gradient_share(classifier, "logits", batch) == 1.0, "the report has to warn of it"
+    assert np.mean(np.isfinite(reached(attack, classifier, batch))) > 0.8
 
 
 @pytest.fixture(scope="module")
-def undefined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Batch]:
+def undefined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Batch]:
     """Class 0 wins everywhere; where a pixel is brighter than 0.9 the logits are no numbers."""
 
     def logits(images: tf.Tensor) -> tf.Tensor:
@@ -81,25 +81,25 @@ def undefined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Batch]:
 
     path = save_classifier(tmp_path_factory.mktemp("undefined") / "1", logits, TINY.image_shape)
     images = np.random.default_rng(0).uniform(0.2, 0.8, (8, *TINY.image_shape)).astype(np.float32)
-    return Target(path, TINY, images), Batch(images, np.zeros(8, np.int64), np.arange(8), 0)
+    return Classifier(path, TINY, images), Batch(images, np.zeros(8, np.int64), np.arange(8), 0)
 
 
-def test_logits_that_are_no_numbers_are_wrong(undefined: tuple[Target, Batch]) -> None:
-    target, batch = undefined
+def test_logits_that_are_no_numbers_are_wrong(undefined: tuple[Classifier, Batch]) -> None:
+    classifier, batch = undefined
     white = np.ones_like(batch.images)
-    assert target.predict(np.concatenate([batch.images[:1], white[:1]])).tolist() == [0, target.num_classes]
-    np.testing.assert_array_equal(target.misclassifies(white, batch.labels), True)
-    np.testing.assert_array_equal(target.loses_by(white, batch.labels), np.inf)
-    assert not target.misclassifies(batch.images, batch.labels).any()
-    assert np.all(np.isfinite(target.loses_by(batch.images, batch.labels)))
+    assert classifier.predict(np.concatenate([batch.images[:1], white[:1]])).tolist() == [0, classifier.num_classes]
+    np.testing.assert_array_equal(classifier.misclassifies(white, batch.labels), True)
+    np.testing.assert_array_equal(classifier.loses_by(white, batch.labels), np.inf)
+    assert not classifier.misclassifies(batch.images, batch.labels).any()
+    assert np.all(np.isfinite(classifier.loses_by(batch.images, batch.labels)))
     for images in (white, batch.images):
-        compiled = clearly_wrong(target.endpoint("logits")(tf.constant(images)), tf.constant(batch.labels))
-        np.testing.assert_array_equal(compiled.numpy(), target.misclassifies(images, batch.labels))
+        compiled = clearly_wrong(classifier.endpoint("logits")(tf.constant(images)), tf.constant(batch.labels))
+        np.testing.assert_array_equal(compiled.numpy(), classifier.misclassifies(images, batch.labels))
 
 
-def test_attacks_find_logits_that_are_no_numbers(undefined: tuple[Target, Batch]) -> None:
-    target, batch = undefined
-    found = reached(ProjectedGradientDescent(norm="linf", epsilon=0.5), target, batch)
+def test_attacks_find_logits_that_are_no_numbers(undefined: tuple[Classifier, Batch]) -> None:
+    classifier, batch = undefined
+    found = reached(ProjectedGradientDescent(norm="linf", epsilon=0.5), classifier, batch)
     np.testing.assert_allclose(found, 0.9 - batch.images.max(axis=(1, 2, 3)), atol=0.02)
 
 
@@ -113,7 +113,7 @@ def test_ddn_leaves_a_place_without_a_gradient(tmp_path: Path) -> None:
 
     path = save_classifier(tmp_path / "1", logits, TINY.image_shape, network.variables)
     images = np.full((1, *TINY.image_shape), 0.5, np.float32)
-    target = Target(path, TINY, images.repeat(2, axis=0))
-    batch = Batch(images, target.predict(images), np.arange(1), 0)
-    assert diagnostics.zero_gradient_share(target, "logits", batch) == 1.0
-    assert np.all(np.isfinite(reached(DecoupledDirectionNorm(), target, batch)))
+    classifier = Classifier(path, TINY, images.repeat(2, axis=0))
+    batch = Batch(images, classifier.predict(images), np.arange(1), 0)
+    assert diagnostics.zero_gradient_share(classifier, "logits", batch) == 1.0
+    assert np.all(np.isfinite(reached(DecoupledDirectionNorm(), classifier, batch)))

@@ -24,8 +24,7 @@ from cleverhans.tf2.attacks.madry_et_al import madry_et_al
 from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 from cleverhans.tf2.utils import optimize_linear
-
-from evaluation.attacks import (
+from cortexzoo.evaluation.attacks import (
     BasicIterativeMethod,
     Batch,
     FastGradientMethod,
@@ -34,9 +33,10 @@ from evaluation.attacks import (
     MomentumIterativeMethod,
     ProjectedGradientDescent,
 )
-from evaluation.attacks.base import random_directions
-from evaluation.attacks.tensors import near_one
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import random_directions
+from cortexzoo.evaluation.attacks.tensors import near_one
+from cortexzoo.evaluation.classifier import Classifier
+
 from tests.evaluation.small_models import TINY, dense, save_classifier
 
 ORDERS = {"linf": np.inf, "l2": 2, "l1": 1}
@@ -47,7 +47,7 @@ TOLERANCE = 2e-6
 
 
 def trajectory(
-    stock: Callable, target: Target, batch: Batch, attack: GradientAttack, start: np.ndarray | None = None
+    stock: Callable, classifier: Classifier, batch: Batch, attack: GradientAttack, start: np.ndarray | None = None
 ) -> np.ndarray:
     """All iterates of a stock iterative attack, (steps + 1, n, ...), from `start` where it draws a random one."""
     iterates = []
@@ -68,7 +68,7 @@ def trajectory(
         mock.patch.object(stock_gradient, "random_lp_vector", return_value=offset),
     ):
         last = stock(
-            target.endpoint("logits"),
+            classifier.endpoint("logits"),
             images,
             attack.epsilon,
             # Rounded as ours is, or one part in 1e8 of a step would tell the two apart at a kink.
@@ -85,17 +85,17 @@ def trajectory(
     return np.stack([*iterates, last.numpy()])
 
 
-def first_adversarials(target: Target, batch: Batch, iterates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_adversarials(classifier: Classifier, batch: Batch, iterates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each sample's first adversarial iterate, the last one where there is none; and which samples have one."""
-    wrong = np.stack([target.predict(images) != batch.labels for images in iterates])
+    wrong = np.stack([classifier.predict(images) != batch.labels for images in iterates])
     broken = wrong.any(axis=0)
     step = np.where(broken, wrong.argmax(axis=0), len(iterates) - 1)
     return iterates[step, np.arange(len(batch))], broken
 
 
-def perturb(attack: GradientAttack, target: Target, batch: Batch) -> np.ndarray:
+def perturb(attack: GradientAttack, classifier: Classifier, batch: Batch) -> np.ndarray:
     """The attack itself at its one epsilon, without the search around it."""
-    return attack.perturb(target, "logits", batch, np.full(len(batch), attack.epsilon, np.float32), 0)
+    return attack.perturb(classifier, "logits", batch, np.full(len(batch), attack.epsilon, np.float32), 0)
 
 
 ITERATIVE = [
@@ -109,28 +109,28 @@ ITERATIVE = [
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize(("ours", "stock"), ITERATIVE, ids=[stock.__name__ for _, stock in ITERATIVE])
 def test_iterates_are_those_of_cleverhans(
-    ours: type[GradientAttack], stock: Callable, norm: str, tiny_target: Target, tiny_batch: Batch
+    ours: type[GradientAttack], stock: Callable, norm: str, tiny_classifier: Classifier, tiny_batch: Batch
 ) -> None:
     attack = ours(norm=norm, epsilon=EPSILONS[norm])
     start = None
     if attack.random_start:
         offset = np.float32(attack.epsilon) * random_directions(tiny_batch, norm, 0)
         start = np.clip(tiny_batch.images + offset, 0.0, 1.0)
-    iterates = trajectory(stock, tiny_target, tiny_batch, attack, start)
-    expected, broken = first_adversarials(tiny_target, tiny_batch, iterates)
+    iterates = trajectory(stock, tiny_classifier, tiny_batch, attack, start)
+    expected, broken = first_adversarials(tiny_classifier, tiny_batch, iterates)
     # Otherwise one half of what is claimed would not be tested.
     assert 0 < broken.sum() < len(tiny_batch)
-    found = perturb(attack, tiny_target, tiny_batch)
+    found = perturb(attack, tiny_classifier, tiny_batch)
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
-    stock_succeeds = tiny_target.predict(iterates[-1]) != tiny_batch.labels
-    assert np.all(tiny_target.predict(found)[stock_succeeds] != tiny_batch.labels[stock_succeeds])
+    stock_succeeds = tiny_classifier.predict(iterates[-1]) != tiny_batch.labels
+    assert np.all(tiny_classifier.predict(found)[stock_succeeds] != tiny_batch.labels[stock_succeeds])
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-def test_fast_gradient_method_is_that_of_cleverhans(norm: str, tiny_target: Target, tiny_batch: Batch) -> None:
+def test_fast_gradient_method_is_that_of_cleverhans(norm: str, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     attack = FastGradientMethod(norm=norm, epsilon=EPSILONS[norm])
     expected = fast_gradient_method(
-        tiny_target.endpoint("logits"),
+        tiny_classifier.endpoint("logits"),
         tiny_batch.images,
         attack.epsilon,
         ORDERS[norm],
@@ -138,36 +138,36 @@ def test_fast_gradient_method_is_that_of_cleverhans(norm: str, tiny_target: Targ
         clip_max=1.0,
         y=tf.constant(tiny_batch.labels),
     )
-    found = perturb(attack, tiny_target, tiny_batch)
+    found = perturb(attack, tiny_classifier, tiny_batch)
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
-    assert 0 < np.sum(tiny_target.predict(found) != tiny_batch.labels) < len(tiny_batch)
+    assert 0 < np.sum(tiny_classifier.predict(found) != tiny_batch.labels) < len(tiny_batch)
 
 
-def test_borders_of_the_box_are_met_as_in_cleverhans(tiny_target: Target, tiny_batch: Batch) -> None:
+def test_borders_of_the_box_are_met_as_in_cleverhans(tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     # Black and white pixels: every step is cut somewhere.
     images = np.round(tiny_batch.images)
-    batch = dataclasses.replace(tiny_batch, images=images, labels=tiny_target.predict(images))
+    batch = dataclasses.replace(tiny_batch, images=images, labels=tiny_classifier.predict(images))
     for attack, stock in (
         (BasicIterativeMethod(norm="l2", epsilon=0.3), basic_iterative_method),
         (MomentumIterativeMethod(norm="l2", epsilon=0.3), momentum_iterative_method),
     ):
-        expected, broken = first_adversarials(tiny_target, batch, trajectory(stock, tiny_target, batch, attack))
+        expected, broken = first_adversarials(tiny_classifier, batch, trajectory(stock, tiny_classifier, batch, attack))
         assert not broken.all()
-        found = perturb(attack, tiny_target, batch)
+        found = perturb(attack, tiny_classifier, batch)
         assert np.any((found == 0.0) & (images == 0.0))
         np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
 
 
-def test_each_sample_is_attacked_as_if_its_epsilon_were_common(tiny_target: Target, tiny_batch: Batch) -> None:
+def test_each_sample_is_attacked_as_if_its_epsilon_were_common(tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     radii = np.linspace(0.01, 0.1, len(tiny_batch)).astype(np.float32)
     attack = ProjectedGradientDescent(norm="linf", epsilon=1.0, steps=12)
-    mixed = attack.perturb(tiny_target, "logits", tiny_batch, radii, 3)
+    mixed = attack.perturb(tiny_classifier, "logits", tiny_batch, radii, 3)
     for i in (0, 5, 15):
-        alone = attack.perturb(tiny_target, "logits", tiny_batch, np.full(len(tiny_batch), radii[i]), 3)
+        alone = attack.perturb(tiny_classifier, "logits", tiny_batch, np.full(len(tiny_batch), radii[i]), 3)
         np.testing.assert_allclose(mixed[i], alone[i], rtol=0, atol=TOLERANCE)
 
 
-def test_madry_draws_its_start_from_a_fixed_ball(tiny_target: Target, tiny_batch: Batch) -> None:
+def test_madry_draws_its_start_from_a_fixed_ball(tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     # Why ours is no call of it: at any epsilon but 0.3 the start is not what the paper describes.
     drawn = []
 
@@ -176,7 +176,7 @@ def test_madry_draws_its_start_from_a_fixed_ball(tiny_target: Target, tiny_batch
         return tf.zeros(shape)
 
     with mock.patch.object(stock_gradient, "random_lp_vector", random_vector):
-        logits, images = tiny_target.endpoint("logits"), tf.constant(tiny_batch.images)
+        logits, images = tiny_classifier.endpoint("logits"), tf.constant(tiny_batch.images)
         madry_et_al(logits, images, 0.05, 0.01, 1, np.inf, y=tf.constant(tiny_batch.labels), sanity_checks=False)
     assert drawn == [pytest.approx(0.3)]
 
@@ -216,10 +216,10 @@ def test_confident_network_is_attacked_with_whole_steps(tmp_path: Path) -> None:
     network = dense((weights, -0.5 * weights.sum(axis=0)))
     path = save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables)
     images = np.full((1, *TINY.image_shape), 0.6, np.float32)
-    target = Target(path, TINY, images.repeat(2, axis=0))
-    batch = Batch(images, target.predict(images), np.arange(1), 0)
+    classifier = Classifier(path, TINY, images.repeat(2, axis=0))
+    batch = Batch(images, classifier.predict(images), np.arange(1), 0)
     logits = network(images).numpy()[0]
     assert np.sort(logits)[-1] - np.sort(logits)[-2] > 15
     for attack in (FastGradientMethod, BasicIterativeMethod, ProjectedGradientDescent):
-        (moved,) = attack(norm="l2", epsilon=0.02, rounds=1).perturb(target, "logits", batch, np.float32([0.02]), 0)
+        (moved,) = attack(norm="l2", epsilon=0.02, rounds=1).perturb(classifier, "logits", batch, np.float32([0.02]), 0)
         assert np.linalg.norm(moved - images[0]) == pytest.approx(0.02, rel=1e-4)

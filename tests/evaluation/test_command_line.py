@@ -1,4 +1,4 @@
-"""`python -m evaluation`: its errors say what to do, its help teaches, and a run by path works from any folder."""
+"""`python -m cortexzoo.evaluation`: its errors say what to do, its help teaches, and a run by path works from any folder."""
 
 import importlib
 import json
@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from absl import app, flags, logging
 from absl.testing import flagsaver
+from cortexzoo import catalog, datasets
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.shifts import SaltAndPepperNoise
+from cortexzoo.evaluation.suites import QUICK, SHIFT_SUITES, SUITES
 
-from evaluation.shifts import SaltAndPepperNoise
-from evaluation.store import Store
-from evaluation.suites import QUICK, SHIFT_SUITES, SUITES
 from tests.conftest import load_split
 from tests.evaluation.rows import read_rows
-from zoo import catalog, datasets
 
 Main = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[object]:
-    """The module `evaluation.__main__`, imported into a process in which other programs may have defined their flags."""
+    """The module `cortexzoo.evaluation.__main__`, imported into a process in which other programs may have defined their flags."""
     values = flags.FLAGS
     others = {
         flag.name: flag
@@ -34,7 +34,7 @@ def program() -> Iterator[object]:
     }
     for name in others:
         delattr(values, name)
-    module = importlib.import_module("evaluation.__main__")
+    module = importlib.import_module("cortexzoo.evaluation.__main__")
     own = [flag.name for flag in values.flags_by_module_dict()[module.__name__]]
     yield module
     for name in own:
@@ -71,7 +71,7 @@ def finished(digits_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
         "--samples=4",
         "--store=new/results.sqlite",
     ]
-    command = [sys.executable, "-m", "evaluation", *arguments]
+    command = [sys.executable, "-m", "cortexzoo.evaluation", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False), folder
 
 
@@ -203,7 +203,7 @@ def test_report_of_shifts_that_nobody_measured(main: Main, digits_path: Path) ->
 
 
 def test_help_teaches() -> None:
-    command = [sys.executable, "-m", "evaluation", "--help"]
+    command = [sys.executable, "-m", "cortexzoo.evaluation", "--help"]
     printed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
     for example in (
         "zoo-evaluate --model=mnist/dim --suite=quick",

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import catalog, datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation import subjects
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.report.page import update_page
+from cortexzoo.evaluation.report.sections.saturating import COMMENT as STABILIZED
+from cortexzoo.evaluation.report.sections.saturating import WORST, architecture, saturating_section, scores
+from cortexzoo.evaluation.results.store import RunKey, Store
+from cortexzoo.evaluation.results.summary import Summary, summarize
+from cortexzoo.evaluation.running.runner import endpoints
+from cortexzoo.evaluation.subjects import Subject, evaluate, transfer_sources
+from cortexzoo.evaluation.suites import COMMENT, SUITES, Suite
+from cortexzoo.evaluation.suites import brendel_bethge_comment as comment
 
-from evaluation import brendel_bethge_comment as comment
-from evaluation import subjects
-from evaluation.attacks.base import settings
-from evaluation.report.page import update_page
-from evaluation.report.saturating import COMMENT as STABILIZED
-from evaluation.report.saturating import WORST, architecture, saturating_section, scores
-from evaluation.runner import endpoints
-from evaluation.store import RunKey, Store
-from evaluation.subjects import Subject, evaluate, transfer_sources
-from evaluation.suites import COMMENT, SUITES, Suite
-from evaluation.summary import Summary, summarize
 from tests.evaluation import fake_results
 from tests.evaluation.small_models import TINY, random_network, save_classifier
-from zoo import catalog, datasets
-from zoo.datasets import Split
 
 SAMPLES = 24
 
@@ -153,7 +153,7 @@ def add_distances(store: Store, name: str, distances: dict[str, np.ndarray]) -> 
             reached = distances[member.label]
             ids = np.arange(len(reached))
             store.add_results(store.run_id(key, {}), ids, reached, (labels[ids] + 1) % 3, 1.0)
-    return summarize(store, digest, fake_results.INFO, COMMENT, seed=0, target_endpoints=("logits",), samples=40)
+    return summarize(store, digest, fake_results.INFO, COMMENT, seed=0, endpoints_of_classifier=("logits",), samples=40)
 
 
 @pytest.fixture

@@ -6,21 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.report import write_report
+from cortexzoo.evaluation.report.heatmap import accuracy_heatmap
+from cortexzoo.evaluation.report.page import update_page
+from cortexzoo.evaluation.report.sections.comparison import comparison_table
+from cortexzoo.evaluation.report.sections.nearest import nearest, nearest_rows, nearest_table
+from cortexzoo.evaluation.report.sections.pairs import pairs_table
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.results.summary import Score, Summary, union_of
+from cortexzoo.evaluation.suites import SUITES
+from cortexzoo.evaluation.suites import paper42_published as published
+from cortexzoo.norms import NORM_NAMES, NORMS
 from matplotlib.text import Text
-
-from evaluation import paper42_published as published
-from evaluation.norms import NORMS, THRESHOLDS
-from evaluation.report import write_report
-from evaluation.report.comparison import comparison_table
-from evaluation.report.heatmap import accuracy_heatmap
-from evaluation.report.nearest import nearest, nearest_rows, nearest_table
-from evaluation.report.page import update_page
-from evaluation.report.pairs import pairs_table
-from evaluation.store import Store
-from evaluation.suites import SUITES
-from evaluation.summary import Score, Summary, union_of
-from zoo import datasets
-from zoo.card_page import NORM_NAMES
 
 IDS = np.arange(4)
 

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks import Batch
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.results import diagnostics
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.results.summary import Score
 
-from evaluation import diagnostics
-from evaluation.attacks import Batch
-from evaluation.store import Store
-from evaluation.summary import Score
-from evaluation.target import Target
 from tests.evaluation.small_models import TINY, random_network, save_classifier
-from zoo.datasets import Split
 
 N = 20
 
@@ -125,7 +125,7 @@ def test_a_norm_that_only_single_steps_attacked() -> None:
 
 
 @pytest.fixture
-def half_masked(tmp_path: Path) -> Target:
+def half_masked(tmp_path: Path) -> Classifier:
     """No gradient for dark images: as where a saturated unit underflows."""
     network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
 
@@ -134,10 +134,10 @@ def half_masked(tmp_path: Path) -> Target:
         return network(tf.where(dark, tf.stop_gradient(images), images))
 
     path = save_classifier(tmp_path / "1", logits, TINY.image_shape, network.variables, attack_logits=network)
-    return Target(path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+    return Classifier(path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
 
 
-def test_zero_gradients_are_counted_and_kept(half_masked: Target) -> None:
+def test_zero_gradients_are_counted_and_kept(half_masked: Classifier) -> None:
     images = np.full((10, *TINY.image_shape), 0.6, np.float32)
     images[:4] = 0.1
     batch = Batch(images, half_masked.predict(images), np.arange(10), 0)
@@ -154,10 +154,10 @@ def test_zero_gradients_are_counted_and_kept(half_masked: Target) -> None:
 def test_model_without_any_gradient(tmp_path: Path, tiny: Split) -> None:
     network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
     path = save_classifier(tmp_path / "1", lambda x: network(tf.round(x)), TINY.image_shape, network.variables)
-    target = Target(path, TINY, tiny.images[:2])
+    classifier = Classifier(path, TINY, tiny.images[:2])
     batch = Batch(tiny.images[:5], tiny.labels[:5], tiny.ids[:5], 0)
-    assert diagnostics.zero_gradient_share(target, "logits", batch) == 1.0
+    assert diagnostics.zero_gradient_share(classifier, "logits", batch) == 1.0
 
 
-def test_ordinary_model_has_no_zero_gradient(tiny_target: Target, tiny_batch: Batch) -> None:
-    assert diagnostics.zero_gradient_share(tiny_target, "logits", tiny_batch) == 0.0
+def test_ordinary_model_has_no_zero_gradient(tiny_classifier: Classifier, tiny_batch: Batch) -> None:
+    assert diagnostics.zero_gradient_share(tiny_classifier, "logits", tiny_batch) == 0.0

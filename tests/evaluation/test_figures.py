@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.report.curves import accuracy_curves, line_styles
+from cortexzoo.evaluation.report.grid import adversarial_grid, adversarials, chosen_attacks
+from cortexzoo.evaluation.report.layout import distance
+from cortexzoo.evaluation.results.store import RunKey, Store
 from matplotlib.text import Text
 
-from evaluation.norms import THRESHOLDS
-from evaluation.report.curves import accuracy_curves, line_styles
-from evaluation.report.grid import adversarial_grid, adversarials, chosen_attacks
-from evaluation.report.layout import distance
-from evaluation.store import RunKey, Store
 from tests.evaluation.fake_results import COMPLETE, FAILED, FEW, INFO, MISCLASSIFIED, SPLIT, N, add_model
 
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from evaluation.attacks import (
+from cortexzoo.evaluation.attacks import (
     Attack,
     Batch,
     BinaryContrastReduction,
@@ -25,9 +24,10 @@ from evaluation.attacks import (
     LinearContrastReduction,
     SparseL1Descent,
 )
-from evaluation.attacks.base import EpsilonSearch
-from evaluation.metrics import median_distance
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import EpsilonSearch
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.results.metrics import median_distance
+
 from tests.evaluation.small_models import reached
 
 pytest.importorskip("foolbox")
@@ -70,8 +70,8 @@ def name(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def assert_no_farther(attack: Attack, stock: FoolboxAttack, target: Target, batch: Batch) -> None:
-    ours, theirs = reached(attack, target, batch), reached(stock, target, batch)
+def assert_no_farther(attack: Attack, stock: FoolboxAttack, classifier: Classifier, batch: Batch) -> None:
+    ours, theirs = reached(attack, classifier, batch), reached(stock, classifier, batch)
     assert np.all(np.isfinite(ours[np.isfinite(theirs)]))
     # Where all fail there is nothing to compare.
     assert np.isfinite(theirs).any()
@@ -85,65 +85,71 @@ def assert_no_farther(attack: Attack, stock: FoolboxAttack, target: Target, batc
 
 
 @pytest.mark.parametrize(("attack", "stock", "options"), MINIMISING, ids=name)
-def test_minimising_attacks(attack: Attack, stock: str, options: tuple, digits_target: Target, digits_batch: Batch) -> None:
+def test_minimising_attacks(
+    attack: Attack, stock: str, options: tuple, digits_classifier: Classifier, digits_batch: Batch
+) -> None:
     stock_attack = FoolboxAttack(algorithm=stock, norm=attack.norm, options=options)
-    assert_no_farther(attack, stock_attack, digits_target, digits_batch)
+    assert_no_farther(attack, stock_attack, digits_classifier, digits_batch)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("attack", "stock", "options"), WALKING, ids=name)
 def test_walks_along_the_boundary(
-    attack: Attack, stock: str, options: tuple, digits_target: Target, digits_batch: Batch
+    attack: Attack, stock: str, options: tuple, digits_classifier: Classifier, digits_batch: Batch
 ) -> None:
     stock_attack = FoolboxAttack(algorithm=stock, norm=attack.norm, options=options)
-    assert_no_farther(attack, stock_attack, digits_target, digits_batch)
+    assert_no_farther(attack, stock_attack, digits_classifier, digits_batch)
 
 
 @pytest.mark.parametrize(("attack", "stock"), FIXED, ids=name)
-def test_attacks_of_a_fixed_size(attack: EpsilonSearch, stock: str, digits_target: Target, digits_batch: Batch) -> None:
+def test_attacks_of_a_fixed_size(
+    attack: EpsilonSearch, stock: str, digits_classifier: Classifier, digits_batch: Batch
+) -> None:
     """At one size both break the same samples, but for those on the edge."""
     steps = (("rel_stepsize", attack.relative_step), ("steps", attack.steps)) if getattr(attack, "steps", 1) > 1 else ()
     stock_attack = FoolboxAttack(algorithm=stock, norm=attack.norm, options=steps, epsilons=(attack.epsilon,))
-    ours = np.isfinite(reached(dataclasses.replace(attack, rounds=1), digits_target, digits_batch))
-    theirs = np.isfinite(reached(stock_attack, digits_target, digits_batch))
+    ours = np.isfinite(reached(dataclasses.replace(attack, rounds=1), digits_classifier, digits_batch))
+    theirs = np.isfinite(reached(stock_attack, digits_classifier, digits_batch))
     assert 0 < theirs.sum() < len(theirs)
     assert np.sum(ours != theirs) <= 1
 
 
-def test_sparse_descent_moves_a_hundredth_of_the_pixels(digits_target: Target, digits_batch: Batch) -> None:
+def test_sparse_descent_moves_a_hundredth_of_the_pixels(digits_classifier: Classifier, digits_batch: Batch) -> None:
     attack = SparseL1Descent(epsilon=0.5, steps=1, relative_step=1.0)
-    images = attack.perturb(digits_target, "logits", digits_batch, np.full(len(digits_batch), 0.5, np.float32), 0)
+    images = attack.perturb(digits_classifier, "logits", digits_batch, np.full(len(digits_batch), 0.5, np.float32), 0)
     moved = np.sum(images != digits_batch.images, axis=(1, 2, 3))
     np.testing.assert_array_equal(moved, round(0.01 * 28 * 28))
 
 
-def test_failures_of_foolbox_are_failures(digits_target: Target, digits_batch: Batch) -> None:
+def test_failures_of_foolbox_are_failures(digits_classifier: Classifier, digits_batch: Batch) -> None:
     # One step of the smallest constant finds nothing; Foolbox returns black images, and black may be of another class.
     options = (("binary_search_steps", 1), ("steps", 1), ("initial_const", 1e-9))
     attack = FoolboxAttack(algorithm="L2CarliniWagnerAttack", norm="l2", options=options)
-    assert np.all(np.isinf(reached(attack, digits_target, digits_batch)))
-    black = digits_target.predict(np.zeros((1, 28, 28, 1), np.float32))
+    assert np.all(np.isinf(reached(attack, digits_classifier, digits_batch)))
+    black = digits_classifier.predict(np.zeros((1, 28, 28, 1), np.float32))
     assert np.any(digits_batch.labels != black)
 
 
-def test_sample_without_a_start_does_not_stop_the_others(digits_target: Target, digits_batch: Batch) -> None:
+def test_sample_without_a_start_does_not_stop_the_others(digits_classifier: Classifier, digits_batch: Batch) -> None:
     starts = digits_batch.starts.copy()
     starts[0, :] = digits_batch.images[0]
     attack = FoolboxAttack(algorithm="BoundaryAttack", norm="l2", options=(("steps", 20),))
-    found = reached(attack, digits_target, dataclasses.replace(digits_batch, starts=starts))
+    found = reached(attack, digits_classifier, dataclasses.replace(digits_batch, starts=starts))
     assert np.isinf(found[0])
     assert np.all(np.isfinite(found[1:]))
 
 
-def test_sizes_are_a_grid_of_which_the_least_counts(digits_target: Target, digits_batch: Batch) -> None:
+def test_sizes_are_a_grid_of_which_the_least_counts(digits_classifier: Classifier, digits_batch: Batch) -> None:
     one, more = (
-        reached(FoolboxAttack(algorithm="LinfFastGradientAttack", norm="linf", epsilons=sizes), digits_target, digits_batch)
+        reached(
+            FoolboxAttack(algorithm="LinfFastGradientAttack", norm="linf", epsilons=sizes), digits_classifier, digits_batch
+        )
         for sizes in ((0.1,), (0.02, 0.05, 0.1))
     )
     assert np.all(more <= one)
     assert np.any(more < one)
 
 
-def test_unknown_attack_is_refused(digits_target: Target, digits_batch: Batch) -> None:
+def test_unknown_attack_is_refused(digits_classifier: Classifier, digits_batch: Batch) -> None:
     with pytest.raises(ValueError, match="Received: 'NoSuchAttack'"):
-        FoolboxAttack(algorithm="NoSuchAttack", norm="l2").run(digits_target, "logits", digits_batch)
+        FoolboxAttack(algorithm="NoSuchAttack", norm="l2").run(digits_classifier, "logits", digits_batch)

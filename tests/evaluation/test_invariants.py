@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from evaluation import metrics
-from evaluation.attacker import KEPT_IMAGES
-from evaluation.attacks import (
+from cortexzoo import catalog, datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks import (
     SPSA,
     AdditiveNoise,
     Attack,
@@ -30,20 +29,21 @@ from evaluation.attacks import (
     Pointwise,
     ProjectedGradientDescent,
 )
-from evaluation.attacks.base import settings
-from evaluation.attacks.line_search import PathSearch
-from evaluation.attacks.starting_points import STARTS
-from evaluation.norms import distances, largest_distance
-from evaluation.runner import endpoints, run_key, run_suite
-from evaluation.store import Store
-from evaluation.suites import SUITES, Member, Suite
-from evaluation.summary import summarize
-from evaluation.target import Target
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.attacks.line_search import PathSearch
+from cortexzoo.evaluation.attacks.starting_points import STARTS
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances, largest_distance
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.results.summary import summarize
+from cortexzoo.evaluation.running.attacker import KEPT_IMAGES
+from cortexzoo.evaluation.running.runner import endpoints, run_key, run_suite
+from cortexzoo.evaluation.suites import SUITES, Member, Suite
+
 from tests.conftest import load_split
 from tests.evaluation.rows import read_rows
 from tests.evaluation.small_models import TINY, correct_batch, random_network, reached, save_classifier, tiny_split
-from zoo import catalog, datasets
-from zoo.datasets import Split
 
 MNIST = datasets.info("mnist")
 CATALOGUE = [card.id for card in catalog.list_models()]
@@ -103,23 +103,23 @@ def suite_of(*attacks: Attack) -> Suite:
 
 
 @pytest.fixture(scope="module")
-def light_store(digits_target: Target, digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def light_store(digits_classifier: Classifier, digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every attack on the first digits, of which all adversarial images are kept."""
     path = tmp_path_factory.mktemp("light") / "results.sqlite"
     with Store(path) as store:
         suite, kept = suite_of(*map(light, FULL)), KEPT_IMAGES
-        run_suite(digits_target, MNIST, digits, suite, store, samples=kept, seed=0, name="digits", train=lambda: digits)
+        run_suite(digits_classifier, MNIST, digits, suite, store, samples=kept, seed=0, name="digits", train=lambda: digits)
     return path
 
 
 @every_attack
 def test_recorded_distance_is_that_of_the_kept_image(
-    attack: Attack, light_store: Path, digits_target: Target, digits: Split
+    attack: Attack, light_store: Path, digits_classifier: Classifier, digits: Split
 ) -> None:
     first = digits.first(KEPT_IMAGES)
-    clean = digits_target.predict(first.images)
+    clean = digits_classifier.predict(first.images)
     with Store(light_store) as store:
-        run = store.find_run(run_key(digits_target, "mnist", Member(light(attack), ""), "logits", 0))
+        run = store.find_run(run_key(digits_classifier, "mnist", Member(light(attack), ""), "logits", 0))
         recorded, images = store.distances(run), store.images(run, (28, 28, 1))
         predictions = {sample: store.prediction(run, sample) for sample in recorded}
     correct = set(first.ids[clean == first.labels].tolist())
@@ -129,7 +129,7 @@ def test_recorded_distance_is_that_of_the_kept_image(
     for sample, image in images.items():
         assert image.min() >= 0.0
         assert image.max() <= 1.0
-        (label,) = digits_target.predict(image[None])
+        (label,) = digits_classifier.predict(image[None])
         assert label == predictions[sample]
         if np.isfinite(recorded[sample]):
             assert label != first.labels[sample]
@@ -149,11 +149,11 @@ def test_light_attacks_do_break_something(light_store: Path) -> None:
 
 
 @every_search
-def test_fixed_epsilon_holds_for_every_image(attack: EpsilonSearch, tiny_target: Target, tiny_batch: Batch) -> None:
+def test_fixed_epsilon_holds_for_every_image(attack: EpsilonSearch, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     attack = on_tiny(attack)
     # Radii of their own; the greatest ones reach the borders of the box.
     epsilon = np.geomspace(0.1, 20, len(tiny_batch)).astype(np.float32) * attack.epsilon
-    images = attack.perturb(tiny_target, "logits", tiny_batch, epsilon, 0)
+    images = attack.perturb(tiny_classifier, "logits", tiny_batch, epsilon, 0)
     assert (images.shape, images.dtype) == (tiny_batch.images.shape, np.float32)
     assert images.min() >= 0.0
     assert images.max() <= 1.0
@@ -163,9 +163,9 @@ def test_fixed_epsilon_holds_for_every_image(attack: EpsilonSearch, tiny_target:
 
 
 @every_search
-def test_one_round_stays_within_the_threshold(attack: EpsilonSearch, tiny_target: Target, tiny_batch: Batch) -> None:
+def test_one_round_stays_within_the_threshold(attack: EpsilonSearch, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     attack = on_tiny(attack, rounds=1)
-    found = reached(attack, tiny_target, tiny_batch)
+    found = reached(attack, tiny_classifier, tiny_batch)
     broken = np.isfinite(found)
     assert broken.sum() < len(found)
     # Noise of this size and less contrast may change nothing.
@@ -178,18 +178,18 @@ def test_one_round_stays_within_the_threshold(attack: EpsilonSearch, tiny_target
     "attack",
     [pytest.param(a, id=x) for x, a in zip(LABELS, FULL, strict=True) if a.uses_gradients and getattr(a, "steps", 0) > 1],
 )
-def test_unbounded_attack_reaches_zero(attack: Attack, digits_target: Target, digits_batch: Batch) -> None:
+def test_unbounded_attack_reaches_zero(attack: Attack, digits_classifier: Classifier, digits_batch: Batch) -> None:
     # The network is smooth and masks nothing: a survivor would be the attack's fault.
-    found = reached(replaced(attack, steps=min(attack.steps, 100)), digits_target, digits_batch)
+    found = reached(replaced(attack, steps=min(attack.steps, 100)), digits_classifier, digits_batch)
     assert np.all(np.isfinite(found))
     assert found.max() < largest_distance((28, 28, 1), attack.norm) / 4
 
 
 @every_search
-def test_more_rounds_never_end_farther(attack: EpsilonSearch, tiny_target: Target, tiny_batch: Batch) -> None:
+def test_more_rounds_never_end_farther(attack: EpsilonSearch, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     # From a small threshold, so that two rounds do not reach every sample.
     attack = replaced(on_tiny(attack), epsilon=TINY_EPSILONS[attack.norm] / 4)
-    few, more = (reached(replaced(attack, rounds=rounds), tiny_target, tiny_batch) for rounds in (2, 6))
+    few, more = (reached(replaced(attack, rounds=rounds), tiny_classifier, tiny_batch) for rounds in (2, 6))
     assert np.all(more <= few)
     assert np.any(more < few)
 
@@ -197,23 +197,24 @@ def test_more_rounds_never_end_farther(attack: EpsilonSearch, tiny_target: Targe
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("attack_class", [BasicIterativeMethod, ProjectedGradientDescent])
 def test_more_steps_break_the_same_samples_and_more(
-    attack_class: type, norm: str, tiny_target: Target, tiny_batch: Batch
+    attack_class: type, norm: str, tiny_classifier: Classifier, tiny_batch: Batch
 ) -> None:
     # At one epsilon the first steps are the same, and the first adversarial iterate is kept.
     attack = attack_class(norm=norm, epsilon=TINY_EPSILONS[norm], rounds=1, relative_step=0.1)
     few, more = (
-        np.isfinite(reached(dataclasses.replace(attack, steps=steps), tiny_target, tiny_batch)) for steps in (4, 30)
+        np.isfinite(reached(dataclasses.replace(attack, steps=steps), tiny_classifier, tiny_batch)) for steps in (4, 30)
     )
     assert not np.any(few & ~more)
     assert few.sum() < more.sum()
 
 
-def test_more_restarts_break_the_same_samples_and_more(tiny_target: Target, tiny: Split) -> None:
-    batch = correct_batch(tiny_target, tiny, 40)
+def test_more_restarts_break_the_same_samples_and_more(tiny_classifier: Classifier, tiny: Split) -> None:
+    batch = correct_batch(tiny_classifier, tiny, 40)
     # Two short steps from a random point: luck decides.
     attack = ProjectedGradientDescent(norm="linf", epsilon=0.04, rounds=1, steps=2, relative_step=0.3)
     one, two, many = (
-        np.isfinite(reached(dataclasses.replace(attack, restarts=restarts), tiny_target, batch)) for restarts in (1, 2, 8)
+        np.isfinite(reached(dataclasses.replace(attack, restarts=restarts), tiny_classifier, batch))
+        for restarts in (1, 2, 8)
     )
     assert not np.any(one & ~two)
     assert not np.any(two & ~many)
@@ -221,8 +222,8 @@ def test_more_restarts_break_the_same_samples_and_more(tiny_target: Target, tiny
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-def test_more_starts_come_no_farther(norm: str, tiny_target: Target, tiny_batch: Batch) -> None:
-    one, two = (reached(BrendelBethge(norm=norm, restarts=n, steps=200), tiny_target, tiny_batch) for n in (1, 2))
+def test_more_starts_come_no_farther(norm: str, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
+    one, two = (reached(BrendelBethge(norm=norm, restarts=n, steps=200), tiny_classifier, tiny_batch) for n in (1, 2))
     assert np.all(two <= one)
     assert np.any(two < one)
 
@@ -232,41 +233,41 @@ def test_starts_are_as_many_as_there_are() -> None:
         BrendelBethge(norm="l2", restarts=STARTS + 1)
 
 
-def test_more_constants_of_carlini_wagner_do_not_end_farther(tiny_target: Target, tiny_batch: Batch) -> None:
-    few, more = (reached(CarliniWagnerL2(search_steps=n, steps=100), tiny_target, tiny_batch) for n in (3, 8))
+def test_more_constants_of_carlini_wagner_do_not_end_farther(tiny_classifier: Classifier, tiny_batch: Batch) -> None:
+    few, more = (reached(CarliniWagnerL2(search_steps=n, steps=100), tiny_classifier, tiny_batch) for n in (3, 8))
     # The last pull along the line starts from another image, so that a little may be lost.
     assert np.all(more <= few * 1.02)
     assert np.mean(more) < np.mean(few)
 
 
-def stored(path: Path, attack: Attack, target: Target, split: Split, seed: int) -> dict[str, list[tuple]]:
+def stored(path: Path, attack: Attack, classifier: Classifier, split: Split, seed: int) -> dict[str, list[tuple]]:
     """The rows after one attack on a tiny split."""
     with Store(path) as store:
-        run_suite(target, TINY, split, suite_of(attack), store, samples=8, seed=seed, name="tiny", train=lambda: split)
+        run_suite(classifier, TINY, split, suite_of(attack), store, samples=8, seed=seed, name="tiny", train=lambda: split)
     return read_rows(path)
 
 
 @every_attack
 def test_same_seed_gives_the_same_rows(attack: Attack, tiny_path: Path, tiny: Split, tmp_path: Path) -> None:
     attack = on_tiny(attack)
-    # Each with a target of its own, as in another process.
-    targets = [Target(tiny_path, TINY, tiny.images[:2]) for _ in range(2)]
-    one, two = (stored(tmp_path / f"{i}.sqlite", attack, target, tiny, 7) for i, target in enumerate(targets))
+    # Each with a classifier of its own, as in another process.
+    classifiers = [Classifier(tiny_path, TINY, tiny.images[:2]) for _ in range(2)]
+    one, two = (stored(tmp_path / f"{i}.sqlite", attack, classifier, tiny, 7) for i, classifier in enumerate(classifiers))
     assert one == two
     assert len(one["results"]) == len(one["images"]) == 8
     if getattr(attack, "random_start", isinstance(attack, RANDOM)):
-        other = stored(tmp_path / "other.sqlite", attack, targets[0], tiny, 8)
+        other = stored(tmp_path / "other.sqlite", attack, classifiers[0], tiny, 8)
         assert [image for _, _, image in other["images"]] != [image for _, _, image in one["images"]]
 
 
 @every_attack
-def test_a_sample_does_not_depend_on_its_batch(attack: Attack, tiny_target: Target, tiny_batch: Batch) -> None:
+def test_a_sample_does_not_depend_on_its_batch(attack: Attack, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     attack = on_tiny(attack)
-    together = reached(attack, tiny_target, tiny_batch)
+    together = reached(attack, tiny_classifier, tiny_batch)
     order = np.random.default_rng(0).permutation(len(tiny_batch))
     shuffled = np.empty_like(together)
     for chosen in (order[:1], order[1:4], order[4:]):
-        shuffled[chosen] = reached(attack, tiny_target, tiny_batch.take(chosen))
+        shuffled[chosen] = reached(attack, tiny_classifier, tiny_batch.take(chosen))
     # Matrix products of other sizes round differently, and a walk makes more of it: it may lead one sample elsewhere.
     assert np.sum(~np.isclose(shuffled, together, rtol=1e-2)) <= 1
 
@@ -278,23 +279,23 @@ PATHS = (PathSearch, Inversion, BinaryContrastReduction)
 @pytest.mark.parametrize(
     "attack", [pytest.param(a, id=x) for x, a in zip(LABELS, FULL, strict=True) if not isinstance(a, PATHS)]
 )
-def test_labels_are_attacked_not_predictions(attack: Attack, tiny_target: Target, tiny_batch: Batch) -> None:
+def test_labels_are_attacked_not_predictions(attack: Attack, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     # With labels that the model does not give, every image is adversarial as it is. An attack that went by the prediction
     # would leave for another class.
     attack = on_tiny(attack)
     labels = (tiny_batch.labels + 1) % TINY.num_classes
     starts = np.repeat(tiny_batch.images[:, None], STARTS, axis=1)
-    found = reached(attack, tiny_target, dataclasses.replace(tiny_batch, labels=labels, starts=starts))
+    found = reached(attack, tiny_classifier, dataclasses.replace(tiny_batch, labels=labels, starts=starts))
     assert found.max() < 0.01 * TINY_EPSILONS[attack.norm]
     # The same images with their true labels are not that near.
-    assert np.median(reached(attack, tiny_target, tiny_batch)) > 0.1 * TINY_EPSILONS[attack.norm]
+    assert np.median(reached(attack, tiny_classifier, tiny_batch)) > 0.1 * TINY_EPSILONS[attack.norm]
 
 
 @pytest.fixture(scope="module")
-def masked(tmp_path_factory: pytest.TempPathFactory) -> Target:
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     """A linear classifier of thresholded pixels: no gradient in `logits`, a steep sigmoid's in `attack_logits`."""
     network = random_network(np.random.default_rng(3), 16, 12, TINY.num_classes, scale=1.0)
-    return Target(
+    return Classifier(
         save_classifier(
             tmp_path_factory.mktemp("masked") / "1",
             lambda image: network(tf.cast(image >= 0.5, tf.float32)),
@@ -307,7 +308,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Target:
     )
 
 
-def test_masked_model_is_broken_through_attack_logits_and_the_worst_case_counts(masked: Target) -> None:
+def test_masked_model_is_broken_through_attack_logits_and_the_worst_case_counts(masked: Classifier) -> None:
     split = tiny_split(masked.serving_logits, 12)
     attack = BasicIterativeMethod(norm="linf", epsilon=0.1)
     assert masked.endpoints == ("logits", "attack_logits")
@@ -318,7 +319,7 @@ def test_masked_model_is_broken_through_attack_logits_and_the_worst_case_counts(
             endpoint: store.distances(store.find_run(run_key(masked, "tiny", suite.members[0], endpoint, 0)))
             for endpoint in masked.endpoints
         }
-        summary = summarize(store, masked.digest, TINY, suite, seed=0, target_endpoints=masked.endpoints, samples=12)
+        summary = summarize(store, masked.digest, TINY, suite, seed=0, endpoints_of_classifier=masked.endpoints, samples=12)
     assert np.all(np.isinf(list(found["logits"].values())))
     assert np.all(np.isfinite(list(found["attack_logits"].values())))
     (score,) = summary.attacks
@@ -327,7 +328,7 @@ def test_masked_model_is_broken_through_attack_logits_and_the_worst_case_counts(
     np.testing.assert_array_equal(summary.unions[0].distances, score.distances)
 
 
-def test_worst_case_takes_the_nearer_endpoint_for_each_sample(masked: Target) -> None:
+def test_worst_case_takes_the_nearer_endpoint_for_each_sample(masked: Classifier) -> None:
     split = tiny_split(masked.serving_logits, 3)
     suite = suite_of(BasicIterativeMethod(norm="linf", epsilon=0.1))
     with Store(":memory:") as store:
@@ -336,7 +337,7 @@ def test_worst_case_takes_the_nearer_endpoint_for_each_sample(masked: Target) ->
         for endpoint, found in {"logits": [0.5, np.inf, 0.05], "attack_logits": [0.2, 0.3, np.inf]}.items():
             run = store.run_id(run_key(masked, "tiny", suite.members[0], endpoint, 0), {})
             store.add_results(run, split.ids, np.array(found), split.labels, 1.5)
-        summary = summarize(store, masked.digest, TINY, suite, seed=0, target_endpoints=masked.endpoints, samples=3)
+        summary = summarize(store, masked.digest, TINY, suite, seed=0, endpoints_of_classifier=masked.endpoints, samples=3)
     np.testing.assert_array_equal(summary.attacks[0].distances, [0.2, 0.3, 0.05])
     assert summary.attacks[0].seconds == 3.0
 
@@ -353,13 +354,13 @@ def test_a_surrogate_does_not_decide_success(tmp_path: Path) -> None:
     network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
     biased = lambda image: network(image) + tf.constant([0.0, 0.0, 50.0])  # noqa: E731
     path = save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables, attack_logits=biased)
-    target = Target(path, TINY, np.full((1, *TINY.image_shape), 0.4, np.float32))
-    split = tiny_split(target.serving_logits)
-    batch = correct_batch(target, split, 40)
+    classifier = Classifier(path, TINY, np.full((1, *TINY.image_shape), 0.4, np.float32))
+    split = tiny_split(classifier.serving_logits)
+    batch = correct_batch(classifier, split, 40)
     batch = batch.take(batch.labels != 2)
     assert len(batch) > 5
     attack = ProjectedGradientDescent(norm="l2", epsilon=0.2)
-    assert np.all(np.isfinite(reached(attack, target, batch, "attack_logits")))
+    assert np.all(np.isfinite(reached(attack, classifier, batch, "attack_logits")))
 
 
 @pytest.mark.skipif(not CATALOGUE, reason="the catalogue is empty")
@@ -367,12 +368,12 @@ def test_a_surrogate_does_not_decide_success(tmp_path: Path) -> None:
 def test_catalogued_model_can_be_attacked(model_id: str) -> None:
     info = datasets.info(catalog.model_card(model_id).dataset)
     split = load_split(info.name, "test")
-    target = Target(catalog.verified_saved_model(model_id), info, split.images[:4])
-    batch = correct_batch(target, split.first(20), 4)
+    classifier = Classifier(catalog.verified_saved_model(model_id), info, split.images[:4])
+    batch = correct_batch(classifier, split.first(20), 4)
     attack = FastGradientMethod(norm="linf", epsilon=0.3)
     moved = 0
-    for endpoint in target.endpoints:
-        images = attack.perturb(target, endpoint, batch, np.full(len(batch), 0.3, np.float32), 0)
+    for endpoint in classifier.endpoints:
+        images = attack.perturb(classifier, endpoint, batch, np.full(len(batch), 0.3, np.float32), 0)
         assert np.all((images >= 0.0) & (images <= 1.0))
         found = distances(batch.images, images, "linf")
         assert not np.any(metrics.survivors(found, 0.3))

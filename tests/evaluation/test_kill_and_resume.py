@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from cortexzoo.evaluation.results import store
+from cortexzoo.evaluation.results.store import Store, StoreError
 
-from evaluation import store
-from evaluation.store import Store, StoreError
 from tests.evaluation.rows import read_rows, read_tables
 from tests.evaluation.slow_evaluation import CHUNK, DELAY, SAMPLES, evaluate
 
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 WRITE = """
 import sys
 import numpy as np
-from evaluation.store import RunKey, Store
+from cortexzoo.evaluation.results.store import RunKey, Store
 
 print("ready", flush=True)
 with Store(sys.argv[1]) as store:

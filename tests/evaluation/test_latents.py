@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import catalog
+from cortexzoo.evaluation.analysis import latents
 from matplotlib import image as matplotlib_image
 
-from evaluation.analysis import latents
 from tests.evaluation.small_models import TINY, dense, save_classifier
-from zoo import catalog
 
 MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/dim"]
 
@@ -55,7 +55,7 @@ def test_model_without_latents_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not MODELS, reason="the catalogue has no model with latents")
 def test_command_writes_the_picture_and_the_numbers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "evaluation.analysis", "latents", f"--model={MODELS[0]}", "--samples=150"]
+    command = [sys.executable, "-m", "cortexzoo.evaluation.analysis", "latents", f"--model={MODELS[0]}", "--samples=150"]
     subprocess.run([*command, f"--output={tmp_path}"], check=True, capture_output=True)
     image = matplotlib_image.imread(tmp_path / "latents-mnist-dim.png")
     assert np.std(image[..., :3]) > 0.05

@@ -5,23 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import catalog, datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.analysis import logit_scale
+from cortexzoo.evaluation.attacks import Batch, GradientAttack
+from cortexzoo.evaluation.classifier import Classifier
 from matplotlib import image as matplotlib_image
-
-from evaluation.analysis import logit_scale
-from evaluation.attacks import Batch, GradientAttack
-from evaluation.target import Target
-from zoo import catalog, datasets
-from zoo.datasets import Split
 
 MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/single_im"]
 
 
 def test_large_logits_hide_from_the_cross_entropy_and_not_from_the_margin(
-    digits_target: Target, digits_batch: Batch
+    digits_classifier: Classifier, digits_batch: Batch
 ) -> None:
     settings = {"norm": "linf", "epsilon": 0.3, "rounds": 1, "steps": 10, "relative_step": 0.2}
     found = [
-        logit_scale.surviving(digits_target, GradientAttack(**settings, **loss), digits_batch) / len(digits_batch)
+        logit_scale.surviving(digits_classifier, GradientAttack(**settings, **loss), digits_batch) / len(digits_batch)
         for loss in ({}, {"logit_scale": 1e4}, {"loss": "margin"})
     ]
     assert found[0] < 0.2

@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo import catalog, datasets
+from cortexzoo.datasets import DatasetInfo, Split
+from cortexzoo.evaluation.analysis import grid, histograms, interpolation, kurtosis_experiment, networks, rdm
+from cortexzoo.evaluation.analysis.__main__ import _ANALYSES, _analyse
+from cortexzoo.evaluation.attacks import LBFGS
+from cortexzoo.evaluation.classifier import Classifier, ClassifierError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import image as matplotlib_image
 from scipy import stats
 
-from evaluation.analysis import grid, histograms, interpolation, kurtosis_experiment, networks, rdm
-from evaluation.analysis.__main__ import _ANALYSES, _analyse
-from evaluation.attacks import LBFGS
-from evaluation.target import Target, TargetError
 from tests.evaluation.small_models import TINY, Dense, dense, random_network, save_classifier, tiny_split
-from zoo import catalog, datasets
-from zoo.datasets import DatasetInfo, Split
 
 MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/cnn"]
 
@@ -36,31 +36,31 @@ def features(network: Dense, images: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"pre_activation_0": values, "activation_0": tf.tanh(values), "logits": network(images)}
 
 
-def save(directory: Path, network: Dense, **endpoints: Callable) -> Target:
+def save(directory: Path, network: Dense, **endpoints: Callable) -> Classifier:
     path = save_classifier(directory / "1", network, TINY.image_shape, network.variables, **endpoints)
-    return Target(path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+    return Classifier(path, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
 
 
 @pytest.fixture(scope="module")
-def layered(network: Dense, tmp_path_factory: pytest.TempPathFactory) -> Target:
+def layered(network: Dense, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     """A network with features."""
     return save(tmp_path_factory.mktemp("layered"), network, features=lambda images: features(network, images))
 
 
 @pytest.fixture(scope="module")
-def faint(network: Dense, tmp_path_factory: pytest.TempPathFactory) -> Target:
+def faint(network: Dense, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     """The network with logits in float64 that are 1e-50 times as large."""
     weak = {"logits_float64": lambda images: 1e-50 * tf.cast(network(images), tf.float64)}
     return save(tmp_path_factory.mktemp("faint"), network, **weak)
 
 
 @pytest.fixture(scope="module")
-def layered_split(layered: Target) -> Split:
+def layered_split(layered: Classifier) -> Split:
     return tiny_split(layered.serving_logits)
 
 
 @pytest.fixture
-def catalogued(monkeypatch: pytest.MonkeyPatch, layered: Target, layered_split: Split) -> list[str]:
+def catalogued(monkeypatch: pytest.MonkeyPatch, layered: Classifier, layered_split: Split) -> list[str]:
     """Two ids under which the analyses find the layered network."""
     monkeypatch.setattr(networks, "load", lambda ids, samples: ([layered for _ in ids], layered_split))
     return ["tiny/vanilla", "tiny/saturating"]
@@ -95,22 +95,22 @@ def test_excess_kurtosis_of_known_distributions() -> None:
     assert np.isnan(histograms.excess_kurtosis(np.full(5, 0.25)))
 
 
-def test_weights_are_read_without_the_class(layered: Target, network: Dense, tmp_path: Path) -> None:
+def test_weights_are_read_without_the_class(layered: Classifier, network: Dense, tmp_path: Path) -> None:
     found = networks.weights_of(layered.path)
     assert list(found) == ["layer 1: 16 x 12", "layer 2: 12 x 3"]
     for values, (weights, _) in zip(found.values(), network.layers, strict=True):
         np.testing.assert_array_equal(values, weights.numpy())
     bare = save_classifier(tmp_path / "1", lambda images: tf.reshape(images, (-1, 16))[:, :3], TINY.image_shape)
-    with pytest.raises(ValueError, match=r"Expected weights named model_weights/<i>.*zoo.export_model"):
+    with pytest.raises(ValueError, match=r"Expected weights named model_weights/<i>.*cz.export_model"):
         networks.weights_of(bare)
 
 
-def test_features_are_flat_and_in_order(layered: Target, layered_split: Split, tiny_target: Target) -> None:
+def test_features_are_flat_and_in_order(layered: Classifier, layered_split: Split, tiny_classifier: Classifier) -> None:
     found = networks.features_of(layered, layered_split.images)
     assert list(found) == ["activation_0", "pre_activation_0", "logits"]
     assert {values.shape for values in found.values()} == {(len(layered_split), 12), (len(layered_split), 3)}
-    with pytest.raises(TargetError, match="has no endpoint 'features'"):
-        networks.features_of(tiny_target, layered_split.images)
+    with pytest.raises(ClassifierError, match="has no endpoint 'features'"):
+        networks.features_of(tiny_classifier, layered_split.images)
 
 
 def jacobian(network: Dense, images: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def jacobian(network: Dense, images: np.ndarray) -> np.ndarray:
     return np.einsum("hk,nh,ph->nkp", second, slopes, first)
 
 
-def test_jacobian_is_the_closed_form(layered: Target, faint: Target, network: Dense, layered_split: Split) -> None:
+def test_jacobian_is_the_closed_form(layered: Classifier, faint: Classifier, network: Dense, layered_split: Split) -> None:
     """Of logits in float64 it is so even far below the range of float32."""
     images = layered_split.images
     expected = jacobian(network, images)
@@ -171,9 +171,9 @@ def test_between_two_classes_the_fisher_length_is_the_angle(sharpness: float, tm
     classifier = dense((sharpness * weights, sharpness * bias))
     path = save_classifier(tmp_path / "1", classifier, TINY.image_shape, classifier.variables)
     info = DatasetInfo("two", "two", TINY.image_shape, ("a", "b"), 1)
-    target = Target(path, info, np.zeros((1, *TINY.image_shape), np.float32))
+    classifier = Classifier(path, info, np.zeros((1, *TINY.image_shape), np.float32))
     source, end = np.full((2, *TINY.image_shape), [[[[0.1]]], [[[0.83]]]]).astype(np.float32)
-    line = interpolation.interpolate(target, source, end)
+    line = interpolation.interpolate(classifier, source, end)
     angle = interpolation.bhattacharyya_angle(line.probabilities[0], line.probabilities[-1])
     assert line.fisher_length == pytest.approx(angle, rel=0.01)
     # Logits of +-0.2 x 16 x 0.73 more.
@@ -182,32 +182,32 @@ def test_between_two_classes_the_fisher_length_is_the_angle(sharpness: float, tm
     np.testing.assert_allclose(line.singular_values, singular_values, rtol=1e-4, atol=1e-6 * sharpness)
 
 
-def test_no_line_is_shorter_than_the_angle_between_its_ends(tiny_target: Target, tiny: Split) -> None:
+def test_no_line_is_shorter_than_the_angle_between_its_ends(tiny_classifier: Classifier, tiny: Split) -> None:
     for source, end in zip(tiny.images[:4], tiny.images[4:8], strict=True):
-        line = interpolation.interpolate(tiny_target, source, end)
+        line = interpolation.interpolate(tiny_classifier, source, end)
         assert line.position[0] == 0
         assert line.position[-1] == 1
         assert np.all(np.diff(line.position) > 0)
         angle = interpolation.bhattacharyya_angle(line.probabilities[0], line.probabilities[-1])
         assert line.fisher_length >= 0.999 * angle
-        ends = tiny_target.serving_logits(np.stack([source, end]))
+        ends = tiny_classifier.serving_logits(np.stack([source, end]))
         assert line.euclidean_length >= 0.999 * np.linalg.norm(ends[1] - ends[0])
 
 
-def test_images_are_the_first_correct_and_the_least_confident(digits_target: Target, digits: Split) -> None:
-    logits = digits_target.serving_logits(digits.images).astype(np.float64)
+def test_images_are_the_first_correct_and_the_least_confident(digits_classifier: Classifier, digits: Split) -> None:
+    logits = digits_classifier.serving_logits(digits.images).astype(np.float64)
     correct = logits.argmax(axis=1) == digits.labels
     confidence = np.exp(logits)[np.arange(len(digits)), digits.labels] / np.exp(logits).sum(axis=1)
-    found = interpolation.first_correct([digits_target], digits, [1, 7])
-    least = grid.least_confident(digits_target, digits)
+    found = interpolation.first_correct([digits_classifier], digits, [1, 7])
+    least = grid.least_confident(digits_classifier, digits)
     for label in (1, 7):
         own = np.flatnonzero(correct & (digits.labels == label))
         assert found[label] == own[0]
         assert least[label] == own[confidence[own].argmin()]
     with pytest.raises(ValueError, match=r"none of the labels.*Pass more --samples"):
-        interpolation.first_correct([digits_target], digits.first(1), [1])
+        interpolation.first_correct([digits_classifier], digits.first(1), [1])
     with pytest.raises(ValueError, match=r"Received: none\. Pass more --samples"):
-        grid.least_confident(digits_target, digits.first(1))
+        grid.least_confident(digits_classifier, digits.first(1))
 
 
 @pytest.mark.skipif(not MODELS, reason="the catalogue has no such model")
@@ -249,7 +249,7 @@ def test_interpolations_of_two_models(catalogued: list[str], tmp_path: Path, mon
 
 
 def test_grid_has_every_pair_in_every_variant(
-    faint: Target, layered_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faint: Classifier, layered_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(networks, "load", lambda ids, samples: ([faint for _ in ids], layered_split))
     figure, table = grid.analyse("tiny/faint", 40, tmp_path, LBFGS(rounds=1))
@@ -318,5 +318,5 @@ def test_kurtosis_experiment_writes_all_families(tmp_path: Path, monkeypatch: py
 
 def test_page_names_real_analyses() -> None:
     page = (Path(__file__).parents[2] / "docs" / "saturating.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^python -m evaluation\.analysis (\w+)", page, flags=re.MULTILINE)
+    commands = re.findall(r"^python -m cortexzoo.evaluation\.analysis (\w+)", page, flags=re.MULTILINE)
     assert set(commands) == {"histograms", "rdm", "interpolation", "grid", "kurtosis_experiment"} <= set(_ANALYSES)

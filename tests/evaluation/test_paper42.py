@@ -3,11 +3,10 @@
 from collections import Counter
 
 import pytest
-
-from evaluation.attacks import Refined
-from evaluation.attacks.base import settings
-from evaluation.norms import THRESHOLDS
-from evaluation.suites import SUITES
+from cortexzoo.evaluation.attacks import Refined
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.suites import SUITES
 
 
 @pytest.mark.parametrize("suffix", ["", "_hardened"])

@@ -10,24 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.report import figures, layout, write_report
+from cortexzoo.evaluation.report.curves import survival
+from cortexzoo.evaluation.report.layout import column_names, distance, id_ranges
+from cortexzoo.evaluation.report.page import update_page
+from cortexzoo.evaluation.report.tables import csv_rows, json_document, markdown_table, terminal_table
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.diagnostics import Check
+from cortexzoo.evaluation.results.store import RunKey, Store
+from cortexzoo.evaluation.results.summary import Summary
+from cortexzoo.evaluation.suites import Suite
+from cortexzoo.norms import NORM_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image as matplotlib_image
 from rich.console import Console
 
-from evaluation import metrics
-from evaluation.diagnostics import Check
-from evaluation.norms import THRESHOLDS
-from evaluation.report import figures, layout, write_report
-from evaluation.report.curves import survival
-from evaluation.report.layout import column_names, distance, id_ranges
-from evaluation.report.page import update_page
-from evaluation.report.tables import csv_rows, json_document, markdown_table, terminal_table
-from evaluation.store import RunKey, Store
-from evaluation.suites import Suite
-from evaluation.summary import Summary
 from tests.evaluation.fake_results import CLEAN, COMPLETE, FEW, INFO, SUITE, N, add_model
-from zoo.card_page import NORM_NAMES
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 

@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.evaluation.attacks import Batch, BestOf, EpsilonGrid, FastGradientMethod, RescaledGradientAttack
+from cortexzoo.evaluation.attacks.tensors import input_gradient
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import distances
+from cortexzoo.evaluation.results import diagnostics
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.shifts import ProjectedGradient
 
-from evaluation import diagnostics
-from evaluation.attacks import Batch, BestOf, EpsilonGrid, FastGradientMethod, RescaledGradientAttack
-from evaluation.attacks.tensors import input_gradient
-from evaluation.norms import distances
-from evaluation.shifts import ProjectedGradient
-from evaluation.store import Store
-from evaluation.target import Target
 from tests.evaluation.small_models import TINY, reached, save_classifier
 
 EPSILONS = (0.002, 0.004, 0.008, 0.016)
@@ -30,9 +30,9 @@ PROBABILITIES = FastGradientMethod(norm="linf", epsilon=0.3, loss="clipped_proba
 
 @dataclasses.dataclass(frozen=True)
 class Saturated:
-    """The network's target, its samples, and each one's distance."""
+    """The network's classifier, its samples, and each one's distance."""
 
-    target: Target
+    classifier: Classifier
     batch: Batch
     truth: np.ndarray
     positive: np.ndarray
@@ -79,7 +79,7 @@ def saturated(tmp_path_factory: pytest.TempPathFactory) -> Saturated:
         logits_stable=endpoint(stable_sigmoid, tf.float64),
         logits_softened=endpoint(tf.sigmoid, tf.float64, softness=100.0),
     )
-    target = Target(path, dataclasses.replace(TINY, class_names=("a", "b")), images[:4])
+    classifier = Classifier(path, dataclasses.replace(TINY, class_names=("a", "b")), images[:4])
     labels = (margin[:, 0] > 0).astype(np.int64)
     truth = np.abs(margin[:, 0]) / np.abs(exact).sum()
     # At a distance from the grid's sizes, where float32 would decide.
@@ -87,24 +87,24 @@ def saturated(tmp_path_factory: pytest.TempPathFactory) -> Saturated:
     chosen = chosen[between]
     assert EPSILONS[0] < truth[chosen].max() < EPSILONS[-1]
     assert 5 < labels[chosen].sum() < len(chosen) - 5
-    return Saturated(target, Batch(images, labels, np.arange(200), 0).take(chosen), truth[chosen], labels[chosen] == 1)
+    return Saturated(classifier, Batch(images, labels, np.arange(200), 0).take(chosen), truth[chosen], labels[chosen] == 1)
 
 
-def test_endpoints_are_those_of_the_model(saturated: Saturated, tiny_target: Target) -> None:
-    assert saturated.target.endpoints == ("logits", "logits_float64", "logits_stable", "logits_softened")
-    assert tiny_target.endpoints == ("logits",)
+def test_endpoints_are_those_of_the_model(saturated: Saturated, tiny_classifier: Classifier) -> None:
+    assert saturated.classifier.endpoints == ("logits", "logits_float64", "logits_stable", "logits_softened")
+    assert tiny_classifier.endpoints == ("logits",)
 
 
 def test_naive_gradient_leaves_the_image_unchanged(saturated: Saturated) -> None:
     batch = saturated.batch
-    images = EpsilonGrid(inner=PROBABILITIES, epsilons=(0.1, 0.3)).run(saturated.target, "logits", batch)
+    images = EpsilonGrid(inner=PROBABILITIES, epsilons=(0.1, 0.3)).run(saturated.classifier, "logits", batch)
     np.testing.assert_array_equal(images, batch.images)
 
 
 def test_share_of_zero_gradients(saturated: Saturated) -> None:
     with Store(":memory:") as store:
-        diagnostics.measure_gradients(saturated.target, saturated.batch, store, "tiny")
-        kept = diagnostics.zero_gradients(store, saturated.target.digest, "tiny")
+        diagnostics.measure_gradients(saturated.classifier, saturated.batch, store, "tiny")
+        kept = diagnostics.zero_gradients(store, saturated.classifier.digest, "tiny")
     assert {name: value["endpoint"] for name, value in kept.items()} == {
         "probabilities": "logits",
         "logits": "logits",
@@ -120,7 +120,7 @@ def test_share_of_zero_gradients(saturated: Saturated) -> None:
 @pytest.mark.parametrize("loss", ["margin", "targeted_margin", "cross_entropy"])
 def test_stabilised_gradient_reaches_the_true_distance(loss: str, endpoint: str, saturated: Saturated) -> None:
     attack = RescaledGradientAttack(epsilons=EPSILONS, steps=20, loss=loss)
-    found = reached(attack, saturated.target, saturated.batch, endpoint)
+    found = reached(attack, saturated.classifier, saturated.batch, endpoint)
     assert np.all(found >= saturated.truth * (1 - BELOW))
     level = np.array(EPSILONS)[np.searchsorted(np.array(EPSILONS) * (1 + 1e-5), found)]
     np.testing.assert_array_equal(level, saturated.levels)
@@ -129,14 +129,14 @@ def test_stabilised_gradient_reaches_the_true_distance(loss: str, endpoint: str,
 def test_white_box_takes_the_worst_endpoint(saturated: Saturated) -> None:
     """The gradients of `logits` and `logits_float64` are no float32 here; that of `logits_softened` is one."""
     level = EPSILONS[-1]
-    images = ProjectedGradient(norm="linf", levels=(level,)).apply(saturated.target, saturated.batch, level)
-    broken = saturated.target.predict(images) != saturated.batch.labels
+    images = ProjectedGradient(norm="linf", levels=(level,)).apply(saturated.classifier, saturated.batch, level)
+    broken = saturated.classifier.predict(images) != saturated.batch.labels
     np.testing.assert_array_equal(broken, saturated.truth < level)
 
 
 def test_float64_alone_reaches_those_that_do_not_cancel(saturated: Saturated) -> None:
     attack = RescaledGradientAttack(epsilons=EPSILONS[-1:], steps=1, relative_step=2.0)
-    one_step = reached(attack, saturated.target, saturated.batch, "logits_float64")
+    one_step = reached(attack, saturated.classifier, saturated.batch, "logits_float64")
     assert np.all(np.isfinite(one_step[~saturated.positive]))
     # The others go in a random direction.
     assert np.mean(np.isfinite(one_step[saturated.positive])) < 0.7
@@ -145,7 +145,7 @@ def test_float64_alone_reaches_those_that_do_not_cancel(saturated: Saturated) ->
 def test_more_restarts_and_steps_are_never_weaker(saturated: Saturated) -> None:
     weak = RescaledGradientAttack(epsilons=EPSILONS, steps=3)
     found = [
-        reached(attack, saturated.target, saturated.batch, "logits_float64")
+        reached(attack, saturated.classifier, saturated.batch, "logits_float64")
         for attack in (
             weak,
             dataclasses.replace(weak, restarts=3),
@@ -158,8 +158,8 @@ def test_more_restarts_and_steps_are_never_weaker(saturated: Saturated) -> None:
 
 def test_a_sample_does_not_depend_on_its_batch(saturated: Saturated) -> None:
     attack, few = RescaledGradientAttack(epsilons=EPSILONS, steps=6), np.array([7, 2])
-    whole = attack.run(saturated.target, "logits_stable", saturated.batch)
-    part = attack.run(saturated.target, "logits_stable", saturated.batch.take(few))
+    whole = attack.run(saturated.classifier, "logits_stable", saturated.batch)
+    part = attack.run(saturated.classifier, "logits_stable", saturated.batch.take(few))
     np.testing.assert_allclose(part, whole[few], atol=1e-6)
     assert np.all(distances(saturated.batch.images, whole, "linf") <= EPSILONS[-1] * (1 + 1e-5))
 
@@ -178,18 +178,18 @@ def test_starts_where_noise_has_not_put_out_the_units(tmp_path: Path) -> None:
     path = save_classifier(tmp_path / "1", logits, TINY.image_shape)
     offsets = np.linspace(-0.002, 0.001, 8, dtype=np.float32)
     images = np.full((8, *TINY.image_shape), 0.5, np.float32) + offsets[:, None, None, None]
-    target = Target(path, dataclasses.replace(TINY, class_names=("a", "b")), images)
+    classifier = Classifier(path, dataclasses.replace(TINY, class_names=("a", "b")), images)
     batch = Batch(images, np.zeros(8, np.int64), np.arange(8), 0)
     # A first step of 0.1 from the image is too long, one of 0.005 is not.
-    found = reached(RescaledGradientAttack(epsilons=(0.005, 0.1), steps=10, relative_step=1.0), target, batch)
+    found = reached(RescaledGradientAttack(epsilons=(0.005, 0.1), steps=10, relative_step=1.0), classifier, batch)
     np.testing.assert_array_equal(found <= 0.005 * (1 + 1e-5), np.ones(8, bool))
 
 
-def test_saturated_softmax_needs_a_temperature(tiny_target: Target, tiny_batch: Batch, tmp_path: Path) -> None:
+def test_saturated_softmax_needs_a_temperature(tiny_classifier: Classifier, tiny_batch: Batch, tmp_path: Path) -> None:
     """Logits in the thousands: the cross-entropy is flat, and the network is the same."""
 
     def sharp(images: tf.Tensor) -> tf.Tensor:
-        return 1e4 * tiny_target.endpoint("logits")(images)
+        return 1e4 * tiny_classifier.endpoint("logits")(images)
 
     found = {}
     for scale in (1.0, 1e-4):
@@ -201,11 +201,11 @@ def test_saturated_softmax_needs_a_temperature(tiny_target: Target, tiny_batch: 
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 100.0])
-def test_loss_of_probabilities_is_that_of_keras(sharpness: float, tiny_target: Target, tiny_batch: Batch) -> None:
+def test_loss_of_probabilities_is_that_of_keras(sharpness: float, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     """In a graph, too, where Keras would look behind a softmax."""
 
     def sharp(images: tf.Tensor) -> tf.Tensor:
-        return sharpness * tiny_target.endpoint("logits")(images)
+        return sharpness * tiny_classifier.endpoint("logits")(images)
 
     images, labels = tf.constant(tiny_batch.images), tf.constant(tiny_batch.labels)
     with tf.GradientTape() as tape:
@@ -220,16 +220,16 @@ def test_loss_of_probabilities_is_that_of_keras(sharpness: float, tiny_target: T
     assert np.mean(np.all(expected == 0, axis=(1, 2, 3))) == pytest.approx(0.0 if sharpness == 1.0 else 1.0, abs=0.4)
 
 
-def test_grid_is_the_plain_attack_at_each_epsilon(tiny_target: Target, tiny_batch: Batch) -> None:
+def test_grid_is_the_plain_attack_at_each_epsilon(tiny_classifier: Classifier, tiny_batch: Batch) -> None:
     epsilons = (0.02, 0.05, 0.1, 0.2)
     images, labels = tf.constant(tiny_batch.images), tf.constant(tiny_batch.labels)
-    _, gradient = input_gradient(tiny_target.endpoint("logits"), "cross_entropy")(images, labels)
+    _, gradient = input_gradient(tiny_classifier.endpoint("logits"), "cross_entropy")(images, labels)
     expected = np.full(len(tiny_batch), np.inf)
     for epsilon in reversed(epsilons):
         moved = np.clip(tiny_batch.images + epsilon * np.sign(gradient.numpy()), 0, 1).astype(np.float32)
-        expected[tiny_target.predict(moved) != tiny_batch.labels] = epsilon
+        expected[tiny_classifier.predict(moved) != tiny_batch.labels] = epsilon
     grid = EpsilonGrid(inner=FastGradientMethod(norm="linf", epsilon=0.3), epsilons=epsilons)
-    found = reached(grid, tiny_target, tiny_batch)
+    found = reached(grid, tiny_classifier, tiny_batch)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert len(set(found)) > 2
 

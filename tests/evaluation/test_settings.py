@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-
-from evaluation.attacks import (
+from cortexzoo.evaluation.attacks import (
     LBFGS,
     SPSA,
     AdditiveNoise,

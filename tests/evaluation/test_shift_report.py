@@ -8,27 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm, DeepFool, NearestStart
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.report import shifts
+from cortexzoo.evaluation.report.curves import COLOURS
+from cortexzoo.evaluation.report.page import update_page
+from cortexzoo.evaluation.report.sections.boundary import boundary_table
+from cortexzoo.evaluation.report.seeds import estimate, without_seed
+from cortexzoo.evaluation.report.shifts import layout as shift_layout
+from cortexzoo.evaluation.report.shifts.figures import corruption_bars, level_curves
+from cortexzoo.evaluation.report.shifts.layout import corruption_spectra, seed_groups
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.shifts import Curve, ShiftSummary
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.evaluation.suites.shifts import CORRUPTION, NOISE
 from matplotlib import image as matplotlib_image
 from matplotlib.colors import to_rgba
 from rich.console import Console
 
-from evaluation import metrics
-from evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm, DeepFool, NearestStart
-from evaluation.attacks.base import settings
-from evaluation.report import shift_layout, shifts
-from evaluation.report.boundary import boundary_table
-from evaluation.report.curves import COLOURS
-from evaluation.report.page import update_page
-from evaluation.report.seeds import estimate, without_seed
-from evaluation.report.shift_figures import corruption_bars, level_curves
-from evaluation.report.shift_layout import corruption_spectra, seed_groups
-from evaluation.shifts.suites import CORRUPTION, NOISE
-from evaluation.shifts.summary import Curve, ShiftSummary
-from evaluation.store import Store
-from evaluation.summary import Score, Summary
 from tests.evaluation import fake_results
-from zoo import datasets
-from zoo.datasets import Split
 
 N = 40
 MNIST = datasets.info("mnist")

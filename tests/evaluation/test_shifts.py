@@ -6,10 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-
-from evaluation import metrics, suites
-from evaluation.attacks import Batch, ProjectedGradientDescent
-from evaluation.shifts import (
+from cortexzoo import datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation import suites
+from cortexzoo.evaluation.attacks import Batch, ProjectedGradientDescent
+from cortexzoo.evaluation.classifier import Classifier, saved_model_digest
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.shifts import Curve, summarize_shifts
+from cortexzoo.evaluation.results.store import OTHER_LABEL, Store
+from cortexzoo.evaluation.running.shifts import run_shifts, shift_key
+from cortexzoo.evaluation.shifts import (
     FastGradientTransfer,
     GaussianNoise,
     ProjectedGradient,
@@ -17,15 +23,10 @@ from evaluation.shifts import (
     Shift,
     UniformNoise,
 )
-from evaluation.shifts.base import SampleGenerators
-from evaluation.shifts.runner import run_shifts, shift_key
-from evaluation.shifts.suites import NOISE, SHIFT_SUITES, TRANSFER, WHITE_BOX, ShiftMember, Source
-from evaluation.shifts.summary import Curve, summarize_shifts
-from evaluation.store import OTHER_LABEL, Store
-from evaluation.target import Target, saved_model_digest
+from cortexzoo.evaluation.shifts.base import SampleGenerators
+from cortexzoo.evaluation.suites.shifts import NOISE, SHIFT_SUITES, TRANSFER, WHITE_BOX, ShiftMember, Source
+
 from tests.evaluation.small_models import TINY, dense, save_classifier
-from zoo import datasets
-from zoo.datasets import Split
 
 GRAY = Batch(np.full((200, 28, 28, 1), 0.5, np.float32), np.zeros(200, np.int64), np.arange(200), 0)
 
@@ -41,7 +42,7 @@ class Darken(Shift):
 
     levels: tuple[float, ...] = (0.1, 0.3)
 
-    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier | None, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
         if len(self.calls) == self.most:
             raise KeyboardInterrupt
@@ -65,8 +66,8 @@ def linear(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def linear_target(linear: tuple[Path, np.ndarray]) -> Target:
-    return Target(linear[0], TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
+def linear_classifier(linear: tuple[Path, np.ndarray]) -> Classifier:
+    return Classifier(linear[0], TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
 
 
 def linear_batch(weights: np.ndarray, count: int = 40) -> Batch:
@@ -79,12 +80,12 @@ def members_of(*shifts: Shift) -> tuple[ShiftMember, ...]:
     return tuple(ShiftMember(shift, shift.name, "level") for shift in shifts)
 
 
-def run(store: Store, target: Target, split: Split, samples: int, *shifts: Shift) -> None:
-    run_shifts(target, TINY, split, members_of(*shifts), store, samples=samples, seed=0, name="tiny/one")
+def run(store: Store, classifier: Classifier, split: Split, samples: int, *shifts: Shift) -> None:
+    run_shifts(classifier, TINY, split, members_of(*shifts), store, samples=samples, seed=0, name="tiny/one")
 
 
-def stored(store: Store, target: Target, shift: Shift) -> list[dict[int, int]]:
-    keys = [shift_key(target.digest, TINY.name, shift, level, target.endpoints, 0) for level in shift.levels]
+def stored(store: Store, classifier: Classifier, shift: Shift) -> list[dict[int, int]]:
+    keys = [shift_key(classifier.digest, TINY.name, shift, level, classifier.endpoints, 0) for level in shift.levels]
     return [store.predictions(store.find_run(key)) for key in keys]
 
 
@@ -167,7 +168,7 @@ def test_levels_ascend_from_above_0(levels: tuple[float, ...]) -> None:
         GaussianNoise(levels=levels)
 
 
-def test_transfer_is_a_signed_step_on_the_source(linear: tuple[Path, np.ndarray], tiny_target: Target) -> None:
+def test_transfer_is_a_signed_step_on_the_source(linear: tuple[Path, np.ndarray], tiny_classifier: Classifier) -> None:
     path, weights = linear
     batch = linear_batch(weights)
     shift = FastGradientTransfer(source=path, digest=saved_model_digest(path), dataset=TINY, levels=(0.1,))
@@ -176,15 +177,17 @@ def test_transfer_is_a_signed_step_on_the_source(linear: tuple[Path, np.ndarray]
     gradient = (softmax - np.eye(3)[batch.labels]) @ weights.T
     expected = np.clip(batch.images + 0.1 * np.sign(gradient).reshape(batch.images.shape), 0, 1)
     # The model under evaluation plays no part.
-    np.testing.assert_allclose(shift.apply(tiny_target, batch, 0.1), expected, atol=1e-6)
+    np.testing.assert_allclose(shift.apply(tiny_classifier, batch, 0.1), expected, atol=1e-6)
     assert shift.settings(0.1)["source"] == saved_model_digest(path)
     # The next batch and the next source have gradients of their own.
     other = dataclasses.replace(batch, labels=(batch.labels + 1) % 3)
-    assert not np.allclose(shift.apply(tiny_target, other, 0.1), expected)
-    np.testing.assert_allclose(shift.apply(tiny_target, batch, 0.1), expected, atol=1e-6)
+    assert not np.allclose(shift.apply(tiny_classifier, other, 0.1), expected)
+    np.testing.assert_allclose(shift.apply(tiny_classifier, batch, 0.1), expected, atol=1e-6)
 
 
-def test_white_box_breaks_what_a_linear_classifier_loses(linear: tuple[Path, np.ndarray], linear_target: Target) -> None:
+def test_white_box_breaks_what_a_linear_classifier_loses(
+    linear: tuple[Path, np.ndarray], linear_classifier: Classifier
+) -> None:
     """Within an L-infinity ball the margin of class a over b falls by eps ||w_a - w_b||_1, and in L2 by the L2 norm."""
     weights, batch = linear[1], linear_batch(linear[1])
     logits = (batch.images.reshape(len(batch), -1) - 0.5) @ weights
@@ -196,8 +199,8 @@ def test_white_box_breaks_what_a_linear_classifier_loses(linear: tuple[Path, np.
                 fall = np.linalg.norm(weights[:, batch.labels] - weights[:, [other]], order, axis=0)
                 margin = logits[np.arange(len(batch)), batch.labels] - logits[:, other] - level * fall
                 left = np.where(batch.labels == other, left, np.minimum(left, margin))
-            images = shift.apply(linear_target, batch, level)
-            right = linear_target.predict(images) == batch.labels
+            images = shift.apply(linear_classifier, batch, level)
+            right = linear_classifier.predict(images) == batch.labels
             decided = np.abs(left) > 0.01
             assert 0 < np.sum(left < 0) < len(batch)
             np.testing.assert_array_equal(right[decided], (left > 0)[decided])
@@ -206,43 +209,43 @@ def test_white_box_breaks_what_a_linear_classifier_loses(linear: tuple[Path, np.
 
 
 def test_white_box_leaves_misclassified_images_alone(
-    linear: tuple[Path, np.ndarray], linear_target: Target, monkeypatch: pytest.MonkeyPatch
+    linear: tuple[Path, np.ndarray], linear_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = linear_batch(linear[1])
     wrong = dataclasses.replace(batch, labels=(batch.labels + 1) % 3)
     monkeypatch.setattr(ProjectedGradientDescent, "perturb", None)
     shift = ProjectedGradient(norm="linf", levels=(0.1,))
-    np.testing.assert_array_equal(shift.apply(linear_target, wrong, 0.1), batch.images)
+    np.testing.assert_array_equal(shift.apply(linear_classifier, wrong, 0.1), batch.images)
 
 
-def test_results_are_the_predictions_on_the_changed_images(tiny_target: Target, tiny: Split, calls: list) -> None:
+def test_results_are_the_predictions_on_the_changed_images(tiny_classifier: Classifier, tiny: Split, calls: list) -> None:
     with Store(":memory:") as store:
-        run(store, tiny_target, tiny, 20, Darken())
-        for level, found in zip(Darken().levels, stored(store, tiny_target, Darken()), strict=True):
-            expected = tiny_target.predict(np.clip(tiny.images[:20] - np.float32(level), 0, 1))
+        run(store, tiny_classifier, tiny, 20, Darken())
+        for level, found in zip(Darken().levels, stored(store, tiny_classifier, Darken()), strict=True):
+            expected = tiny_classifier.predict(np.clip(tiny.images[:20] - np.float32(level), 0, 1))
             assert found == dict(enumerate(expected.tolist()))
     assert [(level, len(ids)) for level, ids in calls] == [(0.1, 8), (0.3, 8), (0.1, 8), (0.3, 8), (0.1, 4), (0.3, 4)]
 
 
 def test_a_broken_run_goes_on_and_more_samples_are_added(
-    tiny_target: Target, tiny: Split, calls: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny_classifier: Classifier, tiny: Split, calls: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.sqlite"
     monkeypatch.setattr(Darken, "most", 4)
     with Store(path) as store, pytest.raises(KeyboardInterrupt):
-        run(store, tiny_target, tiny, 20, Darken())
+        run(store, tiny_classifier, tiny, 20, Darken())
     monkeypatch.setattr(Darken, "most", 10**6)
     with Store(path) as store:
-        run(store, tiny_target, tiny, 20, Darken())
-        run(store, tiny_target, tiny, 30, Darken())
+        run(store, tiny_classifier, tiny, 20, Darken())
+        run(store, tiny_classifier, tiny, 30, Darken())
         # Other levels take over those that are there.
-        run(store, tiny_target, tiny, 30, Darken(levels=(0.1, 0.2)))
-        resumed = stored(store, tiny_target, Darken())
+        run(store, tiny_classifier, tiny, 30, Darken(levels=(0.1, 0.2)))
+        resumed = stored(store, tiny_classifier, Darken())
     seen = [(level, sample) for level, ids in calls for sample in ids]
     assert len(seen) == len(set(seen)) == 3 * 30
     with Store(":memory:") as store:
-        run(store, tiny_target, tiny, 30, Darken())
-        assert stored(store, tiny_target, Darken()) == resumed
+        run(store, tiny_classifier, tiny, 30, Darken())
+        assert stored(store, tiny_classifier, Darken()) == resumed
 
 
 def test_store_from_before_there_were_shifts_is_read_and_grows(tmp_path: Path) -> None:
@@ -292,20 +295,20 @@ class Brighten(Darken):
 
     name: ClassVar[str] = "tests/brighten"
 
-    def apply(self, target: Target | None, batch: Batch, level: float) -> np.ndarray:
+    def apply(self, classifier: Classifier | None, batch: Batch, level: float) -> np.ndarray:
         """See `Shift.apply`."""
         return batch.images + 1.0
 
 
-def test_what_is_no_image_is_not_stored(tiny_target: Target, tiny: Split) -> None:
+def test_what_is_no_image_is_not_stored(tiny_classifier: Classifier, tiny: Split) -> None:
     part = GRAY.take(np.arange(2))
     for wrong in (part.images + 1.0, part.images[:1], part.images * np.nan):
         with pytest.raises(ValueError, match="Expected broken to give images of shape"):
             part.check(wrong, "broken")
     with Store(":memory:") as store:
         with pytest.raises(ValueError, match="Expected tests/brighten to give images of shape"):
-            run(store, tiny_target, tiny, 8, Brighten())
-        assert stored(store, tiny_target, Brighten()) == [{}, {}]
+            run(store, tiny_classifier, tiny, 8, Brighten())
+        assert stored(store, tiny_classifier, Brighten()) == [{}, {}]
 
 
 def curve(correct: list[list[bool]], clean: list[bool], ordinal: bool = False) -> Curve:
@@ -322,7 +325,7 @@ def test_area_is_that_of_the_trapezoids() -> None:
     assert curve([[True, True], [True, False]], [False, True], ordinal=True).area == 0.75
 
 
-def test_nested_levels_never_recover(tiny_target: Target, tiny: Split, calls: list[tuple[float, list[int]]]) -> None:
+def test_nested_levels_never_recover(tiny_classifier: Classifier, tiny: Split, calls: list[tuple[float, list[int]]]) -> None:
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Erratic(Darken):
         name: ClassVar[str] = "tests/erratic"
@@ -334,9 +337,9 @@ def test_nested_levels_never_recover(tiny_target: Target, tiny: Split, calls: li
     labels[:9] = (labels[:9] + 1) % 3
     tiny = dataclasses.replace(tiny, labels=labels)
     with Store(":memory:") as store:
-        run(store, tiny_target, tiny, 40, plain, nested)
-        options = {"seed": 0, "target_endpoints": tiny_target.endpoints, "samples": 40}
-        summary = summarize_shifts(store, tiny_target.digest, TINY, "test", members_of(plain, nested), **options)
+        run(store, tiny_classifier, tiny, 40, plain, nested)
+        options = {"seed": 0, "endpoints_of_classifier": tiny_classifier.endpoints, "samples": 40}
+        summary = summarize_shifts(store, tiny_classifier.digest, TINY, "test", members_of(plain, nested), **options)
     raw, never = summary.curves
     sought = [[i for called, ids in calls[20:] if called == level for i in ids] for level in nested.levels]
     held = np.logical_and.accumulate(raw.correct, axis=0)

@@ -4,16 +4,15 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-
-from evaluation.attacks.base import settings
-from evaluation.brendel_bethge_comment import TRANSFER
-from evaluation.runner import endpoints
-from evaluation.shifts.suites import SHIFT_SUITES
-from evaluation.store import RunKey, Store
-from evaluation.subjects import catalogued, evaluate, evaluate_shifts, has_results, remembered
-from evaluation.suites import SUITES, Suite
-from evaluation.target import saved_model_digest
-from zoo import catalog
+from cortexzoo import catalog
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.classifier import saved_model_digest
+from cortexzoo.evaluation.results.store import RunKey, Store
+from cortexzoo.evaluation.running.runner import endpoints
+from cortexzoo.evaluation.subjects import catalogued, evaluate, evaluate_shifts, has_results, remembered
+from cortexzoo.evaluation.suites import SUITES, Suite
+from cortexzoo.evaluation.suites.brendel_bethge_comment import TRANSFER
+from cortexzoo.evaluation.suites.shifts import SHIFT_SUITES
 
 RESULTS = Path(__file__).parents[2] / "results"
 PUBLISHED = ("cleverhans", "paper42", "paper42_l1", "paper42_l1_hardened")
@@ -72,10 +71,10 @@ def test_every_attack_on_the_saturating_networks_has_results() -> None:
 
 TARGETS, CONTROLS = ("", "_pixel", "_thresholded", "_v1", "_shuffled"), ("_constant", "_gaussian", "_blurred")
 SIMILAR = [
-    *(f"fashion_mnist/resnet{target}{seed}" for target in TARGETS for seed in ("", "-seed1", "-seed2")),
+    *(f"fashion_mnist/resnet{classifier}{seed}" for classifier in TARGETS for seed in ("", "-seed1", "-seed2")),
     *(f"{name}/resnet{control}" for name in ("fashion_mnist", "cifar10_gray") for control in CONTROLS),
-    *(f"cifar10_gray/resnet{target}" for target in TARGETS),
-    *(f"{name}/resnet{target}" for name in ("mnist", "cifar10") for target in ("", "_thresholded")),
+    *(f"cifar10_gray/resnet{classifier}" for classifier in TARGETS),
+    *(f"{name}/resnet{classifier}" for name in ("mnist", "cifar10") for classifier in ("", "_thresholded")),
 ]
 SOURCES = (
     *(f"{name}/resnet_source" for name in ("fashion_mnist", "cifar10_gray", "mnist", "cifar10")),

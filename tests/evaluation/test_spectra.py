@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import catalog, datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.analysis import spectra
+from cortexzoo.evaluation.attacks import FastGradientMethod
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.shifts import Corruption, GaussianNoise
+from cortexzoo.evaluation.shifts.spectra import WHITE_CENTROID, Spectrum, shift_spectrum
 from matplotlib import image as matplotlib_image
-
-from evaluation.analysis import spectra
-from evaluation.attacks import FastGradientMethod
-from evaluation.shifts import Corruption, GaussianNoise
-from evaluation.shifts.spectra import WHITE_CENTROID, Spectrum, shift_spectrum
-from evaluation.target import Target
-from zoo import catalog, datasets
-from zoo.datasets import Split
 
 
 def test_a_wave_has_its_frequency() -> None:
@@ -81,7 +80,7 @@ def test_figure_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digit
     assert found == sorted(found)
 
 
-def test_attack_without_adversarials_has_no_spectrum(digits_target: Target, digits: Split) -> None:
+def test_attack_without_adversarials_has_no_spectrum(digits_classifier: Classifier, digits: Split) -> None:
     attack = FastGradientMethod(norm="l2", epsilon=1e-6, rounds=1)
     with pytest.raises(ValueError, match="Expected adversarials of cleverhans/fast_gradient_method"):
-        spectra.attack_spectrum(digits_target, attack, digits.first(5))
+        spectra.attack_spectrum(digits_classifier, attack, digits.first(5))

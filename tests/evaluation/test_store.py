@@ -9,19 +9,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks import Attack, Batch
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.results.store import RunKey, Store, StoreError
+from cortexzoo.evaluation.running.attacker import KEPT_IMAGES
+from cortexzoo.evaluation.running.runner import run_key, run_suite
+from cortexzoo.evaluation.suites import Member, Suite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.attacker import KEPT_IMAGES
-from evaluation.attacks import Attack, Batch
-from evaluation.attacks.base import settings
-from evaluation.runner import run_key, run_suite
-from evaluation.store import RunKey, Store, StoreError
-from evaluation.suites import Member, Suite
-from evaluation.target import Target
 from tests.evaluation.rows import read_rows
 from tests.evaluation.small_models import TINY, random_network, save_classifier
-from zoo.datasets import Split
 
 KEY = RunKey("digest", "mnist", "logits", 0, {"attack": "a", "version": 1, "norm": "l2", "steps": 5})
 IDS = np.arange(3)
@@ -39,10 +39,10 @@ class Noise(Attack):
     norm: str = "linf"
     size: float = 0.5
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """Uniform noise, the same for the same sample."""
         self.calls.append(batch.ids.tolist())
-        noise = [np.random.default_rng([batch.seed, i]).uniform(-1, 1, target.image_shape) for i in batch.ids]
+        noise = [np.random.default_rng([batch.seed, i]).uniform(-1, 1, classifier.image_shape) for i in batch.ids]
         return np.clip(batch.images + self.size * np.stack(noise).astype(np.float32), 0.0, 1.0)
 
 
@@ -53,9 +53,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     return Noise.calls
 
 
-def run(store: Store, target: Target, split: Split, samples: int, *, attack: Attack | None = None, seed: int = 0) -> None:
+def run(
+    store: Store, classifier: Classifier, split: Split, samples: int, *, attack: Attack | None = None, seed: int = 0
+) -> None:
     suite = Suite("test", "for tests", (Member(attack or Noise(), "noise"),), samples)
-    run_suite(target, TINY, split, suite, store, samples=samples, seed=seed, name="tiny")
+    run_suite(classifier, TINY, split, suite, store, samples=samples, seed=seed, name="tiny")
 
 
 def test_a_run_is_found_by_its_key_again(tmp_path: Path) -> None:
@@ -210,10 +212,12 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
         Store(tmp_path / "file" / "results.sqlite")
 
 
-def test_a_second_run_computes_nothing(calls: list[list[int]], tiny_target: Target, tiny: Split, tmp_path: Path) -> None:
+def test_a_second_run_computes_nothing(
+    calls: list[list[int]], tiny_classifier: Classifier, tiny: Split, tmp_path: Path
+) -> None:
     path = tmp_path / "results.sqlite"
     with Store(path) as store:
-        run(store, tiny_target, tiny, 20)
+        run(store, tiny_classifier, tiny, 20)
         assert calls == [list(range(8)), list(range(8, 16)), list(range(16, 20))]
     before = read_rows(path)
     assert len(before["results"]) == 20
@@ -221,78 +225,78 @@ def test_a_second_run_computes_nothing(calls: list[list[int]], tiny_target: Targ
     assert len(before["images"]) == KEPT_IMAGES
     calls.clear()
     with Store(path) as store:
-        run(store, tiny_target, tiny, 20)
-        run(store, tiny_target, tiny, 5)
+        run(store, tiny_classifier, tiny, 20)
+        run(store, tiny_classifier, tiny, 5)
     assert calls == []
     assert read_rows(path) == before
 
 
 def test_more_samples_compute_the_new_ones_only(
-    calls: list[list[int]], tiny_target: Target, tiny: Split, tmp_path: Path
+    calls: list[list[int]], tiny_classifier: Classifier, tiny: Split, tmp_path: Path
 ) -> None:
     with Store(tmp_path / "grown.sqlite") as store:
-        run(store, tiny_target, tiny, 10)
+        run(store, tiny_classifier, tiny, 10)
         calls.clear()
-        run(store, tiny_target, tiny, 20)
+        run(store, tiny_classifier, tiny, 20)
     assert calls == [list(range(10, 16)), list(range(16, 20))]
     with Store(tmp_path / "at_once.sqlite") as store:
-        run(store, tiny_target, tiny, 20)
+        run(store, tiny_classifier, tiny, 20)
     assert read_rows(tmp_path / "grown.sqlite") == read_rows(tmp_path / "at_once.sqlite")
 
 
-def test_a_member_with_a_limit_of_its_own(calls: list[list[int]], tiny_target: Target, tiny: Split) -> None:
+def test_a_member_with_a_limit_of_its_own(calls: list[list[int]], tiny_classifier: Classifier, tiny: Split) -> None:
     suite = Suite("test", "for tests", (Member(Noise(), "noise", samples=3),), 20)
     with Store(":memory:") as store:
-        run_suite(tiny_target, TINY, tiny, suite, store, samples=20, seed=0, name="tiny")
+        run_suite(tiny_classifier, TINY, tiny, suite, store, samples=20, seed=0, name="tiny")
     assert calls == [[0, 1, 2]]
 
 
-def test_no_more_samples_than_there_are(calls: list[list[int]], tiny_target: Target, tiny: Split) -> None:
+def test_no_more_samples_than_there_are(calls: list[list[int]], tiny_classifier: Classifier, tiny: Split) -> None:
     with Store(":memory:") as store:
-        run(store, tiny_target, tiny, 10_000)
+        run(store, tiny_classifier, tiny, 10_000)
     assert [i for call in calls for i in call] == tiny.ids.tolist()
 
 
 @pytest.mark.parametrize("what", ["seed", "setting", "model"])
 def test_other_work_is_done_anew(
-    what: str, calls: list[list[int]], tiny_target: Target, tiny: Split, tmp_path: Path
+    what: str, calls: list[list[int]], tiny_classifier: Classifier, tiny: Split, tmp_path: Path
 ) -> None:
     with Store(":memory:") as store:
-        run(store, tiny_target, tiny, 8)
+        run(store, tiny_classifier, tiny, 8)
         calls.clear()
         if what == "seed":
-            run(store, tiny_target, tiny, 8, seed=1)
+            run(store, tiny_classifier, tiny, 8, seed=1)
         elif what == "setting":
-            run(store, tiny_target, tiny, 8, attack=Noise(size=0.25))
+            run(store, tiny_classifier, tiny, 8, attack=Noise(size=0.25))
         else:
             # The same network but for one weight, in the same place under the same name.
             network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
             network.layers[0][0][0, 0].assign(network.layers[0][0][0, 0] + 1e-3)
             path = save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables)
-            run(store, Target(path, TINY, tiny.images[:2]), tiny, 8)
+            run(store, Classifier(path, TINY, tiny.images[:2]), tiny, 8)
     (attacked,) = calls
     assert len(attacked) >= 7
 
 
 def test_misclassified_images_are_not_attacked_and_have_distance_0(
-    calls: list[list[int]], tiny_target: Target, tiny: Split
+    calls: list[list[int]], tiny_classifier: Classifier, tiny: Split
 ) -> None:
     labels = tiny.labels.copy()
     labels[[1, 5]] = (labels[[1, 5]] + 1) % TINY.num_classes
     with Store(":memory:") as store:
-        run(store, tiny_target, dataclasses.replace(tiny, labels=labels), 8)
-        number = store.find_run(run_key(tiny_target, "tiny", Member(Noise(), ""), "logits", 0))
+        run(store, tiny_classifier, dataclasses.replace(tiny, labels=labels), 8)
+        number = store.find_run(run_key(tiny_classifier, "tiny", Member(Noise(), ""), "logits", 0))
         found = store.distances(number)
         assert {i for i, distance in found.items() if distance == 0.0} == {1, 5}
         assert store.images(number, TINY.image_shape).keys() == set(range(8)) - {1, 5}
     assert calls == [[0, 2, 3, 4, 6, 7]]
 
 
-def test_a_chunk_of_misclassified_images_only(calls: list[list[int]], tiny_target: Target, tiny: Split) -> None:
+def test_a_chunk_of_misclassified_images_only(calls: list[list[int]], tiny_classifier: Classifier, tiny: Split) -> None:
     labels = (tiny.labels + 1) % TINY.num_classes
     with Store(":memory:") as store:
-        run(store, tiny_target, dataclasses.replace(tiny, labels=labels), 8)
-        number = store.find_run(run_key(tiny_target, "tiny", Member(Noise(), ""), "logits", 0))
+        run(store, tiny_classifier, dataclasses.replace(tiny, labels=labels), 8)
+        number = store.find_run(run_key(tiny_classifier, "tiny", Member(Noise(), ""), "logits", 0))
         assert store.distances(number) == dict.fromkeys(range(8), 0.0)
     assert calls == []
 
@@ -304,7 +308,7 @@ class Broken(Noise):
     name: ClassVar[str] = "tests/broken"
     value: float = 0.0
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """One value of one image is wrong."""
         images = batch.images.copy()
         images[-1, 0, 0, 0] = self.value
@@ -312,11 +316,11 @@ class Broken(Noise):
 
 
 @pytest.mark.parametrize("value", [np.nan, 1.001, -0.001, np.inf])
-def test_what_is_no_image_is_refused_and_not_stored(value: float, tiny_target: Target, tiny: Split) -> None:
+def test_what_is_no_image_is_refused_and_not_stored(value: float, tiny_classifier: Classifier, tiny: Split) -> None:
     with Store(":memory:") as store:
         with pytest.raises(ValueError, match=r"Expected tests/broken to give images of shape \(8, 4, 4, 1\) in \[0, 1\]"):
-            run(store, tiny_target, tiny, 8, attack=Broken(value=value))
-        number = store.find_run(run_key(tiny_target, "tiny", Member(Broken(value=value), ""), "logits", 0))
+            run(store, tiny_classifier, tiny, 8, attack=Broken(value=value))
+        number = store.find_run(run_key(tiny_classifier, "tiny", Member(Broken(value=value), ""), "logits", 0))
         assert store.distances(number) == {}
 
 

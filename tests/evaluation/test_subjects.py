@@ -7,19 +7,20 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from cortexzoo import catalog, datasets
+from cortexzoo.evaluation.attacks import Attack
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.results.shifts import Curve, ShiftSummary
+from cortexzoo.evaluation.results.store import RunKey, Store
+from cortexzoo.evaluation.results.summary import Summary, summarize
+from cortexzoo.evaluation.subjects import Subject, catalogued, from_paths, remembered, transfer_sources, update_card
+from cortexzoo.evaluation.suites import Member, Suite
+from cortexzoo.evaluation.suites.shifts import NOISE
+from cortexzoo.norms import NORMS
 
-from evaluation.attacks import Attack
-from evaluation.attacks.base import settings
-from evaluation.norms import NORMS, THRESHOLDS
-from evaluation.shifts.suites import NOISE
-from evaluation.shifts.summary import Curve, ShiftSummary
-from evaluation.store import RunKey, Store
-from evaluation.subjects import Subject, catalogued, from_paths, remembered, transfer_sources, update_card
-from evaluation.suites import Member, Suite
-from evaluation.summary import Summary, summarize
 from tests.evaluation import fake_results
 from tests.zoo.conftest import SMALL_ID, make_card
-from zoo import catalog, datasets
 
 CATALOGUE = [card.id for card in catalog.list_models()]
 MNIST = datasets.info("mnist")
@@ -45,7 +46,7 @@ def summary_of(distances: dict[tuple[str, int], list[float]], *, samples: int = 
         for member, found in zip(members, distances.values(), strict=True):
             run = store.run_id(RunKey("digest", "mnist", "logits", 0, settings(member.attack)), {"numpy": "2"})
             store.add_results(run, np.arange(len(found)), np.array(found), np.zeros(len(found), int), 1.0)
-        return summarize(store, "digest", MNIST, suite, seed=0, target_endpoints=("logits",), samples=samples)
+        return summarize(store, "digest", MNIST, suite, seed=0, endpoints_of_classifier=("logits",), samples=samples)
 
 
 def test_union_is_the_least_of_each_sample() -> None:
@@ -90,7 +91,7 @@ def test_infinite_median_is_no_number_in_json() -> None:
 
 
 def test_update_card_replaces_one_suite_and_keeps_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path))
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path))
     other = {"attacks": [], "unions": {}, "seed": 0}
     catalog.save_card(make_card(files={"1/saved_model.pb": "0"}, robust={"other": other, "test": other | {"seed": 5}}))
     summary = summary_of({("l2", 0): [0.0, 1.0, np.inf, 2.0]})
@@ -105,7 +106,7 @@ def test_update_card_replaces_one_suite_and_keeps_the_others(tmp_path: Path, mon
 
 
 def test_update_card_keeps_shifts_beside_attacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path))
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path))
     other = {"seed": 0, "shifts": []}
     catalog.save_card(make_card(files={"1/saved_model.pb": "0"}, shifts={"other": other}))
     (member, *_) = NOISE.members_on(MNIST)
@@ -125,7 +126,7 @@ def test_update_card_keeps_shifts_beside_attacks(tmp_path: Path, monkeypatch: py
 
 
 def test_update_card_of_a_model_from_elsewhere_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path))
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path))
     update_card(Subject("elsewhere/1", tmp_path, "mnist"), summary_of({("l2", 0): [1.0]}))
     assert list(tmp_path.iterdir()) == []
 
@@ -140,7 +141,7 @@ def test_saved_models_by_path() -> None:
 
 def test_models_that_the_store_alone_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their results are reported without the model; a name of two models is nobody's."""
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path))
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path))
     with Store(":memory:") as store:
         fake_results.add_model(store, "tiny/net-seed1")
         (subject,) = remembered(["tiny/net-seed1"], store)
@@ -172,7 +173,7 @@ def test_catalogued_models() -> None:
 
 
 def test_changed_artefact_is_not_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path))
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path))
     catalog.save_card(make_card(files={"1/saved_model.pb": "0" * 64}))
     (tmp_path / SMALL_ID / "1").mkdir()
     (tmp_path / SMALL_ID / "1" / "saved_model.pb").write_bytes(b"not what the card says")

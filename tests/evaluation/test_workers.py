@@ -4,24 +4,24 @@ import dataclasses
 
 import numpy as np
 import pytest
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.attacks import Batch, BrendelBethge, ProjectedGradientDescent
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.running.runner import run_suite
+from cortexzoo.evaluation.suites import Member, Suite
 
-from evaluation.attacks import Batch, BrendelBethge, ProjectedGradientDescent
-from evaluation.runner import run_suite
-from evaluation.store import Store
-from evaluation.suites import Member, Suite
-from evaluation.target import Target
 from tests.evaluation.small_models import TINY
-from zoo.datasets import Split
 
 
-def test_rows_do_not_depend_on_the_number_of_workers(tiny_target: Target, tiny: Split) -> None:
+def test_rows_do_not_depend_on_the_number_of_workers(tiny_classifier: Classifier, tiny: Split) -> None:
     attacks = (ProjectedGradientDescent(norm="linf", epsilon=0.1), BrendelBethge(norm="l2", steps=50))
     suite = Suite("test", "for tests", tuple(Member(attack, attack.name) for attack in attacks), 20)
     rows = []
     for workers in (1, 2):
         with Store(":memory:") as store:
             run_suite(
-                tiny_target,
+                tiny_classifier,
                 TINY,
                 tiny,
                 suite,
@@ -42,15 +42,15 @@ def test_rows_do_not_depend_on_the_number_of_workers(tiny_target: Target, tiny: 
 class Failing(ProjectedGradientDescent):
     """An attack that fails at once."""
 
-    def run(self, target: Target, endpoint: str, batch: Batch) -> np.ndarray:
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """Raises."""
         raise ValueError("broken on purpose")
 
 
-def test_what_has_begun_is_kept_when_an_attack_fails(tiny_target: Target, tiny: Split) -> None:
+def test_what_has_begun_is_kept_when_an_attack_fails(tiny_classifier: Classifier, tiny: Split) -> None:
     good = ProjectedGradientDescent(norm="l2", epsilon=0.1, steps=200, restarts=5)
     suite = Suite("test", "for tests", (Member(good, "good"), Member(Failing(norm="linf", epsilon=0.1), "failing")), 20)
     with Store(":memory:") as store:
         with pytest.raises(ValueError, match="broken on purpose"):
-            run_suite(tiny_target, TINY, tiny, suite, store, samples=20, seed=0, name="tiny", workers=2)
+            run_suite(tiny_classifier, TINY, tiny, suite, store, samples=20, seed=0, name="tiny", workers=2)
         assert [len(store.distances(run)) for run in (1, 2)] == [20, 0]

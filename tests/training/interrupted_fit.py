@@ -11,12 +11,11 @@ from unittest import mock
 
 import keras
 import numpy as np
-
-from training import fitting
-from training.batches import EpochBatches
-from training.recipes import Trained
-from training.recipes.internal_models import default_config, fit_internal_models
-from zoo import datasets
+from cortexzoo import datasets
+from cortexzoo.training import fitting
+from cortexzoo.training.batches import EpochBatches
+from cortexzoo.training.recipes import Trained
+from cortexzoo.training.recipes.internal_models import default_config, fit_internal_models
 
 IN_A_BATCH = "in the middle of the denoiser's second epoch"
 IN_A_CHECKPOINT = "after the log of the internal models' third epoch, while its checkpoint is written"
@@ -32,7 +31,7 @@ def few_images(name: str, split: str) -> datasets.Split:
 
 
 def fit_small_recipe(directory: Path) -> Trained:
-    """Runs both stages, resuming from `directory`, as `python -m training` does."""
+    """Runs both stages, resuming from `directory`, as `python -m cortexzoo.training` does."""
     config = default_config()
     config.update({"batch_size": 32, "denoiser_widths": (32, 16), "internal_widths": (16, 8)})
     config.update({"denoiser_epochs": 3, "internal_epochs": 4, "denoiser_noise": 0.2})
@@ -61,7 +60,7 @@ def kill_in_a_batch() -> None:
                 kill_this_process()
             return super().__getitem__(index)
 
-    mock.patch("training.recipes.internal_models.EpochBatches", MortalBatches).start()
+    mock.patch("cortexzoo.training.recipes.internal_models.EpochBatches", MortalBatches).start()
 
 
 def kill_in_a_checkpoint() -> None:

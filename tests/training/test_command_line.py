@@ -1,4 +1,4 @@
-"""`python -m training` and its --set, run as a user runs them."""
+"""`python -m cortexzoo.training` and its --set, run as a user runs them."""
 
 import json
 import os
@@ -6,16 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cortexzoo as cz
 import pytest
-
-import zoo
-from training.recipes import RECIPES
+from cortexzoo.training.recipes import RECIPES
 
 # In a process of its own: the flags of two programs in one process clash. Reading the module loads no framework.
 _CHANGE = """
 import json, sys
 from ml_collections import ConfigDict
-from training.configuration import change_config, run_directory
+from cortexzoo.training.configuration import change_config, run_directory
 from pathlib import Path
 config = ConfigDict({"number": 1, "rate": 0.5, "flag": True, "text": "a", "widths": (1, 2)})
 try:
@@ -77,38 +76,39 @@ def test_every_config_has_its_own_folder() -> None:
 
 
 def test_unknown_recipe() -> None:
-    result = run_python("-m", "training", "--recipe=mnist/dmi")
+    result = run_python("-m", "cortexzoo.training", "--recipe=mnist/dmi")
     assert result.returncode == 1
     assert "Received: 'mnist/dmi'. Did you mean: mnist/" in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_list_of_recipes() -> None:
-    result = run_python("-m", "training", "--list")
+    result = run_python("-m", "cortexzoo.training", "--list")
     assert result.returncode == 0, result.stderr
     assert [line.split()[0] for line in result.stdout.splitlines()] == list(RECIPES)
 
 
 def test_recipe_from_the_shell_to_the_catalogue(tmp_path: Path) -> None:
     """biCNN needs no training, only a catalogued CNN: the shortest way through the whole program."""
+    from cortexzoo.loading import create_model
+    from cortexzoo.training.publishing import publish
+    from cortexzoo.training.recipes import Trained
+
     from tests.training.test_publishing import RECIPE
-    from training.publishing import publish
-    from training.recipes import Trained
-    from zoo.loading import create_model
 
     catalogue = tmp_path / "catalogue"
     model = create_model("ConvolutionalNetwork", {"maps": [4], "kernels": [5, 3], "strides": [4, 2]})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BRAINZOO_SAVED_MODELS", str(catalogue))
+        patch.setenv("CORTEXZOO_SAVED_MODELS", str(catalogue))
         publish(RECIPE, RECIPE.config(), Trained(model, {}, {}), seconds=1)
         arguments = ["--recipe=mnist/bicnn", "--set=base=mnist/tiny", "--id=mnist/bicnn-tiny"]
         arguments += [f"--catalogue={catalogue}", f"--workdir={tmp_path}"]
         # The flag wins over the variable.
-        result = run_python("-m", "training", *arguments, BRAINZOO_SAVED_MODELS=str(tmp_path / "elsewhere"))
+        result = run_python("-m", "cortexzoo.training", *arguments, CORTEXZOO_SAVED_MODELS=str(tmp_path / "elsewhere"))
         assert result.returncode == 0, result.stderr
-        card = zoo.verify("mnist/bicnn-tiny")
+        card = cz.verify("mnist/bicnn-tiny")
     assert card.recipe["config"] == {"base": "mnist/tiny", "dataset": "mnist", "seed": 0}
-    command = "python -m training --recipe=mnist/bicnn --set=base=mnist/tiny --id=mnist/bicnn-tiny"
+    command = "cortexzoo train --recipe=mnist/bicnn --set=base=mnist/tiny --id=mnist/bicnn-tiny"
     assert card.recipe["command"] == command
     assert card.config["binarize"]
     assert 0.0 <= card.training["validation"]["accuracy"] <= 1.0

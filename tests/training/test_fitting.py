@@ -5,10 +5,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-
-from training.batches import EpochBatches
-from training.fitting import DeterministicEpochs, _read_history, fit, fitting_seconds
-from zoo.layers import RandomGaussianNoise
+from cortexzoo.layers import RandomGaussianNoise
+from cortexzoo.training.batches import EpochBatches
+from cortexzoo.training.fitting import DeterministicEpochs, _read_history, fit, fitting_seconds
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.random((64, 6), np.float32)

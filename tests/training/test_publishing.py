@@ -5,20 +5,20 @@ import os
 import shlex
 from pathlib import Path
 
+import cortexzoo as cz
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.card_page import render_card
+from cortexzoo.loading import create_model
+from cortexzoo.training.configuration import change_config
+from cortexzoo.training.hardware import describe_hardware, first_hardware
+from cortexzoo.training.publishing import publish
+from cortexzoo.training.recipes import Recipe, Trained, check_id
+from cortexzoo.training.recipes.cnn import fit_binarized
 from ml_collections import ConfigDict
 
-import zoo
 from tests.training.interrupted_fit import few_images
-from training.configuration import change_config
-from training.hardware import describe_hardware, first_hardware
-from training.publishing import publish
-from training.recipes import Recipe, Trained, check_id
-from training.recipes.cnn import fit_binarized
-from zoo import datasets
-from zoo.card_page import render_card
-from zoo.loading import create_model
 
 IMAGES = few_images("mnist", "validation").images[:8]
 
@@ -43,24 +43,28 @@ RECIPE = Recipe(
 
 @pytest.fixture
 def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path / "catalogue"))
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path / "catalogue"))
     return tmp_path / "catalogue"
 
 
 def test_published_model_verifies_and_loads(catalogue: Path, tmp_path: Path) -> None:
     trained = RECIPE.fit(RECIPE.config(), tmp_path)
     publish(RECIPE, RECIPE.config(), trained, seconds=12.34)
-    card = zoo.verify("mnist/tiny")
+    card = cz.verify("mnist/tiny")
     assert (card.seed, card.parameters) == (3, trained.model.count_params())
     config = {"dataset": "mnist", "seed": 3, "widths": [8, 4]}
-    assert card.recipe == {"name": "mnist/tiny", "config": config, "command": "python -m training --recipe=mnist/tiny"}
+    assert card.recipe == {
+        "name": "mnist/tiny",
+        "config": config,
+        "command": "cortexzoo train --recipe=mnist/tiny",
+    }
     assert card.our_choice == ["Everything."]
     assert card.training["seconds"] == 12.3
     assert card.training["validation"] == {"accuracy": 0.1}
     assert {"python", "keras", "numpy", "tensorflow", "tensorflow-datasets"} == card.versions.keys()
     assert card.clean == card.robust == {}, "scores come from evaluation alone"
     assert (catalogue / "mnist/tiny/README.md").read_text(encoding="utf-8") == render_card(card)
-    loaded = zoo.load_model("mnist/tiny")
+    loaded = cz.load_model("mnist/tiny")
     assert loaded.name == "tiny"
     np.testing.assert_array_equal(loaded(IMAGES), trained.model(IMAGES))
 
@@ -71,7 +75,7 @@ def test_publishing_again_replaces_files_and_card(tmp_path: Path) -> None:
     second = publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1)
     data = "1/variables/variables.data-00000-of-00001"
     assert first.files[data] != second.files[data]
-    assert zoo.verify("mnist/tiny").files == second.files
+    assert cz.verify("mnist/tiny").files == second.files
 
 
 def test_versions_of_somebody_else_are_left_alone(catalogue: Path, tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ def test_publishing_under_an_id_of_its_own(tmp_path: Path) -> None:
     """The card names the recipe all the same, and keeps what the recipe and another machine left."""
     trained = dataclasses.replace(RECIPE.fit(RECIPE.config(), tmp_path), details={"layer_weights": {"stem": 1.0}})
     card = publish(RECIPE, RECIPE.config(), trained, seconds=1, model_id="mnist/tiny-seed1", hardware="an abacus")
-    read = zoo.verify("mnist/tiny-seed1")
+    read = cz.verify("mnist/tiny-seed1")
     assert read.files == card.files
     assert (read.training["layer_weights"], read.training["hardware"]) == ({"stem": 1.0}, "an abacus")
     assert (card.id, card.config["name"], card.recipe["name"]) == ("mnist/tiny-seed1", "tiny-seed1", "mnist/tiny")
@@ -109,7 +113,9 @@ def test_card_tells_what_was_changed(tmp_path: Path) -> None:
         "Other settings than the recipe's, whatever is said of them above: widths (6,) (recipe: (8, 4))."
     ]
     command = card.recipe["command"]
-    assert command == "python -m training --recipe=mnist/tiny --set=seed=4 '--set=widths=[6]' --id=mnist/tiny-narrow"
+    assert (
+        command == "cortexzoo train --recipe=mnist/tiny --set=seed=4 '--set=widths=[6]' --id=mnist/tiny-narrow"
+    )
     assert f"`{command}` trains it again" in render_card(card)
     changes = [word.removeprefix("--set=") for word in shlex.split(command) if word.startswith("--set=")]
     assert change_config(RECIPE.config(), changes) == config
@@ -138,7 +144,7 @@ def test_binarized_recipe_takes_the_weights_of_a_catalogued_model(tmp_path: Path
     monkeypatch.setattr(datasets, "load", few_images)
     publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1)
     trained = fit_binarized(ConfigDict({"dataset": "mnist", "seed": 0, "base": "mnist/tiny"}), tmp_path)
-    base, validation = zoo.load_model("mnist/tiny"), few_images("mnist", "validation")
+    base, validation = cz.load_model("mnist/tiny"), few_images("mnist", "validation")
     assert trained.model.get_config() == {**base.get_config(), "binarize": True, "name": trained.model.name}
     for a, b in zip(trained.model.get_weights(), base.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -3,21 +3,21 @@
 import json
 from pathlib import Path
 
+import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
+from cortexzoo import catalog, datasets
+from cortexzoo.loading import create_model
+from cortexzoo.models import DenoisedInternalModels
+from cortexzoo.training import recipes
+from cortexzoo.training.recipes.internal_models import DenoiserTraining, InternalModelsTraining, _calibrate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-import zoo
 from tests.training.interrupted_fit import few_images
 from tests.zoo.conftest import SMALL_CONFIG, SMALL_ID, catalogue, published  # noqa: F401
-from training import recipes
-from training.recipes.internal_models import DenoiserTraining, InternalModelsTraining, _calibrate
-from zoo import catalog, datasets
-from zoo.loading import create_model
-from zoo.models import DenoisedInternalModels
 
 SMALL = {"denoiser_widths": (6, 4), "internal_widths": (5, 3), "image_shape": (4, 4, 1)}
 
@@ -123,7 +123,7 @@ def test_internal_models_of_another_denoiser_are_trained_anew(
         recipes.find("mnist/dn_single_im").fit(config, tmp_path / "run")
         folders.append({path.name for path in (tmp_path / "run").iterdir()})
         base = create_model("DenoisedInternalModels", SMALL_CONFIG)
-        zoo.export_model(base, catalogue / SMALL_ID / "1", overwrite=True)
+        cz.export_model(base, catalogue / SMALL_ID / "1", overwrite=True)
         catalog.update_card(SMALL_ID, files=catalog.artefact_digests(catalogue / SMALL_ID))
     assert len(folders[0]) == 1
     assert len(folders[1]) == 2

@@ -9,10 +9,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from cortexzoo.training.fitting import _read_history
+from cortexzoo.training.recipes import Trained
 
 from tests.training.interrupted_fit import IN_A_BATCH, IN_A_CHECKPOINT, fit_small_recipe
-from training.fitting import _read_history
-from training.recipes import Trained
 
 ROOT = Path(__file__).parents[2]
 STAGES = {"denoiser": 3, "internal_models": 4}

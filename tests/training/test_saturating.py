@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.training import recipes
+from cortexzoo.training.annealing import AnnealedVariable
+from cortexzoo.training.fitting import _read_history
+from cortexzoo.training.recipes import Recipe, Trained, saturating
+from cortexzoo.training.studies.sweep import largest_within, table_path
 from keras import ops
 from ml_collections import ConfigDict
 
 from tests.training.interrupted_fit import few_images
-from training import recipes
-from training.annealing import AnnealedVariable
-from training.fitting import _read_history
-from training.recipes import Recipe, Trained, saturating
-from training.sweep import largest_within, table_path
-from zoo import datasets
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures" / "saturating"
 RECIPES = {recipe.id: recipe for recipe in saturating.RECIPES}

@@ -5,6 +5,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from cortexzoo.layers import RepresentationalSimilarityRegularizer
+from cortexzoo.training import targets
+from cortexzoo.training.batches import EpochBatches
+from cortexzoo.training.fitting import fit
+from cortexzoo.training.schedules import RestartedStepDecay
+from cortexzoo.training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
+from cortexzoo.training.targets import SimilarityTarget
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -12,13 +19,6 @@ from keras import ops
 from tests.training.interrupted_fit import few_images
 from tests.training.tiny_classifier import TinyClassifier
 from tests.zoo.conftest import SMALL_ID, catalogue, published  # noqa: F401
-from training import targets
-from training.batches import EpochBatches
-from training.fitting import fit
-from training.schedules import RestartedStepDecay
-from training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
-from training.targets import SimilarityTarget
-from zoo.layers import RepresentationalSimilarityRegularizer
 
 TRAIN, VALIDATION = few_images("mnist", "train"), few_images("mnist", "validation")
 TARGET = targets.build("pixel", VALIDATION.images, seed=0)

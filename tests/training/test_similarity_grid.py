@@ -6,15 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
-
-from tests.training.interrupted_fit import few_images
-from tests.training.tiny_classifier import TinyClassifier
-from tests.zoo.conftest import make_card
-from training import similarity_grid
-from training.layer_weights import write_layer_weights
-from training.recipes import Trained, find
-from training.similarity_grid import (
+from cortexzoo import datasets
+from cortexzoo.training.recipes import Trained, find
+from cortexzoo.training.studies import similarity_grid
+from cortexzoo.training.studies.layer_weights import write_layer_weights
+from cortexzoo.training.studies.similarity_grid import (
     COLUMNS,
     GRIDS,
     NOISE,
@@ -24,7 +20,11 @@ from training.similarity_grid import (
     run_grid,
     update_grid_page,
 )
-from zoo import datasets
+from ml_collections import ConfigDict
+
+from tests.training.interrupted_fit import few_images
+from tests.training.tiny_classifier import TinyClassifier
+from tests.zoo.conftest import make_card
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.models import MaxPoolingNetwork, MultilayerPerceptron
+from cortexzoo.training.recipes import Recipe, Trained
+from cortexzoo.training.studies.sweep import Point, largest_within, read_points, table_path
+from cortexzoo.training.studies.sweep.run import saturation_statistics, sweep
+from cortexzoo.training.studies.sweep.table import write_points
 from ml_collections import ConfigDict
 
 from tests.training.interrupted_fit import few_images
-from training.recipes import Recipe, Trained
-from training.sweep import Point, largest_within, read_points, table_path
-from training.sweep.run import saturation_statistics, sweep
-from training.sweep.table import write_points
-from zoo import datasets
-from zoo.models import MaxPoolingNetwork, MultilayerPerceptron
 
 POINT = Point(0.0, 0.98, 0.1, 0.2, epochs=3, seed=0, settings="abc")
 

@@ -3,10 +3,9 @@
 from typing import Any
 
 import keras
+from cortexzoo.layers import PartialBatchNormalization
+from cortexzoo.models import ImageClassifier
 from keras import ops
-
-from zoo.layers import PartialBatchNormalization
-from zoo.models import ImageClassifier
 
 
 class TinyClassifier(ImageClassifier):

@@ -4,12 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from zoo import catalog
-from zoo.card import ModelCard, write_card
-from zoo.card_page import render_card
-from zoo.export import export_model
-from zoo.loading import create_model
+from cortexzoo import catalog
+from cortexzoo.card import ModelCard, write_card
+from cortexzoo.card_page import render_card
+from cortexzoo.export import export_model
+from cortexzoo.loading import create_model
 
 SMALL_CONFIG = {"denoiser_widths": [16, 8], "internal_widths": [8, 4], "binarize": True, "name": "small"}
 SMALL_ID = "mnist/small"
@@ -52,8 +51,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def catalogue(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it that $BRAINZOO_SAVED_MODELS names; the test may do to it what it likes."""
+    """A copy of it that $CORTEXZOO_SAVED_MODELS names; the test may do to it what it likes."""
     root = tmp_path / "catalogue"
     shutil.copytree(published, root)
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(root))
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(root))
     return root

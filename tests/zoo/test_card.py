@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
+from cortexzoo.card import ModelCard, read_card, write_card
+from cortexzoo.card_page import level_name, percent, render_card
+from cortexzoo.files import write_text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.zoo.conftest import make_card
-from zoo.card import ModelCard, read_card, write_card, write_text
-from zoo.card_page import level_name, percent, render_card
 
 UNION = {"epsilon": 0.3, "accuracy": 0.523, "interval": [0.49, 0.55], "median": 0.31, "samples": 1000}
 SCORES = {
@@ -97,7 +98,7 @@ def test_page_of_an_unevaluated_model() -> None:
     page = render_card(make_card())
     assert page.startswith("# A small model\n")
     assert "Not evaluated yet." in page
-    assert 'zoo.load_model("mnist/small")' in page
+    assert 'cz.load_model("mnist/small")' in page
     assert "- Its idea." in page
     assert "Validation accuracy: 0.1000." in page
 

@@ -5,16 +5,16 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import cortexzoo as cz
 import numpy as np
 import pytest
+from cortexzoo import catalog
+from cortexzoo.card import write_card
+from cortexzoo.card_page import render_card
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import zoo
 from tests.zoo.conftest import SMALL_CONFIG, SMALL_ID, make_card
-from zoo import catalog
-from zoo.card import write_card
-from zoo.card_page import render_card
 
 FILES = [
     "1/saved_model.pb",
@@ -27,26 +27,26 @@ FILES = [
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails where a model is built from an artefact that should have been refused."""
-    monkeypatch.setattr("zoo.loading.create_model", lambda *_: pytest.fail("a model was built from unverified files"))
+    monkeypatch.setattr("cortexzoo.loading.create_model", lambda *_: pytest.fail("a model was built from unverified files"))
 
 
 def test_list_is_sorted_and_filtered(catalogue: Path) -> None:
     for name, dataset, class_name in [("a/z", "a", "X"), ("b/a", "b", "Y"), ("a/b", "a", "Y")]:
         write_card(make_card(id=name, dataset=dataset, class_name=class_name), catalogue / name / "card.json")
-    assert [card.id for card in zoo.list_models()] == ["a/b", "a/z", "b/a", SMALL_ID]
-    assert [card.id for card in zoo.list_models(dataset="a")] == ["a/b", "a/z"]
-    assert [card.id for card in zoo.list_models(class_name="Y")] == ["a/b", "b/a"]
-    assert zoo.list_models(dataset="a", class_name="X")[0].id == "a/z"
+    assert [card.id for card in cz.list_models()] == ["a/b", "a/z", "b/a", SMALL_ID]
+    assert [card.id for card in cz.list_models(dataset="a")] == ["a/b", "a/z"]
+    assert [card.id for card in cz.list_models(class_name="Y")] == ["a/b", "b/a"]
+    assert cz.list_models(dataset="a", class_name="X")[0].id == "a/z"
 
 
 def test_environment_names_the_catalogue(catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert catalog.root() == catalogue
-    assert zoo.model_card(SMALL_ID).config == SMALL_CONFIG
-    monkeypatch.setenv("BRAINZOO_SAVED_MODELS", str(tmp_path / "nowhere"))
-    assert zoo.list_models() == []
+    assert cz.model_card(SMALL_ID).config == SMALL_CONFIG
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path / "nowhere"))
+    assert cz.list_models() == []
     with pytest.raises(ValueError, match=r"Received: 'mnist/small'. Known: none."):
-        zoo.load_model(SMALL_ID)
-    monkeypatch.delenv("BRAINZOO_SAVED_MODELS")
+        cz.load_model(SMALL_ID)
+    monkeypatch.delenv("CORTEXZOO_SAVED_MODELS")
     assert catalog.root().name == "saved_models"
 
 
@@ -54,13 +54,13 @@ def test_environment_names_the_catalogue(catalogue: Path, tmp_path: Path, monkey
 @pytest.mark.usefixtures("catalogue", "no_model")
 def test_unknown_id_lists_close_matches(model_id: str) -> None:
     with pytest.raises(ValueError, match=rf"Received: '{model_id}'. Close matches: mnist/small."):
-        zoo.load_model(model_id)
+        cz.load_model(model_id)
 
 
 @pytest.mark.usefixtures("catalogue")
 def test_unknown_id_without_a_match_lists_all() -> None:
     with pytest.raises(ValueError, match=r"Known: mnist/small."):
-        zoo.model_card("xyzzy")
+        cz.model_card("xyzzy")
 
 
 @pytest.mark.parametrize(
@@ -70,25 +70,25 @@ def test_ids_name_nothing_outside_the_catalogue(catalogue: Path, model_id: str) 
     shutil.copy(catalogue / SMALL_ID / "card.json", catalogue.parent / "card.json")
     shutil.copy(catalogue / SMALL_ID / "card.json", catalogue / "mnist" / "card.json")
     with pytest.raises(ValueError, match="`model_id` must name a model"):
-        zoo.model_card(model_id)
+        cz.model_card(model_id)
 
 
 def test_intact_model_loads(catalogue: Path) -> None:
-    assert zoo.verify(SMALL_ID) == zoo.model_card(SMALL_ID)
-    assert sorted(zoo.model_card(SMALL_ID).files) == sorted(FILES)
+    assert cz.verify(SMALL_ID) == cz.model_card(SMALL_ID)
+    assert sorted(cz.model_card(SMALL_ID).files) == sorted(FILES)
     assert catalog.verified_saved_model(SMALL_ID) == catalogue / SMALL_ID / "1"
-    first, second = zoo.load_model(SMALL_ID), zoo.load_model(SMALL_ID)
-    assert first.count_params() == zoo.model_card(SMALL_ID).parameters
+    first, second = cz.load_model(SMALL_ID), cz.load_model(SMALL_ID)
+    assert first.count_params() == cz.model_card(SMALL_ID).parameters
     for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def assert_refused(path: Path) -> None:
     """The error names the file and both digests, and there is neither model nor path."""
-    expected = zoo.model_card(SMALL_ID).files[path.relative_to(catalog.root() / SMALL_ID).as_posix()]
+    expected = cz.model_card(SMALL_ID).files[path.relative_to(catalog.root() / SMALL_ID).as_posix()]
     received = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no such file"
-    for function in (zoo.verify, zoo.load_model, catalog.verified_saved_model):
-        with pytest.raises(zoo.IntegrityError) as caught:
+    for function in (cz.verify, cz.load_model, catalog.verified_saved_model):
+        with pytest.raises(cz.IntegrityError) as caught:
             function(SMALL_ID)
         for part in (str(path), expected, received):
             assert part in str(caught.value)
@@ -130,8 +130,8 @@ def test_file_that_is_not_on_the_card(catalogue: Path, name: str) -> None:
     path = catalogue / SMALL_ID / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"planted")
-    for function in (zoo.verify, zoo.load_model, catalog.verified_saved_model):
-        with pytest.raises(zoo.IntegrityError, match=rf"{name}\n  expected SHA-256 none: not on the card"):
+    for function in (cz.verify, cz.load_model, catalog.verified_saved_model):
+        with pytest.raises(cz.IntegrityError, match=rf"{name}\n  expected SHA-256 none: not on the card"):
             function(SMALL_ID)
 
 
@@ -139,13 +139,13 @@ def test_file_that_is_not_on_the_card(catalogue: Path, name: str) -> None:
 def test_card_without_files(catalogue: Path) -> None:
     catalog.update_card(SMALL_ID, files={})
     shutil.rmtree(catalogue / SMALL_ID / "1")
-    with pytest.raises(zoo.IntegrityError, match=r"card.json names no file"):
-        zoo.load_model(SMALL_ID)
+    with pytest.raises(cz.IntegrityError, match=r"card.json names no file"):
+        cz.load_model(SMALL_ID)
 
 
 def test_card_of_another_model(catalogue: Path) -> None:
     shutil.copytree(catalogue / SMALL_ID, catalogue / "mnist" / "mine")
-    for function in (zoo.load_model, zoo.verify, zoo.model_card, catalog.update_card):
+    for function in (cz.load_model, cz.verify, cz.model_card, catalog.update_card):
         with pytest.raises(ValueError, match=r"Expected the card of mnist/mine in .*Received: that of mnist/small."):
             function("mnist/mine")
 
@@ -153,45 +153,45 @@ def test_card_of_another_model(catalogue: Path) -> None:
 def test_all_broken_files_are_named(catalogue: Path) -> None:
     for name in FILES:
         (catalogue / SMALL_ID / name).write_bytes(b"")
-    with pytest.raises(zoo.IntegrityError) as caught:
-        zoo.verify(SMALL_ID)
+    with pytest.raises(cz.IntegrityError) as caught:
+        cz.verify(SMALL_ID)
     assert all(name in str(caught.value) for name in FILES)
 
 
 @pytest.mark.usefixtures("no_model")
 def test_malformed_card(catalogue: Path) -> None:
     (catalogue / SMALL_ID / "card.json").write_text('{"schema_version": 1}')
-    for function in (zoo.load_model, zoo.verify, zoo.model_card):
+    for function in (cz.load_model, cz.verify, cz.model_card):
         with pytest.raises(ValueError, match="misses the fields class_name, config"):
             function(SMALL_ID)
     with pytest.raises(ValueError, match="misses the fields"):
-        zoo.list_models()
+        cz.list_models()
 
 
 def test_class_of_another_version(catalogue: Path) -> None:
     catalog.update_card(SMALL_ID, class_name="CapsuleNetwork")
     with pytest.raises(ValueError, match="Received: 'CapsuleNetwork'"):
-        zoo.load_model(SMALL_ID)
+        cz.load_model(SMALL_ID)
 
 
 def test_weights_of_another_architecture(catalogue: Path) -> None:
     catalog.update_card(SMALL_ID, config={**SMALL_CONFIG, "internal_widths": [9, 4]})
     with pytest.raises(ValueError, match=r"Expected shape \(10, 784, 9\) .* Received: \(10, 784, 8\)"):
-        zoo.load_model(SMALL_ID)
+        cz.load_model(SMALL_ID)
     catalog.update_card(SMALL_ID, config={**SMALL_CONFIG, "internal_widths": [8, 4, 2]})
     with pytest.raises(ValueError, match=r"Expected 20 weights in .* for DenoisedInternalModels. Received: 16"):
-        zoo.load_model(SMALL_ID)
+        cz.load_model(SMALL_ID)
 
 
 def test_update_card_rewrites_card_and_page(catalogue: Path) -> None:
     clean = {"correct": 5, "samples": 10, "accuracy": 0.5, "interval": [0.24, 0.76]}
-    before = zoo.model_card(SMALL_ID)
+    before = cz.model_card(SMALL_ID)
     updated = catalog.update_card(SMALL_ID, clean=clean)
-    assert updated == dataclasses.replace(before, clean=clean) == zoo.model_card(SMALL_ID)
+    assert updated == dataclasses.replace(before, clean=clean) == cz.model_card(SMALL_ID)
     page = (catalogue / SMALL_ID / "README.md").read_text(encoding="utf-8")
     assert page == render_card(updated)
     assert "50.0 % (5 of 10 test images" in page
-    assert zoo.verify(SMALL_ID) == updated
+    assert cz.verify(SMALL_ID) == updated
     # Nothing is left of the temporary files that make the writes atomic.
     assert {path.name for path in (catalogue / SMALL_ID).iterdir()} == {"card.json", "README.md", "1"}
 
@@ -206,12 +206,12 @@ def test_card_is_never_half_written(catalogue: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         catalog.update_card(SMALL_ID, title="Other")
     assert (catalogue / SMALL_ID / "card.json").read_bytes() == before
-    assert zoo.model_card(SMALL_ID).title == "A small model"
+    assert cz.model_card(SMALL_ID).title == "A small model"
 
 
 @pytest.mark.usefixtures("catalogue")
 def test_update_of_an_unknown_field_changes_nothing() -> None:
-    before = zoo.model_card(SMALL_ID)
+    before = cz.model_card(SMALL_ID)
     with pytest.raises(TypeError, match="colour"):
         catalog.update_card(SMALL_ID, colour="red")
-    assert zoo.model_card(SMALL_ID) == before
+    assert cz.model_card(SMALL_ID) == before

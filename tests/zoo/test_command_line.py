@@ -1,4 +1,4 @@
-"""`python -m zoo`, run as a user runs it."""
+"""`python -m cortexzoo`, run as a user runs it."""
 
 import dataclasses
 import os
@@ -7,19 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cortexzoo as cz
 import pytest
+from cortexzoo import catalog
+from cortexzoo.card import write_card
+from cortexzoo.card_page import render_card
 
-import zoo
 from tests.zoo.conftest import SMALL_ID
-from zoo import catalog
-from zoo.card import write_card
-from zoo.card_page import render_card
 
 
 def run_zoo(*arguments: str, columns: int = 160) -> subprocess.CompletedProcess:
     # UTF-8 and a width, so that the output is the same in every terminal and in none.
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": str(columns)}
-    command = [sys.executable, "-m", "zoo", *arguments]
+    command = [sys.executable, "-m", "cortexzoo", *arguments]
     return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, check=False)
 
 
@@ -30,14 +30,14 @@ def test_list() -> None:
     result = run_zoo("list")
     assert result.returncode == 0
     row = next(line for line in result.stdout.splitlines() if SMALL_ID in line)
-    for value in ("50.0", f"{zoo.model_card(SMALL_ID).parameters:,}", "A. Nobody 2021", "—"):
+    for value in ("50.0", f"{cz.model_card(SMALL_ID).parameters:,}", "A. Nobody 2021", "—"):
         assert value in row
 
 
 def test_list_keeps_ids_whole_in_a_narrow_terminal(catalogue: Path) -> None:
     model_id = "mnist/a_rather_long_name"
     shutil.copytree(catalogue / SMALL_ID, catalogue / model_id)
-    catalog.save_card(dataclasses.replace(zoo.model_card(SMALL_ID), id=model_id, parameters=13_579_246))
+    catalog.save_card(dataclasses.replace(cz.model_card(SMALL_ID), id=model_id, parameters=13_579_246))
     result = run_zoo("list", columns=80)
     assert model_id in result.stdout
     assert "13,579,246" in result.stdout
@@ -54,7 +54,7 @@ def test_list_of_another_data_set() -> None:
 def test_card() -> None:
     result = run_zoo("card", SMALL_ID)
     assert result.returncode == 0
-    assert result.stdout == render_card(zoo.model_card(SMALL_ID)) + "\n"
+    assert result.stdout == render_card(cz.model_card(SMALL_ID)) + "\n"
 
 
 def test_verify(catalogue: Path) -> None:
@@ -73,7 +73,7 @@ def test_verify_goes_on_after_a_broken_model(catalogue: Path) -> None:
     for name in ("a", "z"):
         shutil.copytree(catalogue / SMALL_ID, catalogue / "mnist" / name)
         write_card(
-            dataclasses.replace(zoo.model_card(SMALL_ID), id=f"mnist/{name}"), catalogue / "mnist" / name / "card.json"
+            dataclasses.replace(cz.model_card(SMALL_ID), id=f"mnist/{name}"), catalogue / "mnist" / name / "card.json"
         )
         (catalogue / "mnist" / name / "1" / "saved_model.pb").write_bytes(b"")
     result = run_zoo("verify")

@@ -5,19 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo import models
+from cortexzoo.card import ModelCard
+from cortexzoo.catalog import model_directory
+from cortexzoo.loading import create_model
 
-import zoo
 from tests.conftest import load_split
-from zoo import models
-from zoo.card import ModelCard
-from zoo.catalog import model_directory
-from zoo.loading import create_model
 
-CATALOGUED = {card.id: card for card in zoo.list_models()}
+CATALOGUED = {card.id: card for card in cz.list_models()}
 # So that the checks themselves are tested where the catalogue is empty: every class as it is, and the unusual configs.
 UNTRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"untrained {name}": (name, {}) for name in models.__all__ if name != "ImageClassifier"},
@@ -60,11 +60,11 @@ class Artefact:
 def artefact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artefact:
     card = CATALOGUED.get(request.param)
     if card:
-        model, path = zoo.load_model(card.id), model_directory(card.id) / str(card.version)
+        model, path = cz.load_model(card.id), model_directory(card.id) / str(card.version)
     else:
         keras.utils.set_random_seed(0)
         model = create_model(*UNTRAINED[request.param])
-        path = zoo.export_model(model, tmp_path_factory.mktemp("untrained") / "model" / "1")
+        path = cz.export_model(model, tmp_path_factory.mktemp("untrained") / "model" / "1")
     if card:
         images = load_split(card.dataset, "test").images[:8]
     else:
@@ -188,7 +188,7 @@ def test_artefact_holds_no_python(artefact: Artefact) -> None:
 
 @pytest.mark.parametrize("model_id", CATALOGUED)
 def test_card_tells_the_truth(model_id: str) -> None:
-    card, model = zoo.verify(model_id), zoo.load_model(model_id)
+    card, model = cz.verify(model_id), cz.load_model(model_id)
     assert card.parameters == model.count_params()
     assert card.class_name == type(model).__name__
     assert card.config == model.get_config()

@@ -1,15 +1,15 @@
-"""Images, labels and ids: what `zoo.datasets` promises of every split."""
+"""Images, labels and ids: what `cortexzoo.datasets` promises of every split."""
 
 import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import load_split, needs_dataset, read_once
-from zoo import datasets
 
 # Decoding 50,000 colour images takes long; the code that parts them from the validation images is MNIST's.
 ARRAYS = [

@@ -7,12 +7,12 @@ import json
 import keras
 import numpy as np
 import pytest
+from cortexzoo import models
+from cortexzoo.loading import create_model
+from cortexzoo.models import ConvolutionalNetwork, DenoisedInternalModels, ImageClassifier
 from keras import ops
 
 from tests.conftest import load_split
-from zoo import models
-from zoo.loading import create_model
-from zoo.models import ConvolutionalNetwork, DenoisedInternalModels, ImageClassifier
 
 GENERATOR = np.random.default_rng(0)
 # The four rows of the paper's ablation: its name, denoiser, shared encoder.
@@ -241,7 +241,9 @@ def test_fit_on_the_logits_learns() -> None:
 
 
 def test_unknown_class() -> None:
-    with pytest.raises(ValueError, match=r"Expected a class of zoo.models: ConvolutionalNetwork, .*Received: 'Resnet'"):
+    with pytest.raises(
+        ValueError, match=r"Expected a class of cortexzoo.models: ConvolutionalNetwork, .*Received: 'Resnet'"
+    ):
         create_model("Resnet", {})
 
 

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.models import ResidualNetwork
+from cortexzoo.models.resnet import ResidualBlock
 from keras import ops
-
-from zoo.models import ResidualNetwork
-from zoo.models.resnet import ResidualBlock
 
 GENERATOR = np.random.default_rng(0)
 

@@ -4,15 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.export import export_model, restore_weights
+from cortexzoo.layers import NONLINEARITIES, SaturationPenalty
+from cortexzoo.models import MaxPoolingNetwork, MultilayerPerceptron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
 
 from tests.zoo.test_layers import gradient
-from zoo.export import export_model, restore_weights
-from zoo.layers import NONLINEARITIES, SaturationPenalty
-from zoo.models import MaxPoolingNetwork, MultilayerPerceptron
 
 GENERATOR = np.random.default_rng(0)
 SHAPE = {"image_shape": (6, 6, 1), "num_classes": 3}

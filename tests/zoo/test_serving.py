@@ -9,17 +9,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cortexzoo as cz
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.catalog import model_directory
+from cortexzoo.export import WARMUP_FILE
+from cortexzoo.loading import create_model
 from tensorflow_serving.apis import prediction_log_pb2
 
-import zoo
-from zoo.catalog import model_directory
-from zoo.export import WARMUP_FILE
-from zoo.loading import create_model
-
-CATALOGUED = {card.id: card for card in zoo.list_models()}
+CATALOGUED = {card.id: card for card in cz.list_models()}
 UNTRAINED = {
     "untrained CNN": ("ConvolutionalNetwork", {}),
     "untrained biDIM": ("DenoisedInternalModels", {"denoiser_widths": [16], "internal_widths": [8, 4], "binarize": True}),
@@ -32,7 +31,7 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A SavedModel; its parent is the base path that the server is given."""
     if request.param in CATALOGUED:
         return model_directory(request.param) / str(CATALOGUED[request.param].version)
-    return zoo.export_model(create_model(*UNTRAINED[request.param]), tmp_path_factory.mktemp("served") / "model" / "1")
+    return cz.export_model(create_model(*UNTRAINED[request.param]), tmp_path_factory.mktemp("served") / "model" / "1")
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.layers import PartialBatchNormalization, RepresentationalSimilarityRegularizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
-
-from zoo.layers import PartialBatchNormalization, RepresentationalSimilarityRegularizer
 
 SHAPES = [(6, 6, 3), (3, 3, 5), (7,)]
 
@@ -188,7 +187,7 @@ _OTHER_BACKEND = """
 import sys
 import keras
 import numpy as np
-from zoo.layers import RepresentationalSimilarityRegularizer
+from cortexzoo.layers import RepresentationalSimilarityRegularizer
 
 assert keras.backend.backend() == sys.argv[1]
 values = np.load(sys.argv[2])

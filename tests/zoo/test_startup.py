@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 _PROGRAM = """
-from zoo.startup import configure_tensorflow
+from cortexzoo.startup import configure_tensorflow
 
 configure_tensorflow()
 import tensorflow as tf

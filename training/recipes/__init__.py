@@ -3,10 +3,9 @@
 import difflib
 import re
 
+from cortexzoo.training.recipes import cnn, internal_models, saturating, similarity
+from cortexzoo.training.recipes.base import Recipe, Trained
 from ml_collections import ConfigDict
-
-from training.recipes import cnn, internal_models, saturating, similarity
-from training.recipes.base import Recipe, Trained
 
 __all__ = ["RECIPES", "Recipe", "Trained", "check_dataset", "check_id", "find"]
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cortexzoo.models import ImageClassifier
 from ml_collections import ConfigDict
-
-from zoo.models import ImageClassifier
 
 
 @dataclasses.dataclass(frozen=True)

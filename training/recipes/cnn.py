@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import keras
+from cortexzoo import datasets
+from cortexzoo.loading import create_model, load_model
+from cortexzoo.models import ConvolutionalNetwork
+from cortexzoo.training.batches import EpochBatches
+from cortexzoo.training.fitting import fit
+from cortexzoo.training.recipes.base import Recipe, Trained
 from ml_collections import ConfigDict
-
-from training.batches import EpochBatches
-from training.fitting import fit
-from training.recipes.base import Recipe, Trained
-from zoo import datasets
-from zoo.loading import create_model, load_model
-from zoo.models import ConvolutionalNetwork
 
 PAPER = {
     "title": "Towards the first adversarially robust neural network model on MNIST",

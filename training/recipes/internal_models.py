@@ -7,17 +7,16 @@ from typing import Any
 
 import keras
 import numpy as np
+from cortexzoo import datasets
+from cortexzoo.loading import load_model
+from cortexzoo.models import DenoisedInternalModels
+from cortexzoo.training.batches import EpochBatches
+from cortexzoo.training.configuration import base_digest
+from cortexzoo.training.fitting import fit
+from cortexzoo.training.recipes.base import Recipe, Trained
+from cortexzoo.training.recipes.cnn import fit_binarized
 from keras import ops
 from ml_collections import ConfigDict
-
-from training.batches import EpochBatches
-from training.configuration import base_digest
-from training.fitting import fit
-from training.recipes.base import Recipe, Trained
-from training.recipes.cnn import fit_binarized
-from zoo import datasets
-from zoo.loading import load_model
-from zoo.models import DenoisedInternalModels
 
 PAPER = {
     "title": "Denoised Internal Models: a Brain-Inspired Autoencoder against Adversarial Attacks",

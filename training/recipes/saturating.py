@@ -7,17 +7,16 @@ from typing import Any
 
 import keras
 import numpy as np
+from cortexzoo import datasets
+from cortexzoo.loading import create_model
+from cortexzoo.models import ImageClassifier
+from cortexzoo.training.adversarial import AdversarialTraining
+from cortexzoo.training.annealing import AnnealedVariable, LinearRamp
+from cortexzoo.training.batches import EpochBatches
+from cortexzoo.training.fitting import fit
+from cortexzoo.training.recipes.base import Recipe, Trained
 from keras import ops
 from ml_collections import ConfigDict
-
-from training.adversarial import AdversarialTraining
-from training.annealing import AnnealedVariable, LinearRamp
-from training.batches import EpochBatches
-from training.fitting import fit
-from training.recipes.base import Recipe, Trained
-from zoo import datasets
-from zoo.loading import create_model
-from zoo.models import ImageClassifier
 
 PAPER = {
     "title": "Biologically inspired protection of deep networks from adversarial attacks",
@@ -25,7 +24,7 @@ PAPER = {
     "year": 2017,
     "url": "https://arxiv.org/abs/1703.09202",
 }
-# Weight of the saturation penalty in the hold: the largest of a sweep (`python -m training.sweep`) that costs at most a
+# Weight of the saturation penalty in the hold: the largest of a sweep (`python -m cortexzoo.training.studies.sweep`) that costs at most a
 # point of validation accuracy. The sweeps are kept in docs/figures/saturating.
 STRENGTHS = {
     "mnist/saturating_sigmoid_mlp": 0.1,

@@ -8,20 +8,25 @@ from typing import Any
 import keras
 import numpy as np
 from absl import logging
+from cortexzoo import datasets
+from cortexzoo.layers import RepresentationalSimilarityRegularizer
+from cortexzoo.models import ResidualNetwork
+from cortexzoo.training import targets
+from cortexzoo.training.batches import EpochBatches, crop, mirror
+from cortexzoo.training.configuration import base_digest
+from cortexzoo.training.fitting import fit
+from cortexzoo.training.recipes.base import Recipe, Trained
+from cortexzoo.training.recipes.similarity_settings import (
+    CHOICES,
+    INITIAL_WEIGHTS,
+    OWN_SETTINGS,
+    default_config,
+    ignored_settings,
+)
+from cortexzoo.training.schedules import RestartedStepDecay
+from cortexzoo.training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
+from cortexzoo.training.targets import SimilarityTarget
 from ml_collections import ConfigDict
-
-from training import targets
-from training.batches import EpochBatches, crop, mirror
-from training.configuration import base_digest
-from training.fitting import fit
-from training.recipes.base import Recipe, Trained
-from training.recipes.similarity_settings import CHOICES, INITIAL_WEIGHTS, OWN_SETTINGS, default_config, ignored_settings
-from training.schedules import RestartedStepDecay
-from training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
-from training.targets import SimilarityTarget
-from zoo import datasets
-from zoo.layers import RepresentationalSimilarityRegularizer
-from zoo.models import ResidualNetwork
 
 PAPER = {
     "title": "A Brain-Inspired Regularizer for Adversarial Robustness",

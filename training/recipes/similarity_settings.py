@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from cortexzoo import datasets
+from cortexzoo.training import targets
 from ml_collections import ConfigDict
-
-from training import targets
-from zoo import datasets
 
 # How the images of the regularisation set are chosen from the training images; "first" as in the paper's code.
 CHOICES = ("random", "first")

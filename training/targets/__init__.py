@@ -5,7 +5,7 @@
 >>> first, second = target.pairs(16, np.random.default_rng(0))
 >>> wanted = target.similarity(first, second)         # float32, (16,), in [-1, 1]
 
-`python -m training.targets` measures and draws them. docs/similarity.md describes them.
+`python -m cortexzoo.training.targets` measures and draws them. docs/similarity.md describes them.
 """
 
 import inspect
@@ -13,10 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-from training.targets import controls, model_features, pixel, recordings, simulated_v1, thresholded
-from training.targets.base import SimilarityTarget
-from training.targets.published import PUBLISHED, PUBLISHED_PAIRS, PublishedSetting, published_setting
+from cortexzoo.training.targets import controls, model_features, pixel, recordings, simulated_v1, thresholded
+from cortexzoo.training.targets.base import SimilarityTarget
+from cortexzoo.training.targets.published import PUBLISHED, PUBLISHED_PAIRS, PublishedSetting, published_setting
 
 __all__ = [
     "PUBLISHED",

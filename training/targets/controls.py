@@ -3,8 +3,7 @@
 from typing import Any
 
 import numpy as np
-
-from training.targets.base import SimilarityTarget
+from cortexzoo.training.targets.base import SimilarityTarget
 
 
 class ShuffledSimilarity(SimilarityTarget):

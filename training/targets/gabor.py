@@ -6,8 +6,7 @@ https://proceedings.neurips.cc/paper/2020/hash/98b17f068d5d9b7668e19fb8ae470841-
 import dataclasses
 
 import numpy as np
-
-from zoo import datasets
+from cortexzoo import datasets
 
 # Bins of 45 degrees around 0, 45, 90 and 135 degrees, and how many cells were found in each (De Valois et al. 1982a).
 _ORIENTATION_EDGES = np.deg2rad([-22.5, 22.5, 67.5, 112.5, 157.5])

@@ -1,9 +1,8 @@
 """Similarity in the eyes of another network: the features of a catalogued model."""
 
 import numpy as np
-
-from training.targets.base import CosineSimilarity, SimilarityTarget, check_images
-from zoo import catalog, datasets
+from cortexzoo import catalog, datasets
+from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget, check_images
 
 _BATCH = 500
 

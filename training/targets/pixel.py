@@ -1,8 +1,7 @@
 """Pixel similarity (Attias, Pehlevan & Obeid 2024, https://arxiv.org/abs/2410.03952)."""
 
 import numpy as np
-
-from training.targets.base import CosineSimilarity, SimilarityTarget, check_images
+from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget, check_images
 
 
 def build(images: np.ndarray, seed: int, *, average_channels: bool = False) -> SimilarityTarget:

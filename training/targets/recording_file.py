@@ -8,9 +8,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-
-from training.targets.base import check_images
-from training.targets.recording_dataset import read_dataset, write_dataset
+from cortexzoo.training.targets.base import check_images
+from cortexzoo.training.targets.recording_dataset import read_dataset, write_dataset
 
 _REQUIRED, _OPTIONAL = ("images", "responses"), ("scans",)
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-
-from training.targets.base import CosineSimilarity, SimilarityTarget
-from training.targets.recording_file import Recordings, load_recordings
-from training.targets.reliability import mean_over_trials, reliability, standardized
+from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget
+from cortexzoo.training.targets.recording_file import Recordings, load_recordings
+from cortexzoo.training.targets.reliability import mean_over_trials, reliability, standardized
 
 RESPONSES = ("predicted", "single_trial")
 
@@ -35,7 +34,7 @@ class RecordedSimilarity(CosineSimilarity):
 
     def __init__(self, recordings: Recordings, epochs: int, seed: int, directory: Path | None = None) -> None:
         # Imported late: no other target needs a framework.
-        from training.targets.response_predictor import fit_predictor, predict
+        from cortexzoo.training.targets.response_predictor import fit_predictor, predict
 
         self.digest, self.reliability = recordings.digest, reliability(recordings.responses)
         directory = directory.with_name(f"{directory.name}-{self.digest[:10]}") if directory else None

@@ -11,10 +11,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from cortexzoo.training.batches import EpochBatches
+from cortexzoo.training.fitting import fit
 from keras import ops
-
-from training.batches import EpochBatches
-from training.fitting import fit
 
 _HELD_OUT = 0.1
 
@@ -139,7 +138,7 @@ def fit_predictor(
     model = ResponsePredictor(responses.shape[1], images.shape[1:], seed=seed)
     model.build()
     schedule = keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(batches))
-    # See `training.recipes.similarity`: XLA is slower on a CPU, and JAX without it compiles nothing.
+    # See `cortexzoo.training.recipes.similarity`: XLA is slower on a CPU, and JAX without it compiles nothing.
     jit_compile = keras.backend.backend() != "tensorflow"
     model.compile(keras.optimizers.Adam(schedule), masked_mean_squared_error, jit_compile=jit_compile)
     with tempfile.TemporaryDirectory() as temporary:

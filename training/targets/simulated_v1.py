@@ -4,11 +4,10 @@ It is a simulation and no data of any animal; results under it are called "simul
 """
 
 import numpy as np
-
-from training.targets.base import CosineSimilarity, SimilarityTarget, check_images
-from training.targets.gabor import sample_cells
-from training.targets.recording_file import Recordings
-from training.targets.reliability import mean_over_trials, reliability, standardized
+from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget, check_images
+from cortexzoo.training.targets.gabor import sample_cells
+from cortexzoo.training.targets.recording_file import Recordings
+from cortexzoo.training.targets.reliability import mean_over_trials, reliability, standardized
 
 # 32 pixels are 2 degrees wide; at 8 degrees most of the cells would look for gratings finer than the pixels.
 PIXELS_PER_DEGREE = 16.0

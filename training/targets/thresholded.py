@@ -1,9 +1,8 @@
 """Thresholded similarity: only pairs that are very alike or very unlike count as such."""
 
 import numpy as np
-
-from training.targets import pixel
-from training.targets.base import SimilarityTarget
+from cortexzoo.training.targets import pixel
+from cortexzoo.training.targets.base import SimilarityTarget
 
 # Which pairs are trained on, as the authors' code has it: the range selects pairs, it does not change their values.
 _RANGES = {

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class PartialBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation whose statistics come from the first images of a batch alone.
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class Binarize(keras.layers.Layer):
     """Sets every value to 1 where it reaches `threshold` and to 0 elsewhere.
 

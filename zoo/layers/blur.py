@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class GaussianBlur(keras.layers.Layer):
     """Convolves each channel with a Gaussian, cut off at 3 standard deviations, over a mirrored border.
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class RandomGaussianNoise(keras.layers.Layer):
     """Adds Gaussian noise during training; the identity at inference.
 

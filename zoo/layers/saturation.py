@@ -3,12 +3,11 @@
 from typing import Any
 
 import keras
+from cortexzoo.layers.nonlinearities import nonlinearity
 from keras import ops
 
-from zoo.layers.nonlinearities import nonlinearity
 
-
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class SaturationPenalty(keras.layers.Layer):
     """Drives units into the flat parts of their nonlinearity: weight * mean over the batch of sum over units of psi_c(z).
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     """Adds the loss  strength * mean_pairs (A(S_cnn) - A(S_target))^2  and returns S_cnn.
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class StackedDense(keras.layers.Layer):
     """`models` independent dense layers side by side: y[k] = activation(x[k] W[k] + b[k]).
 

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from cortexzoo.layers import Binarize
+from cortexzoo.models.base import ImageClassifier
 from keras import ops
 
-from zoo.layers import Binarize
-from zoo.models.base import ImageClassifier
 
-
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class ConvolutionalNetwork(ImageClassifier):
     """Valid convolutions with batch normalisation and ELU after all but the last, whose maps are averaged to logits.
 

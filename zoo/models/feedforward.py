@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from cortexzoo.layers import SaturationPenalty, nonlinearity
+from cortexzoo.models.base import ImageClassifier
 from keras import ops
-
-from zoo.layers import SaturationPenalty, nonlinearity
-from zoo.models.base import ImageClassifier
 
 
 class FeedforwardNetwork(ImageClassifier):
@@ -26,7 +25,7 @@ class FeedforwardNetwork(ImageClassifier):
         hidden: the hidden layers in their order, `Conv2D` before `Dense`, without activation. A convolution's maps are
             max-pooled, 2 x 2, before the nonlinearity. As it is monotone, pooling after it would give the same values from
             four times as many units; like this a unit is what the next layer sees.
-        activation: str. A name of `zoo.layers.NONLINEARITIES`.
+        activation: str. A name of `cortexzoo.layers.NONLINEARITIES`.
         saturation_penalty: float or None. Initial weight of a `SaturationPenalty` on all hidden pre-activations.
         image_shape: (height, width, channels).
         num_classes: int.

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from cortexzoo.layers import Binarize, RandomGaussianNoise, StackedDense
+from cortexzoo.models.base import ImageClassifier
 from keras import ops
 
-from zoo.layers import Binarize, RandomGaussianNoise, StackedDense
-from zoo.models.base import ImageClassifier
 
-
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class DenoisedInternalModels(ImageClassifier):
     """A denoising autoencoder D, then one small autoencoder F_i for each class; the loudest reconstruction wins.
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from cortexzoo.models.feedforward import FeedforwardNetwork
 
-from zoo.models.feedforward import FeedforwardNetwork
 
-
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class MultilayerPerceptron(FeedforwardNetwork):
     """Dense hidden layers of one nonlinearity, then linear logits.
 

@@ -3,15 +3,14 @@
 from typing import Any
 
 import keras
+from cortexzoo.layers import GaussianBlur, PartialBatchNormalization
+from cortexzoo.models.base import ImageClassifier
 from keras import ops
-
-from zoo.layers import GaussianBlur, PartialBatchNormalization
-from zoo.models.base import ImageClassifier
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class ResidualNetwork(ImageClassifier):
     """ResNet18 or ResNet34 with a 7 x 7 stem of stride 1 and no pooling before the stages, for images of 28 or 32 pixels.
 
@@ -91,7 +90,7 @@ class ResidualNetwork(ImageClassifier):
         return {"depth": self.depth, "width": self.width, "blur": self.blur}
 
 
-@keras.saving.register_keras_serializable(package="brainzoo")
+@keras.saving.register_keras_serializable(package="cortexzoo")
 class ResidualBlock(keras.layers.Layer):
     """The basic block: relu(norm(conv(relu(norm(conv(x))))) + shortcut(x)), both convolutions 3 x 3.
 

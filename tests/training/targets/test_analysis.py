@@ -1,4 +1,4 @@
-"""`python -m training.targets`: its numbers against plain ones, its files, and its errors."""
+"""`python -m cortexzoo.training.targets`: its numbers against plain ones, its files, and its errors."""
 
 import csv
 import subprocess
@@ -7,14 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.datasets import Split
+from cortexzoo.training import targets
+from cortexzoo.training.studies.targets import analysis
+from cortexzoo.training.studies.targets.analysis import (
+    Sample,
+    agreement,
+    draw_sample,
+    draw_thresholds,
+    firing,
+    section,
+    write_rows,
+)
+from cortexzoo.training.targets.recording_file import load_recordings
 from matplotlib import image as matplotlib_image
-
-from training import targets
-from training.targets import analysis
-from training.targets.analysis import Sample, agreement, draw_sample, draw_thresholds, firing, section, write_rows
-from training.targets.recording_file import load_recordings
-from zoo import datasets
-from zoo.datasets import Split
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,9 +93,9 @@ def test_files(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 _COMMAND = """
 import runpy
 from tests.training.targets.test_analysis import few_digits
-from zoo import datasets
+from cortexzoo import datasets
 datasets.load = few_digits
-runpy.run_module("training.targets", run_name="__main__", alter_sys=True)
+runpy.run_module("cortexzoo.training.targets", run_name="__main__", alter_sys=True)
 """
 
 

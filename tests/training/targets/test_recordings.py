@@ -7,24 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from keras import ops
-from scipy.spatial.distance import cdist
-from scipy.stats import pearsonr
-
-from training import targets
-from training.fitting import EpochCheckpoint
-from training.targets import response_predictor
-from training.targets.base import CosineSimilarity
-from training.targets.recording_file import Recordings, load_recordings, save_recordings
-from training.targets.recordings import RecordedSimilarity, SingleTrialSimilarity
-from training.targets.reliability import reliability, standardized
-from training.targets.response_predictor import (
+from cortexzoo.training import targets
+from cortexzoo.training.fitting import EpochCheckpoint
+from cortexzoo.training.targets import response_predictor
+from cortexzoo.training.targets.base import CosineSimilarity
+from cortexzoo.training.targets.recording_file import Recordings, load_recordings, save_recordings
+from cortexzoo.training.targets.recordings import RecordedSimilarity, SingleTrialSimilarity
+from cortexzoo.training.targets.reliability import reliability, standardized
+from cortexzoo.training.targets.response_predictor import (
     FactorizedReadout,
     ResponsePredictor,
     correlations,
     masked_mean_squared_error,
 )
-from training.targets.simulated_v1 import expected_spikes, simulate_recordings
+from cortexzoo.training.targets.simulated_v1 import expected_spikes, simulate_recordings
+from keras import ops
+from scipy.spatial.distance import cdist
+from scipy.stats import pearsonr
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.random((6, 4, 4, 1)).astype(np.float32)
@@ -278,7 +277,7 @@ def test_the_same_file_and_seed_give_the_same_target(
             self.model.stop_training = epoch == 4
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.fitting.EpochCheckpoint", Broken)
+        patch.setattr("cortexzoo.training.fitting.EpochCheckpoint", Broken)
         with pytest.raises(FloatingPointError, match="in 12 epochs"):
             targets.build("recordings", target.images, **options)
     history = tmp_path / f"fit-{target.digest[:10]}" / "history.csv"

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.training import targets
+from cortexzoo.training.targets.gabor import GaborCells, sample_cells
+from cortexzoo.training.targets.reliability import mean_over_trials, reliability, standardized
+from cortexzoo.training.targets.simulated_v1 import expected_spikes, simulate_recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from training import targets
-from training.targets.gabor import GaborCells, sample_cells
-from training.targets.reliability import mean_over_trials, reliability, standardized
-from training.targets.simulated_v1 import expected_spikes, simulate_recordings
-from zoo import datasets
 
 PPD = 16.0
 IMAGES = np.random.default_rng(0).random((40, 12, 12, 1), np.float32)

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cortexzoo import datasets
+from cortexzoo.loading import load_model
+from cortexzoo.training import targets
+from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
 from tests.zoo.conftest import SMALL_ID, catalogue, published  # noqa: F401
-from training import targets
-from training.targets.base import CosineSimilarity, SimilarityTarget
-from zoo import datasets
-from zoo.loading import load_model
 
 GENERATOR = np.random.default_rng(0)
 # Smooth blobs of varying contrast: neighbours are alike and some pairs are far from 0.

@@ -1,0 +1,70 @@
+"""Medians of the Boundary attack and of DDN beside it, with the seeds of a model taken together."""
+
+import math
+
+import numpy as np
+from cortexzoo.evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm
+from cortexzoo.evaluation.report.layout import MISSING, by_dataset, data_line, distance, of_official
+from cortexzoo.evaluation.report.seeds import by_model
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.files import markdown_row
+
+_COLUMNS = ["model", "seeds", "median L2", "median squared L2 per value", "95 % interval", "DDN: median L2", "N"]
+_CAPTION = (
+    "Medians over N images of the split; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the "
+    "mean of their medians. Interval: of the squared median over the images, by order statistics; of several seeds as "
+    "wide as Student's t over them, where that goes beyond. Values: pixels by channels. DDN follows gradients: where it "
+    "gets much nearer, the walk along the boundary ended at another place of it."
+)
+
+
+def boundary_table(summaries: list[Summary]) -> str:
+    """Returns a Markdown table a data set, with the median distance and median squared distance per value of each model.
+
+    Args:
+        summaries: models under a suite with the Boundary attack.
+
+    Raises:
+        ValueError: none of the models has results of it.
+    """
+    parts = []
+    for group in by_dataset(summaries):
+        scored = [summary for summary in group if _score(summary, BoundaryAttack) is not None]
+        if not scored:
+            raise ValueError(f"Expected results of the Boundary attack on {group[0].dataset.name}. Received: none.")
+        first, values = scored[0], math.prod(scored[0].dataset.image_shape)
+        parts.append(f"{data_line(first)} The split has {of_official(first.clean_samples, first.dataset)}.")
+        rows = [_row(name, models, values) for name, models in by_model(scored).items()]
+        parts.append("\n".join(map(markdown_row, [_COLUMNS, [":--"] + ["--:"] * (len(_COLUMNS) - 1), *rows])))
+    return "\n\n".join([*parts, _CAPTION]) + "\n"
+
+
+def squared_per_value(distances: np.ndarray, values: int) -> float:
+    """Returns the median of squared L2 distances, divided by the number of values of an image."""
+    return metrics.median_distance(distances**2) / values
+
+
+def _score(summary: Summary, attack: type[Attack]) -> Score | None:
+    """The result of an attack, alone or inside a wrapper."""
+    names = {score.settings.get("inner", score.settings)["attack"]: score for score in summary.attacks}
+    return names.get(attack.name)
+
+
+def _row(name: str, models: list[Summary], values: int) -> list[str]:
+    scores, others = ([_score(model, attack) for model in models] for attack in (BoundaryAttack, DecoupledDirectionNorm))
+    squared = [squared_per_value(score.distances, values) for score in scores]
+    # Seeds share their images.
+    low, high = np.mean([metrics.median_interval(score.distances**2 / values) for score in scores], axis=0)
+    if len(squared) > 1 and all(map(math.isfinite, squared)):
+        over_seeds = metrics.t_interval(squared)
+        low, high = max(0.0, min(low, over_seeds[0])), max(high, over_seeds[1])
+    return [
+        name,
+        str(len(scores)),
+        distance(float(np.mean([score.median for score in scores]))),
+        distance(float(np.mean(squared))),
+        f"[{distance(float(low))}, {distance(float(high))}]",
+        MISSING if None in others else distance(float(np.mean([score.median for score in others]))),
+        f"{min(score.samples for score in scores):,}",
+    ]

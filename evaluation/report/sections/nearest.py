@@ -1,0 +1,66 @@
+"""Which attack broke which sample: the attack behind each sample's smallest distance."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from cortexzoo.evaluation.report.layout import by_dataset, column_names
+from cortexzoo.evaluation.results.metrics import survivors
+from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.norms import NORM_NAMES
+
+FIELDS = ("model", "digest", "dataset", "suite", "seed", "norm", "sample", "distance", "broken", "attacks")
+_NAMED = 3
+
+
+def nearest_rows(summaries: list[Summary]) -> list[dict[str, Any]]:
+    """Returns a row for each model, norm and sample that every attack of the norm saw.
+
+    Returns:
+        Dicts with the keys `FIELDS`: `distance` of the union, "inf" where all failed; `broken`, whether it is within the
+        threshold; `attacks`, the labels of those that reached it, by ";", empty for distances of 0 and infinity.
+    """
+    rows = []
+    for summary in summaries:
+        identity = (summary.name, summary.digest, summary.dataset.name, summary.suite, summary.seed)
+        for union in summary.unions:
+            broken = ~survivors(union.distances, union.epsilon)
+            for i, (sample, labels) in enumerate(zip(union.ids, nearest(summary, union), strict=True)):
+                distance = float(union.distances[i])
+                values = (*identity, union.norm, int(sample), distance, bool(broken[i]), ";".join(labels))
+                rows.append(dict(zip(FIELDS, values, strict=True)))
+    return rows
+
+
+def nearest(summary: Summary, union: Score) -> list[list[str]]:
+    """Returns, for each sample of a union, the labels of the attacks that reached its smallest distance."""
+    found: list[list[str]] = [[] for _ in union.ids]
+    attacked = np.isfinite(union.distances) & (union.distances > 0)
+    for score in summary.attacks:
+        if score.norm == union.norm:
+            reached = score.distances[np.isin(score.ids, union.ids)] == union.distances
+            for i in np.flatnonzero(reached & attacked):
+                found[i].append(score.label)
+    return found
+
+
+def nearest_table(summaries: list[Summary]) -> str:
+    """Returns a Markdown table: for each norm and model the attacks that were nearest most often, with their shares."""
+    parts = []
+    for group in by_dataset(summaries):
+        lines = ["| norm | " + " | ".join(column_names(group)) + " |", "| :-- |" + " :-- |" * len(group)]
+        for norm in dict.fromkeys(union.norm for summary in group for union in summary.unions):
+            lines.append(f"| {NORM_NAMES[norm]} | " + " | ".join(_cell(summary, norm) for summary in group) + " |")
+        parts.append("\n".join(lines))
+    parts.append(
+        "Share of the broken samples, at any distance, for which an attack found the nearest adversarial (ties count for "
+        f"each); the {_NAMED} most frequent."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(summary: Summary, norm: str) -> str:
+    union = summary.union(norm)
+    labels = [labels for labels in nearest(summary, union) if labels] if union else []
+    count = Counter(label.removesuffix(f" {NORM_NAMES[norm]}") for found in labels for label in found)
+    return "<br>".join(f"{label} {100 * times / len(labels):.0f} %" for label, times in count.most_common(_NAMED))

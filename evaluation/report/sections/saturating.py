@@ -1,0 +1,306 @@
+"""How much of a saturating network's apparent robustness survives: its table, sentences, figure and CSV."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cortexzoo.evaluation.report.curves import COLOURS
+from cortexzoo.evaluation.report.layout import FLAG, MISSING, by_dataset, data_line, interval, percent
+from cortexzoo.evaluation.report.seeds import Estimate, by_model, estimate, without_seed
+from cortexzoo.evaluation.results import diagnostics, metrics
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.results.summary import Score, Summary, union_of
+from cortexzoo.evaluation.suites import brendel_bethge_comment as comment
+from cortexzoo.figures import figure_style, save_figure
+from cortexzoo.files import csv_text, markdown_row, write_text
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+SUITE = "brendel_bethge_comment"
+# How a model's name tells its training; one without is plain.
+TRAININGS = ("plain", "saturating", "fgsm", "pgd")
+COMMENT, WORST, WORST_OF_ALL = "comment suite", "worst case", f"worst case with RayS {FLAG}"
+_STABILIZED = tuple(label for label, _, _ in comment.stabilized())
+SHOWN = {
+    comment.PROBABILITIES: "FGSM, probabilities",
+    comment.LOGITS: "FGSM, logits",
+    comment.PGD: "PGD",
+    comment.FLOAT64: "float64",
+    COMMENT: COMMENT,
+    comment.TRANSFER: "transfer",
+    WORST: WORST,
+    comment.DECISIONS: f"RayS {FLAG}",
+    WORST_OF_ALL: WORST_OF_ALL,
+}
+# On fewer images than the others.
+_FEW = (comment.DECISIONS, WORST_OF_ALL)
+# Panels of the figure side by side.
+_COLUMNS = 3
+FIELDS = ("model", "digest", "dataset", "seed", "column", "epsilon", "samples", "accuracy", "low", "high")
+
+
+def architecture(name: str) -> tuple[str, str]:
+    """Returns architecture and training of a model's name: ("relu_mlp", "fgsm") of "mnist/fgsm_relu_mlp"."""
+    name = name.rsplit("/", 1)[-1]
+    training, _, rest = name.partition("_")
+    return (rest, training) if training in TRAININGS[1:] and rest else (name, TRAININGS[0])
+
+
+def scores(summary: Summary) -> dict[str, Score]:
+    """Returns the columns of the table that a model has, by name: single attacks, and unions on the images all members saw.
+
+    Raises:
+        ValueError: the summary is of another suite.
+    """
+    if summary.suite != SUITE:
+        raise ValueError(f"Expected results of the suite {SUITE}. Received: {summary.suite}.")
+    found = {score.label: score for score in summary.attacks}
+    stabilized = [found[label] for label in _STABILIZED if label in found]
+    others = [score for score in summary.attacks if score.label != comment.DECISIONS]
+    unions = {
+        COMMENT: union_of(COMMENT, stabilized) if stabilized else None,
+        WORST: union_of(WORST, others) if others else None,
+        WORST_OF_ALL: summary.union("linf") if comment.DECISIONS in found else None,
+    }
+    return {name: score for name in SHOWN if (score := found.get(name) or unions.get(name)) is not None}
+
+
+def saturating_section(summaries: list[Summary], store: Store, figures: Path) -> tuple[str, list[Path]]:
+    """Writes the figure and the CSV of each data set, and returns the Markdown of tables and sentences with the figures.
+
+    Args:
+        summaries: models under the suite, in any order.
+        store: the results, for the shares of all-zero gradients.
+        figures: folder of the files.
+
+    Raises:
+        ValueError: a summary is of another suite, or they are of several seeds.
+    """
+    parts, drawn = [], []
+    for group in by_dataset(summaries):
+        models = _models(group)
+        dataset = group[0].dataset.name
+        parts += [data_line(group[0]), _table(models, store), _caption(models), "\n".join(_sentences(models))]
+        with figure_style():
+            drawn.append(save_figure(_figure(models), figures / f"saturating-{dataset}.png"))
+        rows = [row for model in models for summary in model.summaries for row in _csv_rows(summary, store)]
+        write_text(figures / f"saturating-{dataset}.csv", csv_text(FIELDS, rows))
+    return "\n\n".join(part for part in parts if part) + "\n", drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """One architecture and training, with one seed or several.
+
+    Attributes:
+        architecture, training: see `architecture`.
+        summaries: one a seed.
+    """
+
+    architecture: str
+    training: str
+    summaries: list[Summary]
+
+    @functools.cached_property
+    def scores(self) -> dict[str, list[Score]]:
+        """The columns that all seeds have, one score a seed."""
+        found = [scores(summary) for summary in self.summaries]
+        return {name: [own[name] for own in found] for name in SHOWN if all(name in own for own in found)}
+
+    @functools.cached_property
+    def clean(self) -> Estimate:
+        return estimate([summary.clean_accuracy for summary in self.summaries], self.summaries[0].clean_samples)
+
+    @property
+    def training_title(self) -> str:
+        """The training, and how many seeds there are where there are several."""
+        count = len(self.summaries)
+        return self.training if count == 1 else f"{self.training}, {count} seeds"
+
+    def accuracy(self, column: str, epsilon: float) -> Estimate:
+        found = self.scores[column]
+        values = [metrics.accuracy_at(score.distances, epsilon) for score in found]
+        return estimate(values, min(score.samples for score in found))
+
+    def zero_gradients(self, store: Store) -> dict[str, float]:
+        """The shares that all seeds have: their means."""
+        kept = [diagnostics.zero_gradients(store, summary.digest, summary.dataset.name) for summary in self.summaries]
+        common = [name for name in diagnostics.GRADIENTS if all(name in shares for shares in kept)]
+        return {name: float(np.mean([shares[name]["value"] for shares in kept])) for name in common}
+
+
+def _models(summaries: list[Summary]) -> list[_Model]:
+    """By architecture, in the order of first appearance, then by training."""
+    found = [_Model(*architecture(name), members) for name, members in by_model(summaries).items()]
+    names = list(dict.fromkeys(model.architecture for model in found))
+    return sorted(found, key=lambda model: (names.index(model.architecture), TRAININGS.index(model.training)))
+
+
+def _table(models: list[_Model], store: Store) -> str:
+    shares = list(diagnostics.GRADIENTS)
+    head = ["architecture", "training", "ε", "clean", "all-zero gradients: " + " / ".join(shares), *SHOWN.values()]
+    lines = [markdown_row(head), markdown_row([":--", ":--", *["--:"] * (len(head) - 2)])]
+    for model in models:
+        zeros = model.zero_gradients(store)
+        share = " / ".join(percent(zeros[name]) if name in zeros else MISSING for name in shares)
+        # What does not depend on epsilon stands in the first line.
+        given = [model.architecture, model.training_title], [_shown(model.clean), share]
+        for epsilon in comment.EPSILONS:
+            cells = [_shown(model.accuracy(name, epsilon)) if name in model.scores else MISSING for name in SHOWN]
+            lines.append(markdown_row([*given[0], f"{epsilon:g}", *given[1], *cells]))
+            given = [""] * 2, [""] * 2
+    return "\n".join(lines)
+
+
+def _shown(share: Estimate) -> str:
+    return f"{percent(share.value)}<br><sub>{interval((share.low, share.high))}</sub>"
+
+
+def _caption(models: list[_Model]) -> str:
+    named = [(name, score) for model in models for name, found in model.scores.items() for score in found]
+    wide, few = (_counts([score for name, score in named if (name in _FEW) is is_few]) for is_few in (False, True))
+    several = any(len(model.summaries) > 1 for model in models)
+    beyond = "Wilson's over the images, or Student's t over the seeds where it goes beyond"
+    means = f"the mean over the seeds, [95 % interval: {beyond}]"
+    lines = [
+        f"Accuracy in per cent on the first {wide} test images, {means if several else '[95 % Wilson interval]'}; an attack "
+        "that breaks an image at one ε of the table has broken it at the larger ones. All-zero gradients: share of those "
+        "images, in per cent, on which the gradient in the image is zero in every pixel."
+    ]
+    if few:
+        lines.append(f"{FLAG}: the first {few} images alone.")
+    lines.append("Clean: the whole test split.")
+    return " ".join(lines + _substitutes([summary for model in models for summary in model.summaries]))
+
+
+def _counts(found: list[Score]) -> str:
+    return " or ".join(f"{count:,}" for count in sorted({score.samples for score in found}))
+
+
+def _substitutes(summaries: list[Summary]) -> list[str]:
+    """Says which model was attacked on another endpoint than the one an attack was made for."""
+    wanted = {label: endpoints[0] for label, _, endpoints in comment.stabilized()}
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for summary in summaries:
+        name = without_seed(summary.name, summary.dataset.name)
+        pairs = {(wanted[s.label], s.endpoints[0]) for s in summary.attacks if s.label in wanted and s.endpoints}
+        for pair in sorted(pair for pair in pairs if pair[0] != pair[1]):
+            found.setdefault(pair, {})[name] = None
+    return [f"No `{a}`, `{b}` attacked instead: {', '.join(names)}." for (a, b), names in found.items()]
+
+
+def _sentences(models: list[_Model]) -> list[str]:
+    """For each saturating network beside its plain twin: what seemed to be gained, and what of it survives."""
+    by_name = {(model.architecture, model.training): model for model in models}
+    pairs = [(model, by_name.get((name, TRAININGS[0]))) for (name, kind), model in by_name.items() if kind == TRAININGS[1]]
+    needed = {comment.PROBABILITIES, WORST}
+    return [_sentence(own, twin) for own, twin in pairs if twin and needed <= own.scores.keys() & twin.scores.keys()]
+
+
+def _sentence(own: _Model, twin: _Model) -> str:
+    # What decisions alone break is not gained.
+    worst = WORST_OF_ALL if WORST_OF_ALL in own.scores.keys() & twin.scores.keys() else WORST
+
+    def accuracies(column: str, epsilon: float) -> tuple[float, float]:
+        return own.accuracy(column, epsilon).value, twin.accuracy(column, epsilon).value
+
+    def gap(epsilon: float) -> float:
+        return accuracies(comment.PROBABILITIES, epsilon)[0] - accuracies(WORST, epsilon)[0]
+
+    def gain(epsilon: float) -> float:
+        saturating, plain = accuracies(worst, epsilon)
+        return saturating - plain
+
+    silent, best = (max(comment.EPSILONS, key=difference) for difference in (gap, gain))
+    naive, least = ([percent(value) for value in accuracies(column, silent)] for column in (comment.PROBABILITIES, WORST))
+    found = [model.accuracy(worst, best) for model in (own, twin)]
+    at_best = [f"{percent(share.value)} % {interval((share.low, share.high))}" for share in found]
+    verdict = (
+        f"It gains most over its twin at ε = {best:g}"
+        if gain(best) > 0
+        else f"It gains nothing over its twin, at ε = {best:g}"
+    )
+    return (
+        f"- **Saturating {own.architecture}** at ε = {silent:g}, where its gradient hides most: FGSM on float32 "
+        f"probabilities leaves {naive[0]} %, the worst case {least[0]} %; of its plain twin {naive[1]} and {least[1]} %. "
+        f"{verdict}: {worst} {at_best[0]} against {at_best[1]}{_test(own, twin, worst, best)}."
+    )
+
+
+def _test(own: _Model, twin: _Model, column: str, epsilon: float) -> str:
+    """McNemar's test of each seed against the twin's, where both saw the same images and all seeds agree on who is better.
+
+    The largest p speaks, times the number of epsilons, of which the one with the greatest gain was chosen.
+    """
+    pairs = list(zip(own.scores[column], twin.scores[column], strict=False))
+    if any(one.ids.tolist() != other.ids.tolist() for one, other in pairs):
+        return ""
+    kept = [[metrics.survivors(score.distances, epsilon) for score in pair] for pair in pairs]
+    if len({np.sign(int(one.sum()) - int(other.sum())) for one, other in kept}) > 1:
+        return ", the seeds do not agree"
+    largest = min(1.0, len(comment.EPSILONS) * max(metrics.mcnemar(*pair) for pair in kept))
+    shown = f"p = {largest:.2g}" if len(pairs) == 1 else f"seed by seed p ≤ {largest:.2g}"
+    return f", McNemar's exact test, corrected for {len(comment.EPSILONS)} ε: {shown}"
+
+
+def _csv_rows(summary: Summary, store: Store) -> list[dict[str, Any]]:
+    identity = {"model": summary.name, "digest": summary.digest, "dataset": summary.dataset.name, "seed": summary.seed}
+    rows = []
+    for name, score in scores(summary).items():
+        for epsilon in (0.0, *comment.EPSILONS):
+            low, high = metrics.wilson_interval(int(metrics.survivors(score.distances, epsilon).sum()), score.samples)
+            values = {
+                "accuracy": metrics.accuracy_at(score.distances, epsilon),
+                "low": low,
+                "high": high,
+                "samples": score.samples,
+            }
+            rows.append({**identity, "column": name, "epsilon": epsilon, **values})
+    for name, kept in diagnostics.zero_gradients(store, summary.digest, summary.dataset.name).items():
+        count = kept["samples"]
+        low, high = metrics.wilson_interval(round(kept["value"] * count), count)
+        values = {"accuracy": kept["value"], "low": low, "high": high, "samples": count}
+        rows.append({**identity, "column": f"all-zero gradients: {name}", "epsilon": "", **values})
+    return rows
+
+
+def _figure(models: list[_Model]) -> Figure:
+    """Accuracy against epsilon, a panel an architecture: what FGSM on probabilities leaves, and what the worst case does."""
+    shown = [model for model in models if model.training in TRAININGS[:2]] or models
+    names = list(dict.fromkeys(model.architecture for model in shown))
+    columns = min(len(names), _COLUMNS)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(3.4 * columns + 0.6, 3.0 * rows + 0.4), dpi=130, layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for panel in panels.flat[len(names) :]:
+        panel.set_axis_off()
+    for panel, name in zip(panels.flat, names, strict=False):
+        for model in (model for model in shown if model.architecture == name):
+            _draw(panel, model)
+        panel.set(ylim=(-2, 102))
+        panel.set_title(name, fontsize=9, loc="left")
+        panel.grid(color="0.9", linewidth=0.6)
+    for panel in panels[-1]:
+        panel.set_xlabel("ε (L∞)")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("accuracy in %")
+    lines = {label: line for panel in panels.flat for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(lines.values(), lines, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    title = f"{models[0].summaries[0].dataset.name}: apparent robustness and worst case; bars: 95 % interval"
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def _draw(panel: Axes, model: _Model) -> None:
+    epsilons = (0.0, *comment.EPSILONS)
+    style = {"color": COLOURS[TRAININGS.index(model.training)], "markersize": 3, "capsize": 2}
+    for column, line in ((comment.PROBABILITIES, "o--"), (WORST, "o-")):
+        if column in model.scores:
+            shares = [model.accuracy(column, epsilon) for epsilon in epsilons]
+            left, low, high = (np.array([getattr(share, name) for share in shares]) for name in ("value", "low", "high"))
+            # At 0 and 1 an interval ends at the share itself, up to rounding.
+            errors = np.maximum([left - low, high - left], 0.0)
+            label = f"{model.training}, {SHOWN[column]}"
+            panel.errorbar(epsilons, 100 * left, 100 * errors, fmt=line, label=label, **style)

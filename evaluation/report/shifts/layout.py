@@ -1,0 +1,135 @@
+"""What tables and figures of shifts share: seeds of a model taken together, and corruptions by frequency."""
+
+import dataclasses
+import functools
+
+import numpy as np
+from cortexzoo import datasets
+from cortexzoo.evaluation.report.seeds import Estimate, by_model, estimate, seed_of
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.shifts import Curve, ShiftSummary
+from cortexzoo.evaluation.shifts.spectra import Spectrum, shift_spectrum
+from cortexzoo.evaluation.suites.shifts import CORRUPTION
+
+# Images from which a corruption's spectrum is measured.
+_SPECTRUM_IMAGES = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedGroup:
+    """One model, trained once or with several seeds.
+
+    Attributes:
+        name: the model's, without the data set's and the seed's.
+        summaries: one a seed.
+    """
+
+    name: str
+    summaries: list[ShiftSummary]
+
+    @property
+    def title(self) -> str:
+        """The name, and how many seeds there are where there are several."""
+        return self.name if len(self.summaries) == 1 else f"{self.name} ({len(self.summaries)} seeds)"
+
+    def curves(self, label: str) -> list[Curve]:
+        """Returns the seeds' curves of a shift; none where a seed lacks it."""
+        found = [summary.curve(label) for summary in self.summaries]
+        return [] if None in found else found
+
+    def accuracy(self, label: str) -> list[Estimate]:
+        """Returns the accuracy at each level, the clean one first, of ranks without it; nothing where a seed lacks it."""
+        curves = self.curves(label)
+        rows = [curve.accuracy if curve.ordinal else np.append(curve.clean.mean(), curve.accuracy) for curve in curves]
+        return [estimate(list(values), _samples(curves)) for values in zip(*rows, strict=True)]
+
+    def area(self, labels: list[str]) -> Estimate | None:
+        """Returns the area under the curve of a shift, or the mean over several; None where a seed lacks one."""
+        found = [self.curves(label) for label in labels]
+        if [] in found:
+            return None
+        values = [float(np.mean([curve.area for curve in curves])) for curves in zip(*found, strict=True)]
+        return estimate(values, _samples([curve for curves in found for curve in curves]))
+
+    def seeds_shared(self, other: "SeedGroup") -> int:
+        """Returns how many seeds both models were trained with."""
+        return len({seed_of(one.name) for one in self.summaries} & {seed_of(one.name) for one in other.summaries})
+
+    def gain(self, baseline: "SeedGroup", labels: list[str]) -> Estimate | None:
+        """Returns by how much the mean area of these shifts is greater than another model's; None where there is none.
+
+        Seed is compared with seed, which began alike, and image with image, as all networks see the same ones. The interval
+        is Student's t over the images, whose differences are the mean of the seeds; of several seeds as wide as Student's t
+        over them, where that is wider: seeds that agree by chance would have none at all.
+
+        Args:
+            baseline: the other model.
+            labels: of shifts; none for unchanged images.
+        """
+        others = {seed_of(summary.name): summary for summary in baseline.summaries}
+        pairs = [(s, others[seed_of(s.name)]) for s in self.summaries if seed_of(s.name) in others]
+        differences = [_differences(_image_areas(own, labels), _image_areas(other, labels)) for own, other in pairs]
+        if not differences or any(len(found) < 2 for found in differences):
+            return None
+        seeds = [float(np.mean(list(found.values()))) for found in differences]
+        shared = sorted(set.intersection(*map(set, differences)))
+        images = [float(np.mean([found[i] for found in differences])) for i in shared]
+        bounds = [metrics.t_interval(values) for values in (images, seeds) if len(values) > 1]
+        lows, highs = zip(*bounds, strict=True)
+        return Estimate(float(np.mean(seeds)), max(-1.0, min(lows)), min(1.0, max(highs)))
+
+
+def _image_areas(summary: ShiftSummary, labels: list[str]) -> dict[int, float]:
+    """Each image's mean area under the shifts by its id, or whether it is right unchanged; none where a shift is missing."""
+    if not labels:
+        return {
+            i: value for curve in summary.curves[:1] for i, value in zip(curve.ids, curve.clean.astype(float), strict=True)
+        }
+    curves = [summary.curve(label) for label in labels]
+    if None in curves:
+        return {}
+    areas = [dict(zip(curve.ids, curve.image_areas, strict=True)) for curve in curves]
+    return {i: float(np.mean([area[i] for area in areas])) for i in set.intersection(*map(set, areas))}
+
+
+def _differences(own: dict[int, float], other: dict[int, float]) -> dict[int, float]:
+    """Differences on the images of both, by id: a model whose evaluation was stopped has fewer."""
+    return {i: own[i] - other[i] for i in sorted(own.keys() & other.keys())}
+
+
+def _samples(curves: list[Curve]) -> int:
+    return min(curve.samples for curve in curves)
+
+
+def seed_groups(summaries: list[ShiftSummary]) -> list[SeedGroup]:
+    """Takes the seeds of each model together, see `cortexzoo.evaluation.report.seeds`.
+
+    Args:
+        summaries: models of one data set.
+    """
+    return [SeedGroup(name, members) for name, members in by_model(summaries).items()]
+
+
+def labels_of(summaries: list[ShiftSummary]) -> list[str]:
+    """Returns the shifts that any of the models has, in the suite's order."""
+    return list(dict.fromkeys(curve.label for summary in summaries for curve in summary.curves))
+
+
+def corruption_spectra(summaries: list[ShiftSummary]) -> dict[str, Spectrum]:
+    """Measures the spectra of the corruptions on the first test images, by label, low frequencies first.
+
+    Args:
+        summaries: models of one data set; under another suite than that of corruptions there are none.
+    """
+    if summaries[0].suite != CORRUPTION.name:
+        return {}
+    labels = labels_of(summaries)
+    found = {label: spectrum for label, spectrum in _spectra(summaries[0].dataset).items() if label in labels}
+    return dict(sorted(found.items(), key=lambda item: item[1].centroid))
+
+
+# Each table and figure of a data set asks for them.
+@functools.lru_cache(maxsize=8)
+def _spectra(info: datasets.DatasetInfo) -> dict[str, Spectrum]:
+    split = datasets.load(info.name, "test").first(_SPECTRUM_IMAGES)
+    return {member.label: shift_spectrum(member.shift, split) for member in CORRUPTION.members_on(info)}

@@ -1,0 +1,198 @@
+"""Signs of gradient masking: reasons to distrust a high robust accuracy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from cortexzoo.evaluation.attacks.base import Batch
+from cortexzoo.evaluation.attacks.tensors import loss_values
+from cortexzoo.evaluation.classifier import DIFFERENTIABLE_ENDPOINTS
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.norms import NORM_NAMES
+
+if TYPE_CHECKING:
+    from cortexzoo.evaluation.classifier import Classifier
+    from cortexzoo.evaluation.results.store import Store
+    from cortexzoo.evaluation.results.summary import Score
+
+PROBES = 200
+# By how much one attack must beat another on a sample to be more than rounding and luck.
+_MARGIN = 0.95
+_SHARE = 0.05
+_MAGNIFIED = 1e200
+# What attacks on saturating networks follow: the loss, and the endpoint, the first of these that a model has.
+GRADIENTS = {
+    "probabilities": ("clipped_probabilities", ("logits",)),
+    "logits": ("cross_entropy", ("logits",)),
+    "float64": ("margin", ("logits_float64", "logits")),
+    "stable": ("margin", ("logits_stable", "logits_float64", "logits")),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One sign of masking.
+
+    Attributes:
+        name: what is checked.
+        finding: what was found, for people.
+        value: the measured share, in [0, 1].
+        warning: whether it is reason for distrust.
+    """
+
+    name: str
+    finding: str
+    value: float
+    warning: bool
+
+    def as_json(self) -> dict:
+        """Returns the check as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def zero_gradient_share(classifier: Classifier, endpoint: str, batch: Batch, loss: str = "cross_entropy") -> float:
+    """Returns the share of images on which the loss' gradient in the image is zero everywhere, or somewhere no number.
+
+    Args:
+        classifier: the model.
+        endpoint: the endpoint to differentiate. Of one in float64 the gradient is magnified before it becomes float32, like
+            the image.
+        batch: the samples.
+        loss: one of `tensors.LOSSES`.
+    """
+    logits_of, zeros = classifier.endpoint(endpoint), 0
+    for first in range(0, len(batch), PROBES):
+        images, labels = (tf.constant(values[first : first + PROBES]) for values in (batch.images, batch.labels))
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            values = loss_values(logits_of(images), labels, loss)
+        magnified = tf.fill(tf.shape(values), tf.constant(1.0 if values.dtype == tf.float32 else _MAGNIFIED, values.dtype))
+        gradient = tape.gradient(
+            values, images, output_gradients=magnified, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        values, axes = gradient.numpy(), (1, 2, 3)
+        # What is magnified beyond float32 is infinite, and not zero.
+        zeros += int(np.sum(np.all(values == 0.0, axis=axes) | np.any(np.isnan(values), axis=axes)))
+    return zeros / len(batch)
+
+
+def measure(classifier: Classifier, batch: Batch, store: Store, dataset: str) -> None:
+    """Measures what needs the model itself, and keeps it in the store."""
+    for endpoint in (name for name in classifier.endpoints if name in DIFFERENTIABLE_ENDPOINTS):
+        name = f"zero gradient ({endpoint})"
+        if store.check(classifier.digest, dataset, name) is None:
+            share = zero_gradient_share(classifier, endpoint, batch)
+            store.set_check(classifier.digest, dataset, name, {"value": share, "samples": len(batch)})
+
+
+def measure_gradients(classifier: Classifier, batch: Batch, store: Store, dataset: str) -> None:
+    """Measures on how many of these images each of `GRADIENTS` is zero everywhere, and keeps it in the store."""
+    for name, (loss, preferred) in GRADIENTS.items():
+        kept = store.check(classifier.digest, dataset, f"zero gradient of {name}")
+        if kept is None or kept["samples"] < len(batch):
+            endpoint = next(endpoint for endpoint in preferred if endpoint in classifier.endpoints)
+            share = zero_gradient_share(classifier, endpoint, batch, loss)
+            value = {"value": share, "samples": len(batch), "endpoint": endpoint}
+            store.set_check(classifier.digest, dataset, f"zero gradient of {name}", value)
+
+
+def zero_gradients(store: Store, digest: str, dataset: str) -> dict[str, dict]:
+    """Returns what `measure_gradients` kept, by name: value, samples and endpoint; empty where it was not measured."""
+    kept = {name: store.check(digest, dataset, f"zero gradient of {name}") for name in GRADIENTS}
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def from_store(store: Store, digest: str, dataset: str) -> list[Check]:
+    """Returns the checks that `measure` kept."""
+    checks = []
+    for endpoint in ("logits", "attack_logits"):
+        kept = store.check(digest, dataset, f"zero gradient ({endpoint})")
+        if kept is not None:
+            finding = f"{_percent(kept['value'])} of {kept['samples']} images"
+            checks.append(Check(f"All-zero gradient of `{endpoint}`", finding, kept["value"], kept["value"] > _SHARE))
+    return checks
+
+
+def from_scores(scores: list[Score]) -> list[Check]:
+    """Returns the checks that compare attacks with one another, norm by norm."""
+    checks = []
+    for norm, title in NORM_NAMES.items():
+        members = [score for score in scores if score.norm == norm and np.isfinite(score.epsilon)]
+        gradient = [score for score in members if score.uses_gradients]
+        single = [score for score in gradient if _is_single_step(score)]
+        white = [score for score in gradient if not _is_single_step(score)]
+        black = [score for score in members if not score.uses_gradients]
+        checks += _weak(title, single) if len(single) == len(members) else []
+        checks += _compare(f"Single step beats every iterative attack ({title})", single, white)
+        checks += _compare(f"Gradient-free beats every gradient attack ({title})", black, single + white)
+        checks += _unbounded(title, white)
+    return checks
+
+
+def _is_single_step(score: Score) -> bool:
+    return all(part.get("steps") == 1 for part in _parts(score.settings))
+
+
+def _parts(settings: dict) -> list[dict]:
+    """The settings of the attacks inside an attack, or its own where there are none."""
+    inside = settings.get("attacks") or [settings[name] for name in ("inner",) if name in settings]
+    return [part for found in inside for part in _parts(found)] or [settings]
+
+
+def _weak(title: str, single: list[Score]) -> list[Check]:
+    """A norm that only single steps attacked: its accuracy is no evidence."""
+    if not single:
+        return []
+    ids, least = _least(single)
+    share = metrics.accuracy_at(least, single[0].epsilon)
+    return [
+        Check(f"Only single-step attacks ({title})", f"{_percent(share)} of {len(ids)} images survive them", share, True)
+    ]
+
+
+def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> list[Check]:
+    if not challengers or not defenders:
+        return []
+    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in challengers + defenders)))
+    least = [metrics.union([s.distances[np.isin(s.ids, ids)] for s in scores]) for scores in (challengers, defenders)]
+    grids = [epsilons for score in challengers + defenders if (epsilons := _grid(score.settings)) is not None]
+    if grids:
+        # An attack on a grid may have broken an image well before the epsilon that it tells: there alone they compare.
+        least = [_next_of(distances, grids[0]) for distances in least]
+    share = float(np.mean(least[0] < _MARGIN * least[1]))
+    return [Check(name, f"on {_percent(share)} of {len(ids)} images", share, share > _SHARE)]
+
+
+def _grid(settings: dict) -> list[float] | None:
+    """The epsilons of an attack on a grid; of one inside another, too."""
+    return next((part["epsilons"] for part in (settings, *_parts(settings)) if "epsilons" in part), None)
+
+
+def _next_of(distances: np.ndarray, epsilons: list[float]) -> np.ndarray:
+    """The smallest of these epsilons at which each sample is broken; infinite where it survives them all."""
+    return np.append(epsilons, np.inf)[np.searchsorted(np.array(epsilons) * (1 + metrics.TOLERANCE), distances)]
+
+
+def _unbounded(title: str, scores: list[Score]) -> list[Check]:
+    # An attack on a grid ends at the last epsilon.
+    unbounded = [score for score in scores if "epsilons" not in score.settings]
+    iterative = [score for score in unbounded if any(part.get("random_start") for part in _parts(score.settings))]
+    if not iterative:
+        return []
+    ids, least = _least(iterative)
+    share = float(np.mean(np.isinf(least)))
+    finding = f"{_percent(share)} of {len(ids)} images survive"
+    return [Check(f"Unbounded gradient attack fails ({title})", finding, share, share > 0.0)]
+
+
+def _least(scores: list[Score]) -> tuple[list[int], np.ndarray]:
+    """The images that all attacks saw, and each one's smallest distance."""
+    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in scores)))
+    return ids, metrics.union([score.distances[np.isin(score.ids, ids)] for score in scores])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

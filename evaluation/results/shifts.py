@@ -1,0 +1,175 @@
+"""What the store says of one model under one suite of shifts: the numbers behind tables and figures."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.running.shifts import shift_key
+from cortexzoo.evaluation.suites.shifts import ShiftMember
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One model under one shift.
+
+    Attributes:
+        label: the shift's name in tables and figures.
+        unit: what its levels are.
+        ordinal: whether levels are mere ranks, see `Shift.ordinal`.
+        levels: float, (k,), ascending, without 0.
+        ids: int64, (n,). The sample ids.
+        clean: bool, (n,): which images are right when unchanged.
+        correct: bool, (k, n): which are right at each level.
+        seconds: time taken, in all runs together.
+        settings: what identifies the shift at the last level in the store.
+    """
+
+    label: str
+    unit: str
+    ordinal: bool
+    levels: np.ndarray
+    ids: np.ndarray
+    clean: np.ndarray
+    correct: np.ndarray
+    seconds: float
+    settings: dict[str, Any]
+
+    @property
+    def samples(self) -> int:
+        """How many images there are."""
+        return len(self.clean)
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share of right images at each level, (k,)."""
+        return self.correct.mean(axis=1)
+
+    @property
+    def intervals(self) -> np.ndarray:
+        """Each level's 95 % Wilson interval, (k, 2)."""
+        return np.array([metrics.wilson_interval(int(count), self.samples) for count in self.correct.sum(axis=1)])
+
+    @property
+    def clean_interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the accuracy on unchanged images."""
+        return metrics.wilson_interval(int(self.clean.sum()), self.samples)
+
+    @property
+    def area(self) -> float:
+        """Area under accuracy against level from 0 to the last, as a share of the whole; of ranks the mean accuracy."""
+        return float(self.image_areas.mean())
+
+    @property
+    def image_areas(self) -> np.ndarray:
+        """Each image's part in the area, in [0, 1], (n,): the share of the levels at which it is right."""
+        if self.ordinal:
+            return self.correct.mean(axis=0)
+        levels, right = np.append(0.0, self.levels), np.vstack([self.clean, self.correct]).astype(float)
+        return np.trapezoid(right, levels, axis=0) / levels[-1]
+
+    @property
+    def area_interval(self) -> tuple[float, float]:
+        """The area's 95 % Wilson interval over images.
+
+        Each image has an area of its own in [0, 1], and these vary at most as much as right and wrong with the same
+        mean: the interval is on the safe side.
+        """
+        return metrics.wilson_interval(min(self.area, 1.0) * self.samples, self.samples)
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the curve as plain JSON values, as a card keeps it."""
+        return {
+            "label": self.label,
+            "unit": self.unit,
+            "samples": self.samples,
+            "levels": self.levels.tolist(),
+            "accuracies": self.accuracy.tolist(),
+            "intervals": self.intervals.tolist(),
+            "area": self.area,
+            "area_interval": list(self.area_interval),
+            "settings": self.settings,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class ShiftSummary:
+    """One model under one suite of shifts.
+
+    Attributes:
+        name: the model's.
+        digest: the model's.
+        dataset: the data set.
+        suite: the suite's name.
+        seed: seed of the shifts.
+        curves: one a shift that the store has at every level.
+    """
+
+    name: str
+    digest: str
+    dataset: DatasetInfo
+    suite: str
+    seed: int
+    curves: list[Curve]
+
+    def curve(self, label: str) -> Curve | None:
+        """Returns the curve of a shift; None where the store lacks it."""
+        return next((curve for curve in self.curves if curve.label == label), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the curves as a card keeps them."""
+        return {"seed": self.seed, "shifts": [curve.as_json() for curve in self.curves]}
+
+
+def summarize_shifts(
+    store: Store,
+    digest: str,
+    info: DatasetInfo,
+    suite: str,
+    members: tuple[ShiftMember, ...],
+    *,
+    seed: int,
+    endpoints_of_classifier: tuple[str, ...],
+    samples: int,
+) -> ShiftSummary:
+    """Computes the numbers of one model from the store alone.
+
+    Args:
+        store: the results.
+        digest: the model's.
+        info: the data set.
+        suite: the suite's name.
+        members: the shifts; those that the store lacks at some level are left out.
+        seed: seed of the shifts.
+        endpoints_of_classifier: endpoints of the model that were attacked.
+        samples: how many of the first images count.
+    """
+    ids, labels, predictions = store.clean(digest, info.name)
+    clean = {int(i): (int(label), bool(label == found)) for i, label, found in zip(ids, labels, predictions, strict=True)}
+    found = [_curve(store, digest, info, member, clean, seed, endpoints_of_classifier, samples) for member in members]
+    curves = [curve for curve in found if curve is not None]
+    return ShiftSummary(store.models()[digest], digest, info, suite, seed, curves)
+
+
+def _curve(store, digest, info, member, clean, seed, endpoints_of_classifier, samples) -> Curve | None:
+    shift = member.shift
+    runs = [
+        store.find_run(shift_key(digest, info.name, shift, level, endpoints_of_classifier, seed)) for level in shift.levels
+    ]
+    if None in runs:
+        return None
+    results = [store.predictions(run) for run in runs]
+    ids = sorted(i for i in set.intersection(*map(set, results)) if i < samples)
+    if not ids:
+        return None
+    labels = np.array([clean[i][0] for i in ids])
+    unchanged = np.array([clean[i][1] for i in ids])
+    right = np.array([[result[i] for i in ids] for result in results]) == labels
+    if shift.nested:
+        # What breaks an image at one radius breaks it at all greater ones.
+        right = np.logical_and.accumulate(np.vstack([unchanged, right]), axis=0)[1:]
+    seconds = sum(store.seconds(run) for run in runs)
+    levels, settings = np.array(shift.levels), shift.settings(shift.levels[-1])
+    return Curve(member.label, member.unit, shift.ordinal, levels, np.array(ids), unchanged, right, seconds, settings)

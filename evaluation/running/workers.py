@@ -1,0 +1,72 @@
+"""Tasks in several processes, each with a model of its own."""
+
+import concurrent.futures
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+from cortexzoo.evaluation.running.attacker import Attacker, Outcome, Task
+
+_attacker: Attacker | None = None
+
+
+def run_tasks(attacker: Attacker, tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
+    """Yields each task with its outcome as soon as it is there.
+
+    Args:
+        attacker: runs a task.
+        tasks: what is to be done.
+        workers: int. Processes; 1 is this one. The processors are shared out evenly among them.
+
+    Raises:
+        Exception: whatever an attack raised first, once the tasks that had begun have been yielded; the others are given up.
+    """
+    if workers == 1 or len(tasks) < 2:
+        yield from ((task, attacker(task)) for task in tasks)
+        return
+    # TensorFlow does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    parts = attacker.parts(any(task.attack.needs_starts for task in tasks))
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, context, initializer=_begin, initargs=(threads, os.getpid(), parts)
+    )
+    failure: Exception | None = None
+    try:
+        futures = {pool.submit(_work, task): task for task in tasks}
+        for future in concurrent.futures.as_completed(futures):
+            if future.cancelled():
+                continue
+            if (error := future.exception()) is None:
+                yield futures[future], future.result()
+                continue
+            failure = failure or error
+            for other in futures:
+                other.cancel()
+        if failure is not None:
+            raise failure
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(threads: int, parent: int, parts: tuple) -> None:
+    global _attacker
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    threading.Thread(classifier=_end_with, args=(parent,), daemon=True).start()
+    _attacker = Attacker.from_parts(*parts)
+
+
+def _end_with(parent: int) -> None:
+    """A worker whose parent was killed would wait for ever."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def _work(task: Task) -> Outcome:
+    return _attacker(task)

@@ -1,0 +1,58 @@
+"""What each layer came to contribute to the similarity that was regularised: softmax(g), from the models' cards."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from cortexzoo.card import ModelCard
+from cortexzoo.figures import figure_style, save_figure
+from cortexzoo.files import write_text
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+
+def write_layer_weights(cards: list[ModelCard], directory: Path) -> list[Path]:
+    """Writes layer-weights.csv, one line a model and layer, and layer-weights.png.
+
+    Args:
+        cards: of models that were trained with the similarity regulariser.
+        directory: where the files go; created where missing.
+
+    Returns:
+        The two files.
+
+    Raises:
+        ValueError: there is no card, or one without layer weights.
+    """
+    if lacking := [card.id for card in cards if "layer_weights" not in card.training] or not cards:
+        raise ValueError(f"Expected models that were trained with the similarity regulariser. Received: {lacking or 'none'}")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["model", "target", "seed", "layer", "weight"])
+    for card in cards:
+        for layer, weight in card.training["layer_weights"].items():
+            writer.writerow([card.id, card.recipe["config"]["target"], card.seed, layer, f"{weight:.6f}"])
+    table, figure = directory / "layer-weights.csv", directory / "layer-weights.png"
+    write_text(table, buffer.getvalue())
+    _write_figure(cards, figure)
+    return [table, figure]
+
+
+def _write_figure(cards: list[ModelCard], path: Path) -> None:
+    with figure_style({"axes.spines.right": True}):
+        figure = Figure(figsize=(7.0, 1.0 + 0.3 * len(cards)), dpi=110, layout="constrained")
+        axes = figure.subplots()
+        for row, card in enumerate(cards):
+            left = 0.0
+            weights = card.training["layer_weights"]
+            # From early to late, dark to bright.
+            colours = colormaps["viridis"](np.linspace(0.0, 1.0, len(weights)))
+            for (layer, weight), colour in zip(weights.items(), colours, strict=True):
+                axes.barh(row, weight, left=left, color=colour, label=layer if not row else None)
+                left += weight
+        axes.set_yticks(range(len(cards)), [card.id for card in cards])
+        axes.invert_yaxis()
+        axes.set(xlim=(0.0, 1.0), xlabel="softmax(g): share of the layer in the similarity")
+        figure.legend(loc="outside upper center", ncols=5, frameon=False)
+        save_figure(figure, path)
