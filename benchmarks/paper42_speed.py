@@ -12,8 +12,8 @@ the table's. What stock Foolbox calls a success is classified anew, and its blac
 are listed and not counted.
 Compilation (numba, traces) happens before the clock runs, on a few images.
 
-Both sides run with oneDNN, as `python -m cortexzoo.evaluation` does, though TensorFlow by itself leaves it off on many CPUs: the ratio
-is the attacks' alone. TF_ENABLE_ONEDNN_OPTS=0 turns it off on both.
+Both sides run with oneDNN, as `python -m cortexzoo.evaluation` does, though TensorFlow by itself leaves it off on many CPUs:
+the ratio is the attacks' alone. TF_ENABLE_ONEDNN_OPTS=0 turns it off on both.
 
 The share of the floating-point limit is that of our model passes, counted in the timed run, a gradient as two passes,
 against a large float32 matrix product. What an attack does between the passes, such as the solver of Brendel-Bethge, counts

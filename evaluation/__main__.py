@@ -20,8 +20,8 @@
   zoo-evaluate --model=mnist/dim --suite=boundary --report_only --page=docs/similarity.md
                                                   medians of the Boundary attack: <!-- boundary:begin --> ...:end -->
 
-`python -m cortexzoo.evaluation` does the same. Results go to --store, an SQLite file; what is there is not computed again. Every
-adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals; suites: --list.
+`python -m cortexzoo.evaluation` does the same. Results go to --store, an SQLite file; what is there is not computed again.
+Every adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals; suites: --list.
 """
 
 import sys

@@ -11,7 +11,8 @@ What it shows, step by step:
 3. `save` and `keras.models.load_model` keep the model, its optimizer included, in one .keras file to go on with later.
 4. `cz.export_model` writes what is deployed: a SavedModel with everything inside, in a folder whose name is its version.
    Running the example again writes the next version, which a running TF Serving picks up by itself.
-5. `python -m cortexzoo.evaluation` attacks exactly that SavedModel. Fine-tuning on clean images does not keep robustness: measure it.
+5. `python -m cortexzoo.evaluation` attacks exactly that SavedModel. Fine-tuning on clean images does not keep robustness:
+   measure it.
 
 Fashion-MNIST comes through TensorFlow Datasets: it is read from $TFDS_DATA_DIR, or downloaded the first time.
 """

@@ -12,9 +12,9 @@ What it shows, step by step:
 4. What is served is the backbone alone. The weights that the layers got in the similarity stay behind, and are printed.
 
 Batch normalisation inside the backbone would take its statistics from each of the three calls. In `backbone(first,
-training=False)` it normalises the pairs by its moving averages, which they do not feed. `cortexzoo.training.similarity` passes all
-images through at once, normalises them by the class images and lets these alone feed the averages; it takes networks that
-are built like `cortexzoo.models.ResidualNetwork`, of `cortexzoo.layers.PartialBatchNormalization`.
+training=False)` it normalises the pairs by its moving averages, which they do not feed. `cortexzoo.training.similarity`
+passes all images through at once, normalises them by the class images and lets these alone feed the averages; it takes
+networks that are built like `cortexzoo.models.ResidualNetwork`, of `cortexzoo.layers.PartialBatchNormalization`.
 """
 
 from typing import Any

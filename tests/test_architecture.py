@@ -101,7 +101,7 @@ def run_python(code: str) -> str:
 def test_importing_zoo_is_cheap() -> None:
     """Neither the import nor a look at the catalogue loads a framework; the first model does."""
     heavy = ("tensorflow", "keras", "tensorflow_datasets", "matplotlib", "jax", "torch")
-    code = f"import sys, cortexzoo as cz; cz.list_models(); dir(cz); print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, cortexzoo as cz; cz.list_models(); dir(cz); print([x for x in {heavy} if x in sys.modules])"
     assert run_python(code).strip() == "[]"
 
 

@@ -10,8 +10,8 @@
   KERAS_BACKEND=jax zoo-train --recipe=cifar10_gray/resnet_pixel --set=width=64 --set=epochs=40
                                                       train on JAX (pip install jax); on TensorFlow it then publishes
 
-`python -m cortexzoo.training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and validation
-splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
+`python -m cortexzoo.training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and
+validation splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
 `python -m cortexzoo.training.studies.sweep --help` tells how the strength of a saturation penalty is chosen.
 """
 

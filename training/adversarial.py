@@ -16,7 +16,8 @@ class AdversarialTraining(keras.Model):
     or to hide its gradient from a single step (catastrophic overfitting), and even with it may, so that the accuracy under
     many steps has to be looked at.
 
-    Random starts come from a seed generator, which `cortexzoo.training.fitting` sets anew in each epoch. The TensorFlow backend only.
+    Random starts come from a seed generator, which `cortexzoo.training.fitting` sets anew in each epoch. The TensorFlow
+    backend only.
 
     Args:
         classifier: from images in [0, 1] to logits; built. Its weights are trained in place.

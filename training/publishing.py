@@ -71,6 +71,11 @@ def publish(
         },
         licence="Apache-2.0",
         files=catalog.artefact_digests(directory),
+        family=recipe.family,
+        variant=recipe.variant,
+        variant_of=recipe.variant_of,
+        # The one place that reads a name: --id=X-seed1 with seed 1 publishes another seed of X.
+        group=model_id.removesuffix(f"-seed{config.seed}"),
     )
     catalog.save_card(card)
     return card

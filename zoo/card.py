@@ -33,6 +33,12 @@ class ModelCard:
             recipes, such as the layer weights of a similarity regulariser.
         licence: licence of the weights.
         files: SHA-256 of every file of the artefact, by path relative to the model's directory.
+        family: kind of network, such as "sigmoid_mlp", "relu_cnn", "resnet" or "dim"; "" where it is not known.
+        variant: what sets it apart from the plain network of its family, such as "saturating", "pgd" or "pixel"; "" for the
+            plain network.
+        variant_of: id of that plain network; "" for the plain network itself.
+        group: id that all seeds of one model share, such as "mnist/resnet" on the card of "mnist/resnet-seed1"; "" stands
+            for the model's own id.
         clean: clean accuracy on the test split: correct, samples, accuracy, interval (95 % Wilson).
         robust: by suite: samples, seed and accuracies at the thresholds, with intervals and settings.
         diagnostics: by suite: signs of gradient masking.
@@ -56,6 +62,10 @@ class ModelCard:
     training: dict[str, Any]
     licence: str
     files: dict[str, str]
+    family: str = ""
+    variant: str = ""
+    variant_of: str = ""
+    group: str = ""
     clean: dict[str, Any] = dataclasses.field(default_factory=dict)
     robust: dict[str, Any] = dataclasses.field(default_factory=dict)
     diagnostics: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -106,8 +116,7 @@ def _check_schema(values: Any, path: Path) -> None:
         found = values.get("schema_version") if isinstance(values, dict) else type(values).__name__
         raise ValueError(f"Expected a model card with schema_version {SCHEMA_VERSION} in {path}. Received: {found!r}")
     fields = {field.name: field for field in dataclasses.fields(ModelCard)}
-    required = {name for name, field in fields.items() if field.default_factory is dataclasses.MISSING}
-    required -= {"schema_version"}
+    required = {name for name, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING}
     if missing := sorted(required - values.keys()):
         raise ValueError(f"The model card {path} misses the fields {', '.join(missing)}.")
     if unknown := sorted(values.keys() - fields.keys()):

@@ -18,8 +18,8 @@ class Transfer(Attack):
     """Attacks source networks with their own gradients and shows the result to the classifier.
 
     At each epsilon, smallest first, every attack is run to its last step on every source, with the true labels; a sample
-    ends at the first image that the classifier misclassifies. The classifier's gradient is not used: an accuracy below that of the
-    attacks which use it is a sign of masking (Athalye et al. 2018, https://arxiv.org/abs/1802.00420).
+    ends at the first image that the classifier misclassifies. The classifier's gradient is not used: an accuracy below that
+    of the attacks which use it is a sign of masking (Athalye et al. 2018, https://arxiv.org/abs/1802.00420).
 
     Attributes:
         attacks: run on the sources, all of one norm; their own `epsilon` and search take no part.

@@ -24,7 +24,7 @@ Main = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[object]:
-    """The module `cortexzoo.evaluation.__main__`, imported into a process in which other programs may have defined their flags."""
+    """`cortexzoo.evaluation.__main__`, imported into a process in which other programs may have defined their flags."""
     values = flags.FLAGS
     others = {
         flag.name: flag

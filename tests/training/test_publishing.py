@@ -38,6 +38,9 @@ RECIPE = Recipe(
     our_choice=["Everything."],
     config=lambda: ConfigDict({"dataset": "mnist", "seed": 3, "widths": (8, 4)}),
     fit=fit_nothing,
+    family="dim",
+    variant="tiny",
+    variant_of="mnist/dim",
 )
 
 
@@ -52,6 +55,7 @@ def test_published_model_verifies_and_loads(catalogue: Path, tmp_path: Path) -> 
     publish(RECIPE, RECIPE.config(), trained, seconds=12.34)
     card = cz.verify("mnist/tiny")
     assert (card.seed, card.parameters) == (3, trained.model.count_params())
+    assert (card.family, card.variant, card.variant_of, card.group) == ("dim", "tiny", "mnist/dim", "mnist/tiny")
     config = {"dataset": "mnist", "seed": 3, "widths": [8, 4]}
     assert card.recipe == {
         "name": "mnist/tiny",
@@ -104,6 +108,23 @@ def test_publishing_under_an_id_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("catalogue")
+@pytest.mark.parametrize(
+    ("seed", "model_id", "group"),
+    [
+        (1, "mnist/tiny-seed1", "mnist/tiny"),
+        (2, "mnist/tiny-narrow-seed2", "mnist/tiny-narrow"),
+        (3, "mnist/tiny-seed1", "mnist/tiny-seed1"),
+        (3, "mnist/tiny-seed33", "mnist/tiny-seed33"),
+    ],
+)
+def test_seeds_of_one_model_share_a_group(tmp_path: Path, seed: int, model_id: str, group: str) -> None:
+    """The id tells, but only where it names the seed that was trained."""
+    config = change_config(RECIPE.config(), [f"seed={seed}"])
+    card = publish(RECIPE, config, RECIPE.fit(config, tmp_path), seconds=1, model_id=model_id)
+    assert card.group == group
+
+
+@pytest.mark.usefixtures("catalogue")
 def test_card_tells_what_was_changed(tmp_path: Path) -> None:
     config = change_config(RECIPE.config(), ["seed=4", "widths=[6]"])
     card = publish(RECIPE, config, RECIPE.fit(config, tmp_path), seconds=1, model_id="mnist/tiny-narrow")
@@ -113,9 +134,7 @@ def test_card_tells_what_was_changed(tmp_path: Path) -> None:
         "Other settings than the recipe's, whatever is said of them above: widths (6,) (recipe: (8, 4))."
     ]
     command = card.recipe["command"]
-    assert (
-        command == "cortexzoo train --recipe=mnist/tiny --set=seed=4 '--set=widths=[6]' --id=mnist/tiny-narrow"
-    )
+    assert command == "cortexzoo train --recipe=mnist/tiny --set=seed=4 '--set=widths=[6]' --id=mnist/tiny-narrow"
     assert f"`{command}` trains it again" in render_card(card)
     changes = [word.removeprefix("--set=") for word in shlex.split(command) if word.startswith("--set=")]
     assert change_config(RECIPE.config(), changes) == config

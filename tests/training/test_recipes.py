@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from cortexzoo import catalog, datasets
+from cortexzoo.card import ModelCard
 from cortexzoo.loading import create_model
 from cortexzoo.models import DenoisedInternalModels
 from cortexzoo.training import recipes
@@ -140,6 +141,27 @@ def test_recipe_is_complete(recipe: recipes.Recipe) -> None:
     assert recipe.from_paper
     assert recipe.our_choice
     assert recipe.paper.keys() == {"title", "authors", "year", "url"}
+
+
+@pytest.mark.parametrize("recipe", recipes.RECIPES.values(), ids=lambda recipe: recipe.id)
+def test_variants_name_the_plain_network_of_their_family(recipe: recipes.Recipe) -> None:
+    assert bool(recipe.variant) == bool(recipe.variant_of)
+    if recipe.variant:
+        plain = recipes.RECIPES[recipe.variant_of]
+        assert (plain.dataset, plain.family, plain.variant) == (recipe.dataset, recipe.family, "")
+        assert recipe.config().get("twin", plain.id) == plain.id
+
+
+def test_data_set_family_and_variant_name_one_recipe() -> None:
+    names = {(recipe.dataset, recipe.family, recipe.variant) for recipe in recipes.RECIPES.values()}
+    assert len(names) == len(recipes.RECIPES)
+
+
+@pytest.mark.parametrize("card", cz.list_models(), ids=lambda card: card.id)
+def test_shipped_cards_say_what_their_recipes_say(card: ModelCard) -> None:
+    recipe = recipes.find(card.recipe["name"])
+    assert (card.family, card.variant, card.variant_of) == (recipe.family, recipe.variant, recipe.variant_of)
+    assert card.group == recipe.id
 
 
 def test_a_change_of_one_config_leaves_the_next_alone() -> None:

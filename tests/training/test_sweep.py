@@ -35,7 +35,7 @@ def make_recipe(runs: list[float]) -> Recipe:
     config = ConfigDict({"dataset": "mnist", "seed": 0, "epochs": 3, "strength": 1.0})
     paper = {"title": "", "authors": "", "year": 2017, "url": ""}
     return Recipe(
-        "mnist/tiny", "A tiny network", "", paper, [], [], config=lambda: config.copy_and_resolve_references(), fit=fit
+        "mnist/tiny", "A tiny network", "", paper, [], [], lambda: config.copy_and_resolve_references(), fit, "tiny"
     )
 
 

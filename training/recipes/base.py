@@ -39,6 +39,9 @@ class Recipe:
         our_choice: what the paper leaves open.
         config: returns the default config.
         fit: builds and fits; it takes the config and a directory for checkpoints and logs.
+        family: kind of network, such as "resnet"; see `cortexzoo.card.ModelCard` for this and the next two.
+        variant: what sets it apart from the plain network of its family; "" for the plain network.
+        variant_of: id of that plain network; "" for the plain network itself.
     """
 
     id: str
@@ -49,6 +52,9 @@ class Recipe:
     our_choice: list[str]
     config: Callable[[], ConfigDict]
     fit: Callable[[ConfigDict, Path], Trained]
+    family: str
+    variant: str = ""
+    variant_of: str = ""
 
     @property
     def dataset(self) -> str:

@@ -82,6 +82,7 @@ RECIPES = [
         our_choice=_CHOICES,
         config=default_config,
         fit=fit_cnn,
+        family="cnn",
     ),
     Recipe(
         id="mnist/bicnn",
@@ -98,5 +99,8 @@ RECIPES = [
         ],
         config=binarized_config,
         fit=fit_binarized,
+        family="cnn",
+        variant="binarized",
+        variant_of="mnist/cnn",
     ),
 ]

@@ -232,6 +232,7 @@ DIM = Recipe(
     our_choice=[_DENOISER_CHOICE, *_OUR_CHOICE],
     config=default_config,
     fit=fit_internal_models,
+    family="dim",
 )
 BINARIZED = dataclasses.replace(
     DIM,
@@ -245,6 +246,8 @@ BINARIZED = dataclasses.replace(
     ],
     config=_binarized_config,
     fit=fit_binarized,
+    variant="binarized",
+    variant_of=DIM.id,
 )
 IM = dataclasses.replace(
     DIM,
@@ -254,6 +257,8 @@ IM = dataclasses.replace(
     from_paper=_FROM_PAPER,
     our_choice=_OUR_CHOICE,
     config=_ablation_config(denoiser=False, shared_encoder=False),
+    variant="without_denoiser",
+    variant_of=DIM.id,
 )
 SINGLE_IM = dataclasses.replace(
     IM,
@@ -262,6 +267,7 @@ SINGLE_IM = dataclasses.replace(
     description="An ablation of DIM: no denoiser, and one encoder shared by ten decoders.",
     from_paper=[*_FROM_PAPER, "One encoder, ten decoders."],
     config=_ablation_config(denoiser=False, shared_encoder=True),
+    variant="without_denoiser_shared_encoder",
 )
 DENOISED_SINGLE_IM = dataclasses.replace(
     DIM,
@@ -271,5 +277,7 @@ DENOISED_SINGLE_IM = dataclasses.replace(
     from_paper=[*DIM.from_paper, "One encoder, ten decoders."],
     our_choice=[*DIM.our_choice, "The denoiser is DIM's own, weight for weight."],
     config=_ablation_config(denoiser=True, shared_encoder=True),
+    variant="shared_encoder",
+    variant_of=DIM.id,
 )
 RECIPES = [DIM, BINARIZED, IM, SINGLE_IM, DENOISED_SINGLE_IM]

@@ -24,8 +24,8 @@ PAPER = {
     "year": 2017,
     "url": "https://arxiv.org/abs/1703.09202",
 }
-# Weight of the saturation penalty in the hold: the largest of a sweep (`python -m cortexzoo.training.studies.sweep`) that costs at most a
-# point of validation accuracy. The sweeps are kept in docs/figures/saturating.
+# Weight of the saturation penalty in the hold: the largest of a sweep (`cortexzoo study sweep`) that costs at most a point
+# of validation accuracy. The sweeps are kept in docs/figures/saturating.
 STRENGTHS = {
     "mnist/saturating_sigmoid_mlp": 0.1,
     "mnist/saturating_relu_mlp": 2e-3,
@@ -201,6 +201,7 @@ def _plain(dataset: str, network: _Network) -> Recipe:
         our_choice=_choices(network),
         config=lambda: network.config(dataset),
         fit=fit_plain,
+        family=network.name,
     )
 
 
@@ -229,6 +230,9 @@ def _saturating(dataset: str, network: _Network) -> Recipe:
         ],
         config=lambda: network.annealed(dataset, strength=STRENGTHS[model_id]),
         fit=fit_saturating,
+        family=network.name,
+        variant="saturating",
+        variant_of=f"{dataset}/{network.name}",
     )
 
 
@@ -250,6 +254,9 @@ def _adversarial(dataset: str, network: _Network, name: str, steps: int, relativ
         ],
         config=lambda: network.annealed(dataset, epsilon=0.3, attack_steps=steps, relative_step=relative_step),
         fit=fit_adversarial,
+        family=network.name,
+        variant=name,
+        variant_of=f"{dataset}/{network.name}",
     )
 
 

@@ -330,6 +330,9 @@ def _recipe(dataset: str, variant: str) -> Recipe:
         paper=PAPER,
         config=config,
         fit=fit_similarity,
+        family="resnet",
+        variant="" if variant == "none" else variant,
+        variant_of="" if variant == "none" else f"{dataset}/resnet",
         **facts,
     )
 

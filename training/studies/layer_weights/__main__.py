@@ -1,6 +1,6 @@
 """Writes the learned layer weights of similarity-regularised models as CSV and figure.
 
-  python -m cortexzoo.training.studies.layer_weights --output=docs/figures/similarity           of all such models of the catalogue
+  python -m cortexzoo.training.studies.layer_weights --output=docs/figures/similarity  of all such models of the catalogue
   python -m cortexzoo.training.studies.layer_weights --models=fashion_mnist/resnet_pixel,fashion_mnist/resnet_v1
 
 The weights are part of the regulariser, not of the classifier that is served: training leaves them on the card.

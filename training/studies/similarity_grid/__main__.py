@@ -3,7 +3,7 @@
   python -m cortexzoo.training.studies.similarity_grid threshold --set=epochs=1        strength times threshold
   python -m cortexzoo.training.studies.similarity_grid pairs --set=epochs=1            pairs a step
   python -m cortexzoo.training.studies.similarity_grid images --set=epochs=1           size of the regularisation set
-  python -m cortexzoo.training.studies.similarity_grid sets --set=epochs=1             pairs of Fashion-MNIST for MNIST, and the reverse
+  python -m cortexzoo.training.studies.similarity_grid sets --set=epochs=1    pairs of Fashion-MNIST for MNIST, and back
 
 Every grid has the plain network beside it. Run a command again after a kill and it resumes; all grids go into one table,
 which --page=docs/similarity.md puts there as well. Training reads the train and validation splits only.

@@ -1,8 +1,8 @@
 """Sweeps the weight of the saturation penalty: validation accuracy and saturation of the units, as CSV and figure.
 
   python -m cortexzoo.training.studies.sweep --recipe=mnist/saturating_sigmoid_mlp --values=0,0.1,0.3,1,3
-  python -m cortexzoo.training.studies.sweep --recipe=mnist/saturating_relu_cnn --values=0,1e-6,1e-5 --set=epochs=6 --set=hold_epochs=2 \\
-      --output=runs/sweep            shorter trainings, to find the range
+  python -m cortexzoo.training.studies.sweep --recipe=mnist/saturating_relu_cnn --values=0,1e-6,1e-5 \\
+      --set=epochs=6 --set=hold_epochs=2 --output=runs/sweep            shorter trainings, to find the range
 
 Run it again after a kill and it resumes; run it with more values and they are added; lines of other settings
 leave the table. Training reads the train and validation
