@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,24 +83,33 @@ class ModelCard:
         """The served version: the integer folder that holds the SavedModel."""
         return max(int(path.split("/", 1)[0]) for path in self.files)
 
-    def robust_accuracy(self, norm: str, suite: str = "cleverhans") -> float | None:
-        """Worst-case accuracy of `suite` at the norm's threshold, in [0, 1]; None where it was not evaluated."""
-        union = self.robust.get(suite, {}).get("unions", {}).get(norm)
-        return union["accuracy"] if union else None
+    def robust_accuracy(self, norm: str, suite: str | None = None) -> float | None:
+        """Worst-case accuracy at the norm's threshold, in [0, 1]; None where it was not evaluated.
+
+        Args:
+            norm: "linf", "l2", "l1" or "l0".
+            suite: only under the attacks of this suite. Defaults to the lowest accuracy under any suite on the card.
+        """
+        results = self.robust.values() if suite is None else [self.robust.get(suite, {})]
+        unions = [unions[norm] for result in results if norm in (unions := result.get("unions", {}))]
+        return min((union["accuracy"] for union in unions), default=None)
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
     """Reads and checks a card.json.
 
     Raises:
-        ValueError: the file is not JSON, misses a field, has an unknown one, or one of the wrong type.
+        ValueError: the file cannot be read or is not JSON; a field is missing, unknown or of the wrong type.
     """
     path = Path(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ValueError(f"Expected a JSON model card in {path}. Received a file that cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected a JSON model card in {path}. Received a file that does not parse: {error}") from error
     _check_schema(values, path)
+    _check_contents(values, path)
     return ModelCard(**values)
 
 
@@ -109,6 +119,7 @@ def write_card(card: ModelCard, path: str | os.PathLike[str]) -> None:
 
 
 _JSON_TYPES = {"str": str, "int": int, "dict": dict, "list": list}
+_VERSIONED = re.compile(r"\d+/.+")
 
 
 def _check_schema(values: Any, path: Path) -> None:
@@ -127,3 +138,31 @@ def _check_schema(values: Any, path: Path) -> None:
             raise ValueError(
                 f"Expected `{name}` of the model card {path} to be of type {expected.__name__}. Received: {value!r}"
             )
+
+
+_PAPER = {"title": str, "authors": str, "year": int, "url": str}
+
+
+def _check_contents(values: dict[str, Any], path: Path) -> None:
+    """Checks what lists and comparisons of models read inside the fields."""
+    for name, expected in _PAPER.items():
+        _check(isinstance(values["paper"].get(name), expected), f"paper.{name}", expected.__name__, values["paper"], path)
+    for name in values["files"]:
+        _check(_VERSIONED.fullmatch(name) is not None, "files", "paths that begin with a version, as in 1/a", name, path)
+    clean = values.get("clean") or {"accuracy": 0.0}
+    _check(_is_share(clean.get("accuracy")), "clean.accuracy", "a number in [0, 1]", clean, path)
+    for suite, result in values.get("robust", {}).items():
+        unions = result.get("unions", {}) if isinstance(result, dict) else None
+        _check(isinstance(unions, dict), f"robust.{suite}", "a dict with a dict `unions`", result, path)
+        for norm, union in unions.items():
+            accuracy = union.get("accuracy") if isinstance(union, dict) else None
+            _check(_is_share(accuracy), f"robust.{suite}.unions.{norm}.accuracy", "a number in [0, 1]", union, path)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
+
+
+def _check(passes: bool, field: str, expected: str, received: Any, path: Path) -> None:
+    if not passes:
+        raise ValueError(f"Expected `{field}` of the model card {path} to be {expected}. Received: {received!r}")

@@ -88,6 +88,9 @@ def test_accuracies() -> None:
     assert card.robust_accuracy("linf") == card.robust_accuracy("linf", "cleverhans") == 0.523
     assert card.robust_accuracy("l2") is None
     assert card.robust_accuracy("linf", "quick") is None
+    weak, strong = ({"unions": {"linf": {"accuracy": accuracy}}} for accuracy in (0.9, 0.1))
+    card = make_card(robust={"a": weak, "b": strong, "c": {}})
+    assert (card.robust_accuracy("linf"), card.robust_accuracy("linf", "a")) == (0.1, 0.9)
 
 
 def test_version_is_the_newest_folder() -> None:
