@@ -16,8 +16,8 @@ ALLOWED = {
     "training": ("cortexzoo",),
     "evaluation": (
         "cortexzoo.evaluation",
-        *(f"cortexzoo.{name}" for name in ("card", "card_page", "catalog", "datasets", "figures", "files")),
-        *(f"cortexzoo.{name}" for name in ("norms", "sections", "startup")),
+        *(f"cortexzoo.{name}" for name in ("card", "card_page", "catalog", "datasets", "export", "figures", "files")),
+        *(f"cortexzoo.{name}" for name in ("heads", "images", "norms", "sections", "startup")),
     ),
 }
 FORBIDDEN = {
