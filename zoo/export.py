@@ -1,16 +1,20 @@
-"""Keras model -> SavedModel that TF Serving and `evaluation` take, and weights back from it."""
+"""Keras model -> SavedModel that TF Serving and `cortexzoo.evaluation` take, and weights back from it."""
 
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from cortexzoo.export_checks import check_model, check_outputs
+from cortexzoo.heads import Head, find_head, model_image_shape
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 _WARMUP_BATCHES = (1, 32)
+_Function = Callable[[tf.Tensor], Any]
 
 
 def export_model(
@@ -22,13 +26,20 @@ def export_model(
 ) -> Path:
     """Writes a SavedModel with named endpoints and warm-up records.
 
-    The signature `serving_default(image)` gives `logits`, `probabilities` and `label`. The functions of
+    The signature `serving_default(image)` gives `logits`, `probabilities` (their softmax) and `label`. The functions of
     `model.endpoints()` (for other Keras models just `logits`) are attributes of the loaded object, each differentiable with
-    respect to the image. Each weight is stored once, in the order of `model.weights`.
+    respect to the image. Logits are float32, whatever the dtype policy. Each weight is stored once, in the order of
+    `model.weights`; seed states are stored where the model draws random numbers in inference too.
+
+    A model that ends in an activation is exported without it, so that its logits are logits:
+
+    - softmax: the values before it.
+    - one sigmoid for each class: the values before them.
+    - a single unit z, with or without a sigmoid: the two logits [0, z], whose softmax is [1 - sigmoid(z), sigmoid(z)].
 
     Args:
-        model: a Keras model from float32 images in [0, 1], (batch, height, width, channels), to logits. It runs on the
-            TensorFlow backend.
+        model: a Keras classifier of float32 images in [0, 1], (batch, height, width, channels). It runs on the TensorFlow
+            backend.
         path: where to write; the last part is the version, an integer, as TF Serving wants it: "my_model/1".
         image_shape: (height, width, channels). Defaults to the model's own.
         overwrite: bool. Replace a version that exists. Defaults to False.
@@ -37,10 +48,29 @@ def export_model(
         `path`.
 
     Raises:
-        ValueError: the backend is not TensorFlow, the version is no integer, the shape of the images is unknown, or the
-            model does not return logits, (batch, classes).
+        ValueError: the backend is not TensorFlow; the version is no integer; the shape of the images is unknown; the model
+            takes more than one input, integers or channels first; it returns something other than (batch, classes), or
+            probabilities whose activation was not found.
         FileExistsError: the version exists.
     """
+    path = _checked_path(path, overwrite)
+    check_model(model)
+    image_shape = tuple(image_shape or model_image_shape(model))
+    head = find_head(model, image_shape)
+    check_outputs(model, image_shape, head)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with head.removed():
+        module = _serving_module(model, image_shape, head)
+        tf.saved_model.save(module, str(temporary), signatures={"serving_default": module.serving_default})
+    # It holds the name of the folder in which it was written, which differs from run to run; no reader uses it.
+    (temporary / "fingerprint.pb").unlink(missing_ok=True)
+    _write_warmup_requests(temporary / WARMUP_FILE, image_shape, path.parent.name)
+    _replace_version(temporary, path)
+    return path
+
+
+def _checked_path(path: str | os.PathLike[str], overwrite: bool) -> Path:
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -51,19 +81,11 @@ def export_model(
         raise ValueError(f"`path` must end in an integer version, such as {path / '1'}. Received: path={str(path)!r}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Choose the next version number or pass overwrite=True.")
-    module = _serving_module(model, image_shape or _image_shape(model))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    tf.saved_model.save(module, str(temporary), signatures={"serving_default": module.serving_default})
-    # The name of the folder in which it stood is not reproducible and no reader uses it.
-    (temporary / "fingerprint.pb").unlink(missing_ok=True)
-    _write_warmup_requests(temporary / WARMUP_FILE, module.image_shape, path.parent.name)
-    _replace_version(temporary, path)
     return path
 
 
 def _replace_version(new: Path, path: Path) -> None:
-    """Puts a folder in the place of another, which stands aside until then: its name there is no version."""
+    """Puts a folder in the place of another. That one keeps a name that is no version until the new one is there."""
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     if path.exists():
         os.replace(path, old)
@@ -97,23 +119,15 @@ def restore_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     model.set_weights(values)
 
 
-def _serving_module(model: keras.Model, image_shape: tuple[int, int, int]) -> tf.Module:
-    """A plain module: Keras' own ExportArchive stores each weight twice and random-seed states besides."""
+def _serving_module(model: keras.Model, image_shape: tuple[int, int, int], head: Head) -> tf.Module:
+    """A plain module. Keras' own ExportArchive stores each weight twice, and all random-seed states."""
     module = tf.Module()
     module.model_weights = [weight.value for weight in model.weights]
-    module.image_shape = image_shape
     specification = [tf.TensorSpec((None, *image_shape), tf.float32, name="image")]
-    if hasattr(model, "endpoints"):
-        functions: dict[str, Callable] = model.endpoints()
-    else:
-        functions = {"logits": lambda image: model(image, training=False)}
-    for name, function in functions.items():
-        setattr(module, name, tf.function(function, input_signature=specification, autograph=False))
-
-    logits = functions["logits"](tf.zeros((1, *image_shape)))
-    if not tf.is_tensor(logits) or len(logits.shape) != 2:
-        received = f"shape {tuple(logits.shape)}" if tf.is_tensor(logits) else type(logits).__name__
-        raise ValueError(f"Expected a model that returns logits, (batch, classes). Received: {received}.")
+    functions = _endpoints(model, head)
+    compiled = {name: tf.function(f, input_signature=specification, autograph=False) for name, f in functions.items()}
+    for name, function in compiled.items():
+        setattr(module, name, function)
 
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         logits = functions["logits"](image)
@@ -124,16 +138,39 @@ def _serving_module(model: keras.Model, image_shape: tuple[int, int, int]) -> tf
         }
 
     module.serving_default = tf.function(serve, input_signature=specification, autograph=False)
+    # A SavedModel must hold every variable that its functions read: seed states of noise in inference, for one.
+    if other := _other_variables([*compiled.values(), module.serving_default], module.model_weights):
+        module.other_state = other
     return module
 
 
-def _image_shape(model: keras.Model) -> tuple[int, int, int]:
-    shape = getattr(model, "image_shape", None) or (getattr(model, "input_shape", None) or ())[1:]
-    if len(shape) != 3 or None in shape:
-        raise ValueError(
-            f"Expected images of known (height, width, channels). Received: shape {tuple(shape)}. Pass `image_shape`."
-        )
-    return tuple(shape)
+def _endpoints(model: keras.Model, head: Head) -> dict[str, _Function]:
+    """The functions of an image batch by name, in the dtypes in which they are served."""
+    if hasattr(model, "endpoints"):
+        return {name: _in_served_dtypes(name, function) for name, function in model.endpoints().items()}
+
+    def logits(image: tf.Tensor) -> tf.Tensor:
+        values = model(image, training=False)
+        return tf.concat([tf.zeros_like(values), values], axis=-1) if head.kind == "binary" else values
+
+    return {"logits": _in_served_dtypes("logits", logits)}
+
+
+def _in_served_dtypes(name: str, function: _Function) -> _Function:
+    """Casts what attacks and servers read to float32; other endpoints may be float64, but not of half precision."""
+    kept = (tf.float32,) if name in ("logits", "attack_logits") else (tf.float32, tf.float64)
+
+    def cast(values: tf.Tensor) -> tf.Tensor:
+        return tf.cast(values, tf.float32) if values.dtype.is_floating and values.dtype not in kept else values
+
+    return lambda image: tf.nest.map_structure(cast, function(image))
+
+
+def _other_variables(functions: list[Any], weights: list[tf.Variable]) -> list[tf.Variable]:
+    """The variables that functions read beside the weights, each once."""
+    known = {weight.ref() for weight in weights}
+    read = (variable.ref() for function in functions for variable in function.get_concrete_function().variables)
+    return [reference.deref() for reference in dict.fromkeys(read) if reference not in known]
 
 
 def _write_warmup_requests(path: Path, image_shape: tuple[int, int, int], model_name: str) -> None:

@@ -130,7 +130,8 @@ def model_image_shape(model: keras.Model) -> tuple[int, int, int]:
     Raises:
         ValueError: the model does not know.
     """
-    shape = getattr(model, "image_shape", None) or (getattr(model, "input_shape", None) or ())[1:]
+    inputs = getattr(model, "inputs", None)
+    shape = getattr(model, "image_shape", None) or (inputs[0].shape[1:] if inputs else ())
     if len(shape) != 3 or None in shape:
         raise ValueError(
             f"Expected images of known (height, width, channels). Received: shape {tuple(shape)}. Pass `image_shape`."
