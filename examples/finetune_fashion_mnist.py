@@ -3,18 +3,17 @@
   python examples/finetune_fashion_mnist.py --output=runs/fashion
   python examples/finetune_fashion_mnist.py --output=runs/fashion --model=mnist/cnn --epochs=1 --evaluate
 
-What it shows, step by step:
+The steps:
 
-1. `cz.load_model` gives a real `keras.Model` whose files were checked against their SHA-256.
-2. `compile` and `fit` train it on: the model returns logits, so that the loss needs `from_logits=True`. Noise layers, where
-   the model has them, are on in `fit` and off in `evaluate` and `predict`.
-3. `save` and `keras.models.load_model` keep the model, its optimizer included, in one .keras file to go on with later.
-4. `cz.export_model` writes what is deployed: a SavedModel with everything inside, in a folder whose name is its version.
-   Running the example again writes the next version, which a running TF Serving picks up by itself.
-5. `python -m cortexzoo.evaluation` attacks exactly that SavedModel. Fine-tuning on clean images does not keep robustness:
-   measure it.
+1. `cz.load_model` returns a `keras.Model` after checking its files against their SHA-256.
+2. `compile` and `fit` train it further. The model returns logits, so the loss needs `from_logits=True`. Noise layers, if the
+   model has any, are active in `fit` and inactive in `evaluate` and `predict`.
+3. `save` and `keras.models.load_model` keep the model and its optimizer in one .keras file, to continue training later.
+4. `cz.export_model` writes what is deployed: a self-contained SavedModel in a folder named after its version. Running the
+   example again writes the next version, which a running TF Serving picks up by itself.
+5. `cortexzoo evaluate` attacks exactly that SavedModel: fine-tuning on clean images does not preserve robustness.
 
-Fashion-MNIST comes through TensorFlow Datasets: it is read from $TFDS_DATA_DIR, or downloaded the first time.
+Fashion-MNIST comes from TensorFlow Datasets: it is read from $TFDS_DATA_DIR, or downloaded the first time.
 """
 
 import shlex
@@ -29,11 +28,11 @@ from absl import app, flags, logging
 from cortexzoo import datasets
 
 DATASET = "fashion_mnist"
-_MODEL = flags.DEFINE_string("model", "mnist/dim", "The pretrained model, an id of `zoo list`.")
+_MODEL = flags.DEFINE_string("model", "mnist/dim", "The pretrained model, an id of `cortexzoo list`.")
 _OUTPUT = flags.DEFINE_string("output", "runs/fashion_mnist", "Folder for the .keras file and the exported versions.")
 _EPOCHS = flags.DEFINE_integer("epochs", 5, "Passes over the training images.", lower_bound=1)
 _TRAIN_IMAGES = flags.DEFINE_integer("train_images", None, "Use the first N of the 55,000 training images.", lower_bound=1)
-_LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-4, "Adam's learning rate; small, so as not to lose what was learnt.")
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-4, "Adam's learning rate; a small one keeps what was learnt.")
 _EVALUATE = flags.DEFINE_bool("evaluate", False, "Attack the exported model at the end instead of printing the command.")
 
 
@@ -69,10 +68,10 @@ def fine_tune(model: keras.Model) -> keras.Model:
 
 
 def save_and_load(model: keras.Model, path: Path) -> keras.Model:
-    """Writes the model to a .keras file and returns the model read back from it, the same one."""
+    """Writes the model to a .keras file and returns what is read back: the same model."""
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
-    # The classes are registered with Keras; in a program of its own, `import cortexzoo.models` first makes them known.
+    # In a program of its own, `import cortexzoo` first, which registers the model's classes with Keras.
     loaded = keras.models.load_model(path)
     for saved, read in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(saved, read)
@@ -93,11 +92,11 @@ def serving_command(base_path: Path) -> str:
 
 def evaluate(version: Path) -> None:
     """Attacks the exported model, or prints the command that does."""
-    flags_ = [f"--saved_model={version}", f"--dataset={DATASET}", "--suite=quick", "--samples=100"]
+    words = ["evaluate", f"--model={version}", f"--data={DATASET}", "--suite=quick", "--samples=100"]
     if _EVALUATE.value:
-        subprocess.run([sys.executable, "-m", "cortexzoo.evaluation", *flags_], check=True)
+        subprocess.run([sys.executable, "-m", "cortexzoo", *words], check=True)
     else:
-        print(f"To attack it:\n  {shlex.join(['python', '-m', 'evaluation', *flags_])}")
+        print(f"To attack it:\n  {shlex.join(['cortexzoo', *words])}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The examples run as they stand, on few images."""
 
+import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -48,8 +50,8 @@ def test_finetune_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "--learning_rate=0.01",
     )
     version = output / "saved_model" / "2"
-    command = shlex.split(next(line for line in printed.splitlines() if "-m evaluation" in line))
-    assert command[3:] == [f"--saved_model={version}", "--dataset=fashion_mnist", "--suite=quick", "--samples=100"]
+    command = shlex.split(next(line for line in printed.splitlines() if "cortexzoo evaluate" in line))
+    assert command[2:] == [f"--model={version}", "--data=fashion_mnist", "--suite=quick", "--samples=100"]
 
     test = load_split("fashion_mnist", "test").first(500)
     saved, kept = tf.saved_model.load(version), keras.models.load_model(output / "model.keras")
@@ -58,6 +60,18 @@ def test_finetune_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     # Chance is 10 %.
     assert (served["label"].numpy() == test.labels).mean() > 0.4
     assert kept.optimizer.iterations == 3 * 16
+
+
+def test_notebook_is_its_script() -> None:
+    """Both have the same cells: `jupytext --sync examples/own_data.ipynb` makes them so."""
+    cells = json.loads((ROOT / "examples/own_data.ipynb").read_text(encoding="utf-8"))["cells"]
+    _, *parts = re.split(r"^# %%", (ROOT / "examples/own_data.py").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert [part.startswith(" [markdown]") for part in parts] == [cell["cell_type"] == "markdown" for cell in cells]
+    for part, cell in zip(parts, cells, strict=True):
+        text = part.partition("\n")[2].strip()
+        if cell["cell_type"] == "markdown":
+            text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+        assert text == "".join(cell["source"])
 
 
 def test_similarity_regularizer(tmp_path: Path) -> None:
