@@ -16,8 +16,8 @@ ALLOWED = {
     "training": ("cortexzoo",),
     "evaluation": (
         "cortexzoo.evaluation",
-        *(f"cortexzoo.{name}" for name in ("card", "card_page", "catalog", "datasets", "export", "figures", "files")),
-        *(f"cortexzoo.{name}" for name in ("heads", "images", "norms", "sections", "startup")),
+        *(f"cortexzoo.{name}" for name in ("card", "card_page", "catalog", "console", "datasets", "export", "figures")),
+        *(f"cortexzoo.{name}" for name in ("files", "heads", "images", "norms", "sections", "startup")),
     ),
 }
 FORBIDDEN = {

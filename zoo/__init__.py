@@ -49,7 +49,7 @@ def __dir__() -> list[str]:
 
 
 def command_line() -> None:
-    """Entry point of the console script `zoo`: the same as `python -m cortexzoo`."""
-    import runpy
+    """Entry point of the console script `cortexzoo`: the same as `python -m cortexzoo`."""
+    import sys
 
-    runpy.run_module("cortexzoo", run_name="__main__", alter_sys=True)
+    importlib.import_module("cortexzoo.__main__").main(sys.argv)

@@ -1,76 +1,68 @@
-"""The catalogue on the command line.
+"""cortexzoo: brain-inspired image classifiers, and how robust they are.
 
-  zoo list                        every pretrained model with its accuracies
-  zoo list --dataset=mnist        those of one data set
-  zoo card mnist/dim              one model's card, as Markdown
-  zoo verify                      check the SHA-256 of every file of every model
-  zoo verify mnist/dim            ... of one model
+Examples:
+  cortexzoo list --data=mnist --sort_by=robust_accuracy
+  cortexzoo card mnist/dim
+  cortexzoo evaluate --model=mnist/dim --suite=quick
+  cortexzoo train --recipe=mnist/cnn --set=epochs=5
 
-`python -m cortexzoo` does the same. To train a model see `zoo-train --help`, to attack one `zoo-evaluate --help`.
+`cortexzoo COMMAND --help` explains a command by examples.
+`python -m cortexzoo` is the same program.
 """
 
+import dataclasses
+import importlib
 import sys
+from collections.abc import Sequence
 
-from absl import app, flags
-from cortexzoo import catalog
-from cortexzoo.card_page import percent, render_card
-from cortexzoo.norms import NORM_NAMES
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-_CAPTION = (
-    "Accuracy in %: on clean test images, and in the worst case over the attacks of the suite `cleverhans` in each norm. "
-    "`zoo card ID` has the thresholds, the intervals and how many images were attacked."
-)
-_DATASET = flags.DEFINE_string("dataset", None, "List only the models of this data set.")
+from cortexzoo import __version__
+from cortexzoo.console import choose, run
 
 
-def main(arguments: list[str]) -> None:
-    """Runs one command of the catalogue."""
-    commands = {"list": _list, "card": _card, "verify": _verify}
-    if len(arguments) < 2 or arguments[1] not in commands:
-        received = " ".join(arguments[1:]) or "nothing"
-        raise app.UsageError(f"Expected one of the commands {', '.join(commands)}. Received: {received}.")
-    try:
-        commands[arguments[1]](arguments[2:])
-    except (ValueError, catalog.IntegrityError) as error:
-        sys.exit(str(error))
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command. Its module is imported only when it is called: flags of two commands never meet, and help is fast.
+
+    Attributes:
+        module: where its `main` is.
+        summary: one line for the list of commands.
+        arguments: what is put before the arguments of the user.
+        is_group: whether `main` chooses among commands of its own, which parse their flags.
+    """
+
+    module: str
+    summary: str
+    arguments: tuple[str, ...] = ()
+    is_group: bool = False
 
 
-def _list(_: list[str]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, caption=_CAPTION, caption_justify="left")
-    for header in ("id", "clean", *NORM_NAMES.values(), "parameters", "paper"):
-        # A narrow terminal would cut the numbers short, and an id that is cut is of no use.
-        table.add_column(header, no_wrap=header != "paper", justify="left" if header in ("id", "paper") else "right")
-    for card in catalog.list_models(dataset=_DATASET.value):
-        robust = (_number(card.robust_accuracy(norm)) for norm in NORM_NAMES)
-        paper = f"{card.paper['authors'].split(',')[0]} {card.paper['year']}"
-        table.add_row(card.id, _number(card.clean_accuracy), *robust, f"{card.parameters:,}", paper)
-    Console().print(table)
+COMMANDS = {
+    "list": Command("cortexzoo.commands.list_models", "the pretrained models and their accuracies"),
+    "card": Command("cortexzoo.commands.card", "all that is known about a model, as Markdown or JSON"),
+    "verify": Command("cortexzoo.commands.verify", "check the files of pretrained models against their SHA-256"),
+    "evaluate": Command("cortexzoo.evaluation.__main__", "attack models, and measure how robust they are"),
+    "suites": Command("cortexzoo.evaluation.__main__", "the suites of attacks and image shifts", ("--list",)),
+    "train": Command("cortexzoo.training.__main__", "train a model by a recipe, and publish it"),
+    "analyze": Command("cortexzoo.evaluation.analysis.__main__", "look into models: figures and tables", is_group=True),
+    "study": Command("cortexzoo.training.studies.__main__", "train series of models and compare them", is_group=True),
+    "serve-check": Command("cortexzoo.commands.serve_check", "check that TensorFlow Serving can serve a model"),
+}
 
 
-def _number(share: float | None) -> str:
-    return percent(share).removesuffix(" %")
-
-
-def _card(model_ids: list[str]) -> None:
-    if not model_ids:
-        raise app.UsageError("Expected a model, as in `zoo card mnist/dim`. Received: none.")
-    for model_id in model_ids:
-        print(render_card(catalog.model_card(model_id)))
-
-
-def _verify(model_ids: list[str]) -> None:
-    broken = []
-    for model_id in model_ids or [card.id for card in catalog.list_models()]:
-        try:
-            print(f"{model_id}: {len(catalog.verify(model_id).files)} files as on the card")
-        except catalog.IntegrityError as error:
-            broken.append(str(error))
-    if broken:
-        sys.exit("\n\n".join(broken))
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command that the first argument after the program's name calls."""
+    if list(arguments[1:]) == ["--version"]:
+        print(__version__)
+        return
+    summaries = {name: command.summary for name, command in COMMANDS.items()}
+    name, rest = choose("cortexzoo", summaries, arguments[1:], __doc__)
+    command, program = COMMANDS[name], f"cortexzoo {name}"
+    module = importlib.import_module(command.module)
+    if command.is_group:
+        module.main([program, *rest])
+    else:
+        run(module.main, program, [*command.arguments, *rest])
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main(sys.argv)

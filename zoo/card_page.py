@@ -24,7 +24,11 @@ def level_name(level: float) -> str:
 
 
 def render_card(card: ModelCard) -> str:
-    """Returns the card as Markdown."""
+    """Returns the card as Markdown.
+
+    Raises:
+        ValueError: the page needs something that the card does not have.
+    """
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
@@ -33,7 +37,12 @@ def render_card(card: ModelCard) -> str:
     environment.filters["distance"] = lambda value: "∞" if value is None else f"{value:.3g}"
     environment.filters["curve"] = _curve
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(card=card, norms=NORM_NAMES)
+    try:
+        return template.render(card=card, norms=NORM_NAMES)
+    except (jinja2.UndefinedError, TypeError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"Expected a complete card of {card.id} for its page. Received one with this fault: {error}"
+        ) from error
 
 
 def _curve(shift: dict[str, Any]) -> str:

@@ -16,6 +16,8 @@ from cortexzoo.files import write_text
 
 VARIABLE = "CORTEXZOO_SAVED_MODELS"
 StrPath = str | os.PathLike[str]
+# An error names so many models; the catalogue may have hundreds.
+_SHOWN = 8
 
 
 class IntegrityError(RuntimeError):
@@ -51,7 +53,8 @@ def model_directory(model_id: StrPath, catalogue: StrPath | None = None) -> Path
     # "dim" finds "mnist/dim".
     names = {name: name for name in known} | {name.split("/")[1]: name for name in known}
     close = list(dict.fromkeys(names[match] for match in difflib.get_close_matches(model_id, names, n=6, cutoff=0.5)))
-    hint = f"Close matches: {', '.join(close)}." if close else f"Known: {', '.join(known) or 'none'}."
+    some = ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else "")
+    hint = f"Close matches: {', '.join(close)}." if close else f"Known: {some or 'none'}."
     raise ValueError(f"`model_id` must name a model of the catalogue in {root(catalogue)}. Received: {model_id!r}. {hint}")
 
 
@@ -100,10 +103,21 @@ def list_models(
     Raises:
         ValueError: no data set or no order has this name.
     """
-    _check_order(sort_by)
     cards, problems = read_cards(catalogue)
     for problem in problems:
         warnings.warn(problem, stacklevel=2)
+    return select(cards, dataset, class_name, sort_by=sort_by)
+
+
+def select(
+    cards: list[ModelCard], dataset: str | None = None, class_name: str | None = None, *, sort_by: str = "id"
+) -> list[ModelCard]:
+    """Returns those of the cards that `list_models` returns, in its order.
+
+    Raises:
+        ValueError: no data set or no order has this name.
+    """
+    _check_order(sort_by)
     _check_dataset(dataset, cards)
     chosen = (
         card
