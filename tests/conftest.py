@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 from cortexzoo import datasets
+from cortexzoo.datasets import loading
 from cortexzoo.startup import configure_tensorflow
 
 # Before any test imports TensorFlow.
@@ -27,7 +28,7 @@ def needs_dataset(name: str) -> pytest.MarkDecorator:
 
 
 # "train" and "validation" are parts of one read of 60,000 PNG images.
-read_once = functools.lru_cache(maxsize=4)(datasets._read)
+read_once = functools.lru_cache(maxsize=4)(loading.read)
 
 
 @functools.lru_cache(maxsize=8)
@@ -35,7 +36,7 @@ def load_split(name: str, split: str) -> datasets.Split:
     """`cortexzoo.datasets.load`, once a session, read-only; skips the test where the data set is not prepared."""
     if not is_prepared(name):
         pytest.skip(f"{name} is not prepared in TFDS_DATA_DIR, and tests download nothing")
-    with mock.patch.object(datasets, "_read", read_once):
+    with mock.patch.object(loading, "read", read_once):
         loaded = datasets.load(name, split)
     for array in (loaded.images, loaded.labels, loaded.ids):
         array.flags.writeable = False

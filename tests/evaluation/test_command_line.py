@@ -96,7 +96,7 @@ def test_unknown_suite_names_close_ones(main: Main, suite: str, meant: str, digi
 def test_unknown_model_names_the_catalogue(main: Main) -> None:
     message = exit_message(main, "--model=mnist/no_such_model_at_all")
     assert "Received: 'mnist/no_such_model_at_all'" in message
-    assert str(datasets.__file__).rsplit("/", 2)[0] in message
+    assert str(Path(catalog.__file__).parents[1]) in message
 
 
 def test_saved_model_without_data_set(main: Main, digits_path: Path) -> None:
