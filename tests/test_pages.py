@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from cortexzoo import catalog
+from cortexzoo.__main__ import COMMANDS
+from cortexzoo.console import discover
 from cortexzoo.training import recipes
 from cortexzoo.training.configuration import change_config
 
@@ -23,17 +25,6 @@ python() { if [ "$1" = -m ]; then say "$@"; fi; }
 python3() { :; }
 pip() { :; }
 """
-MODULES = {
-    "list": "cortexzoo.__main__",
-    "card": "cortexzoo.__main__",
-    "verify": "cortexzoo.__main__",
-    "suites": "cortexzoo.evaluation.__main__",
-    "evaluate": "cortexzoo.evaluation.__main__",
-    "train": "cortexzoo.training.__main__",
-    "analyze": "cortexzoo.evaluation.analysis.__main__",
-    "study": "cortexzoo.training.studies.{}.__main__",
-}
-
 # Flags of the command line to come.
 PLANNED = {"data", "epsilon", "fail_under", "save_adversarials", "format", "batch", "scale", "sort_by"}
 
@@ -55,14 +46,22 @@ def module_of(words: list[str]) -> str:
     """The module whose flags a command takes."""
     if words[0] == "-m":
         return words[1]
-    assert words[1] in MODULES, f"no command {' '.join(words)}"
-    return MODULES[words[1]].format(words[2] if words[1] == "study" else "")
+    assert words[1] in COMMANDS, f"no command {' '.join(words)}"
+    module = COMMANDS[words[1]].module
+    if not COMMANDS[words[1]].is_group or len(words) == 2:
+        return module
+    package = module.removesuffix(".__main__")
+    assert words[2] in discover(package), f"no {words[2]} in `cortexzoo {words[1]}`"
+    # A study has flags of its own, analyses have them together.
+    return f"{package}.{words[2]}.__main__" if words[1] == "study" else module
 
 
 def defined_flags(module: str) -> set[str]:
     spec = importlib.util.find_spec(module)
     assert spec, f"no module {module}"
-    return {"help", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', Path(str(spec.origin)).read_text(encoding="utf-8"))}
+    origin = Path(str(spec.origin))
+    source = (origin.with_name("__main__.py") if origin.name == "__init__.py" else origin).read_text(encoding="utf-8")
+    return {"help", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source)}
 
 
 def flags_of(words: list[str]) -> list[tuple[str, str]]:
@@ -101,8 +100,8 @@ def test_commands_have_modules_flags_and_models(page: Path) -> None:
 def test_pages_have_commands() -> None:
     """What the other tests go over is not empty."""
     found = {module_of(words) for page in PAGES for words in expanded(page)}
-    assert {module for module in MODULES.values() if "{" not in module} <= found
-    assert "cortexzoo.training.studies.sweep.__main__" in found
+    assert {command.module for command in COMMANDS.values() if not command.is_group} <= found
+    assert {"cortexzoo.evaluation.analysis.__main__", "cortexzoo.training.studies.sweep.__main__"} <= found
 
 
 def arguments(page: Path, command: str) -> list[list[tuple[str, str]]]:
