@@ -2,35 +2,31 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from cortexzoo import catalog
 from ml_collections import ConfigDict
 
 
-def change_config(config: ConfigDict, changes: list[str]) -> ConfigDict:
-    """Applies "name=value" changes; values are JSON, or else text.
+class ConfigError(ValueError):
+    """A setting of a recipe that cannot be used. The message is for the user."""
+
+
+def change_config(config: ConfigDict, changes: Iterable[str]) -> ConfigDict:
+    """Applies "name=value" changes to a config; values are JSON, or else text.
 
     Raises:
-        ValueError: a change has no "=", an unknown name, or a value of another type than the default's.
+        ConfigError: a change has no "=", an unknown name, or a value of another type than the default's.
     """
     for change in changes:
         name, separator, text = change.partition("=")
         if not separator or name not in config:
-            raise ValueError(
+            raise ConfigError(
                 f"Expected --set=name=value with a name among {', '.join(sorted(config))}. Received: {change!r}"
             )
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        try:
-            # ConfigDict would take None for anything and a bool for a number.
-            if value is None or isinstance(value, bool) != isinstance(config[name], bool):
-                raise TypeError(type(value).__name__)
-            config[name] = tuple(value) if isinstance(value, list) else value
-        except TypeError as error:
-            raise ValueError(f"Expected a {type(config[name]).__name__} for {name}. Received: {text!r}") from error
+        _assign(config, name, text)
     return config
 
 
@@ -39,16 +35,40 @@ def config_digest(config: ConfigDict) -> str:
     return hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()[:10]
 
 
-def base_digest(model_id: str) -> str:
+def base_digest(model: str) -> str:
     """Returns a short name of a base model's files, so that what was trained on one never resumes on another.
+
+    Args:
+        model: id in the catalogue, or the directory of a catalogued model.
 
     Raises:
         ValueError: there is no such model.
     """
-    files = json.dumps(catalog.model_card(model_id).files, sort_keys=True)
+    files = json.dumps(catalog.model_card(model).files, sort_keys=True)
     return hashlib.sha256(files.encode()).hexdigest()[:10]
 
 
 def run_directory(workdir: Path, recipe_id: str, config: ConfigDict) -> Path:
     """Returns the folder of one recipe and config, so that a changed config never resumes another's checkpoints."""
     return workdir / recipe_id / config_digest(config)
+
+
+def _assign(config: ConfigDict, name: str, text: str) -> None:
+    value = _parsed(text)
+    try:
+        # ConfigDict would take None for anything and a bool for a number.
+        if value is None or isinstance(value, bool) != isinstance(config[name], bool):
+            raise TypeError(type(value).__name__)
+        config[name] = tuple(value) if isinstance(value, list) else value
+    except TypeError as error:
+        expected = type(config[name]).__name__
+        article = "an" if expected[0] in "aeiou" else "a"
+        raise ConfigError(f"Expected {article} {expected} for {name}. Received: {text!r}") from error
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    # A number of thousands of digits is a ValueError of its own; brackets nested too deeply end the recursion.
+    except (ValueError, RecursionError):
+        return text

@@ -8,6 +8,7 @@ from cortexzoo.loading import create_model, load_model
 from cortexzoo.models import ConvolutionalNetwork
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.fitting import fit
+from cortexzoo.training.limits import Range
 from cortexzoo.training.recipes.base import Recipe, Trained
 from ml_collections import ConfigDict
 
@@ -49,15 +50,15 @@ def fit_cnn(config: ConfigDict, directory: Path) -> Trained:
 
 
 def binarized_config() -> ConfigDict:
-    """Config of biCNN: which model lends its weights."""
+    """Config of biCNN; `base` is the model whose weights it takes."""
     return ConfigDict({"dataset": "mnist", "seed": 0, "base": "mnist/cnn"})
 
 
-def fit_binarized(config: ConfigDict, directory: Path) -> Trained:
-    """Takes the weights of a catalogued model and binarises at inference; nothing is trained."""
-    base = load_model(config.base)
-    model = create_model(type(base).__name__, {**base.get_config(), "binarize": True})
-    model.set_weights(base.get_weights())
+def fit_binarized(config: ConfigDict, directory: Path, *, base: Path) -> Trained:
+    """Takes the weights of a catalogued model, `base`, and binarises at inference; nothing is trained."""
+    original = load_model(str(base))
+    model = create_model(type(original).__name__, {**original.get_config(), "binarize": True})
+    model.set_weights(original.get_weights())
     validation = datasets.load(config.dataset, "validation")
     model.compile(metrics=["accuracy"], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     accuracy = model.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)["accuracy"]
@@ -83,6 +84,7 @@ RECIPES = [
         config=default_config,
         fit=fit_cnn,
         family="cnn",
+        limits={"max_shift": Range(0, 14)},
     ),
     Recipe(
         id="mnist/bicnn",
@@ -102,5 +104,6 @@ RECIPES = [
         family="cnn",
         variant="binarized",
         variant_of="mnist/cnn",
+        bases=("base",),
     ),
 ]

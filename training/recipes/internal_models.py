@@ -13,6 +13,7 @@ from cortexzoo.models import DenoisedInternalModels
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.configuration import base_digest
 from cortexzoo.training.fitting import fit
+from cortexzoo.training.limits import ANYTHING, EPOCHS, STANDARD_DEVIATION, WIDTHS, Limit
 from cortexzoo.training.recipes.base import Recipe, Trained
 from cortexzoo.training.recipes.cnn import fit_binarized
 from keras import ops
@@ -23,6 +24,16 @@ PAPER = {
     "authors": "Liu et al.",
     "year": 2021,
     "url": "https://arxiv.org/abs/2111.10844",
+}
+_LIMITS: dict[str, Limit] = {
+    "denoiser": ANYTHING,
+    "shared_encoder": ANYTHING,
+    "denoiser_widths": WIDTHS,
+    "internal_widths": WIDTHS,
+    "denoiser_noise": STANDARD_DEVIATION,
+    "internal_noise": STANDARD_DEVIATION,
+    "denoiser_epochs": EPOCHS,
+    "internal_epochs": EPOCHS,
 }
 _LOGIT_SCALES = np.geomspace(1.0, 100.0, 41)
 
@@ -92,8 +103,11 @@ class InternalModelsTraining(keras.Model):
         return self.get_metrics_result()
 
 
-def fit_internal_models(config: ConfigDict, directory: Path) -> Trained:
-    """Trains the denoiser, then the internal models on denoised images, then scales the logits on validation images."""
+def fit_internal_models(config: ConfigDict, directory: Path, *, denoiser_base: Path | None = None) -> Trained:
+    """Trains the denoiser, then the internal models on denoised images, then scales the logits on validation images.
+
+    The denoiser is that of the catalogued model `denoiser_base` where the config names one.
+    """
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
     description = datasets.info(config.dataset)
     model = DenoisedInternalModels(
@@ -107,9 +121,9 @@ def fit_internal_models(config: ConfigDict, directory: Path) -> Trained:
     )
     model.build()
     epochs, scores, second = {"internal_models": config.internal_epochs}, {}, "internal_models"
-    if config.denoiser_base:
-        second = f"{second}-{base_digest(config.denoiser_base)}"
-        model.denoiser.set_weights(load_model(config.denoiser_base).denoiser.get_weights())
+    if denoiser_base:
+        second = f"{second}-{base_digest(str(denoiser_base))}"
+        model.denoiser.set_weights(load_model(str(denoiser_base)).denoiser.get_weights())
     elif config.denoiser:
         scores["denoising error"] = _fit_denoiser(model, train, validation, config, directory / "denoiser")
         epochs["denoiser"] = config.denoiser_epochs
@@ -196,6 +210,11 @@ def _ablation_config(denoiser: bool, shared_encoder: bool) -> Callable[[], Confi
     return config
 
 
+def _check_denoiser(config: ConfigDict) -> None:
+    if config.denoiser_base and not config.denoiser:
+        raise ValueError(f"Expected denoiser=true with a denoiser_base. Received: denoiser_base={config.denoiser_base!r}")
+
+
 def _binarized_config() -> ConfigDict:
     return ConfigDict({"dataset": "mnist", "seed": 0, "base": "mnist/dim"})
 
@@ -233,6 +252,9 @@ DIM = Recipe(
     config=default_config,
     fit=fit_internal_models,
     family="dim",
+    limits=_LIMITS,
+    bases=("denoiser_base",),
+    check=_check_denoiser,
 )
 BINARIZED = dataclasses.replace(
     DIM,
@@ -248,6 +270,8 @@ BINARIZED = dataclasses.replace(
     fit=fit_binarized,
     variant="binarized",
     variant_of=DIM.id,
+    bases=("base",),
+    check=lambda config: None,
 )
 IM = dataclasses.replace(
     DIM,

@@ -8,12 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 from cortexzoo import datasets
+from cortexzoo.layers.nonlinearities import NONLINEARITIES
 from cortexzoo.loading import create_model
 from cortexzoo.models import ImageClassifier
 from cortexzoo.training.adversarial import AdversarialTraining
 from cortexzoo.training.annealing import AnnealedVariable, LinearRamp
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.fitting import fit
+from cortexzoo.training.limits import ANYTHING, EPOCHS, WIDTHS, Limit, OneOf, Range
 from cortexzoo.training.recipes.base import Recipe, Trained
 from keras import ops
 from ml_collections import ConfigDict
@@ -31,6 +33,19 @@ STRENGTHS = {
     "mnist/saturating_relu_mlp": 2e-3,
     "mnist/saturating_relu_cnn": 0.1,
     "fashion_mnist/saturating_sigmoid_mlp": 0.1,
+}
+_LIMITS: dict[str, Limit] = {
+    "class_name": OneOf(("MultilayerPerceptron", "MaxPoolingNetwork")),
+    "activation": OneOf(NONLINEARITIES),
+    "hidden_units": WIDTHS,
+    "hold_epochs": EPOCHS,
+    "warm_up_epochs": Range(0, 100_000),
+    "strength": Range(0.0, 1e6),
+    "epsilon": Range(0.0, 1.0),
+    "attack_steps": Range(1, 10_000),
+    "relative_step": Range(0.0, 100.0, above_low=True),
+    # `evaluation` transfers adversarials from it.
+    "twin": ANYTHING,
 }
 _DATASET_TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 _CHECKED_IMAGES = 1000
@@ -202,6 +217,7 @@ def _plain(dataset: str, network: _Network) -> Recipe:
         config=lambda: network.config(dataset),
         fit=fit_plain,
         family=network.name,
+        limits=_LIMITS,
     )
 
 
@@ -233,6 +249,8 @@ def _saturating(dataset: str, network: _Network) -> Recipe:
         family=network.name,
         variant="saturating",
         variant_of=f"{dataset}/{network.name}",
+        limits=_LIMITS,
+        check=_ramp,
     )
 
 
@@ -257,6 +275,8 @@ def _adversarial(dataset: str, network: _Network, name: str, steps: int, relativ
         family=network.name,
         variant=name,
         variant_of=f"{dataset}/{network.name}",
+        limits=_LIMITS,
+        check=_ramp,
     )
 
 

@@ -1,7 +1,9 @@
-"""Residual networks without and with the similarity regulariser of Attias et al., its controls among them."""
+"""Residual networks without and with the similarity regulariser of Attias et al., and their controls."""
 
+import dataclasses
 import functools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,13 @@ from cortexzoo.layers import RepresentationalSimilarityRegularizer
 from cortexzoo.models import ResidualNetwork
 from cortexzoo.training import targets
 from cortexzoo.training.batches import EpochBatches, crop, mirror
-from cortexzoo.training.configuration import base_digest
+from cortexzoo.training.configuration import ConfigError
 from cortexzoo.training.fitting import fit
 from cortexzoo.training.recipes.base import Recipe, Trained
-from cortexzoo.training.recipes.similarity_settings import (
-    CHOICES,
-    INITIAL_WEIGHTS,
-    OWN_SETTINGS,
-    default_config,
-    ignored_settings,
-)
+from cortexzoo.training.recipes.similarity_settings import LIMITS, check_settings, default_config, ignored_settings
 from cortexzoo.training.schedules import RestartedStepDecay
 from cortexzoo.training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
-from cortexzoo.training.targets import SimilarityTarget
+from cortexzoo.training.targets import SimilarityTarget, TargetSpecification, registry
 from ml_collections import ConfigDict
 
 PAPER = {
@@ -38,17 +34,14 @@ PAPER = {
 MAX_SHIFT = 4
 
 
-def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
+def fit_similarity(config: ConfigDict, directory: Path, **bases: Path) -> Trained:
     """Trains the network with cross-entropy, and with the regulariser unless `target` is "none"."""
     if ignored := ignored_settings(config):
-        logging.warning("With the target %s nothing reads the settings %s.", config.target, ", ".join(ignored))
+        logging.warning("Nothing reads the settings %s under the target %s.", ", ".join(ignored), config.target)
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
-    model, network, batches = build_model(config, train.first(config.train_images or len(train)), directory)
+    model, network, batches = build_model(config, train.first(config.train_images or len(train)), directory, bases)
     regularised = isinstance(model, SimilarityTraining)
-    facts = batches.similarity.facts() if regularised else {}
-    # What else a training was made of than its config, so that it never resumes on another.
-    sources = [base_digest(config.features_model)] if config.get("features_model") else []
-    sources += [facts["recordings_sha256"][:10]] if "recordings_sha256" in facts else []
+    sources = batches.similarity.sources() if regularised else []
     fit(
         model,
         batches,
@@ -60,33 +53,37 @@ def fit_similarity(config: ConfigDict, directory: Path) -> Trained:
         mode="max",
         callbacks=[LayerWeightLog()] if regularised else [],
     )
-    # Published in float32, whatever the precision of the training, and scored as it is published.
+    published = _in_float32(network, config)
+    scores = published.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)
+    details = {"layer_weights": model.layer_weights(), "target": batches.similarity.facts()} if regularised else {}
+    return Trained(published, {"accuracy": scores["accuracy"]}, {"classifier": config.epochs}, details)
+
+
+def _in_float32(network: ResidualNetwork, config: ConfigDict) -> ResidualNetwork:
+    """Returns the network as it is published, whatever the precision of the training, compiled to be scored."""
     published = build_network(config, "float32")
     published.build()
     published.set_weights(network.get_weights())
     published.compile(metrics=["accuracy"], loss=_cross_entropy(), jit_compile=_jit_compile())
-    scores = published.evaluate(validation.images, validation.labels, batch_size=500, verbose=0, return_dict=True)
-    details = {"layer_weights": model.layer_weights(), "target": facts} if regularised else {}
-    return Trained(published, {"accuracy": scores["accuracy"]}, {"classifier": config.epochs}, details)
+    return published
 
 
 def build_model(
-    config: ConfigDict, train: datasets.Split, directory: Path | None = None
+    config: ConfigDict,
+    train: datasets.Split,
+    directory: Path | None = None,
+    bases: Mapping[str, Path] | None = None,
 ) -> tuple[keras.Model, ResidualNetwork, EpochBatches]:
-    """Returns the compiled model that is fitted, the network in it and the batches; of "none" model and network are one.
+    """Returns the compiled model that is fitted, the network in it and the batches. Under "none" model and network are one.
 
     Args:
         config: of a recipe.
         train: the training images.
-        directory: see `pair_target`.
+        directory, bases: see `pair_target`.
     """
     network = build_network(config, config.dtype)
-    # Built before anything else is drawn: of one seed, all targets start from the same weights and see the same batches.
+    # Built before anything else is drawn: with one seed all targets start from the same weights and see the same batches.
     network.build()
-    if config.initial_weights not in INITIAL_WEIGHTS:
-        raise ValueError(
-            f"`initial_weights` must be one of {', '.join(INITIAL_WEIGHTS)}. Received: {config.initial_weights!r}"
-        )
     if config.initial_weights == "pytorch":
         _draw_as_pytorch(network, config.seed)
     if config.target == "none":
@@ -95,7 +92,7 @@ def build_model(
         regularizer = RepresentationalSimilarityRegularizer(config.strength, transform=config.transform)
         model = SimilarityTraining(network, regularizer, config.pairs, config.statistics)
         model.build()
-        batches = class_batches(config, train, pair_target(config, directory))
+        batches = class_batches(config, train, pair_target(config, directory, bases))
     compile_model(model, config, len(batches))
     return model, network, batches
 
@@ -126,34 +123,34 @@ def build_network(config: ConfigDict, dtype: str) -> ResidualNetwork:
     )
 
 
-def pair_target(config: ConfigDict, directory: Path | None = None) -> SimilarityTarget:
+def pair_target(
+    config: ConfigDict, directory: Path | None = None, bases: Mapping[str, Path] | None = None
+) -> SimilarityTarget:
     """Returns the target similarities of a config, over its regularisation set.
 
     Args:
         config: of a recipe.
         directory: folder of the training, in which a target keeps what it has fitted. Defaults to none.
+        bases: directories of catalogued models that targets need, by the setting that names them.
 
     Raises:
-        ValueError: a setting that the target needs is missing, or a setting is refused.
+        ConfigError: a setting that the target needs is missing, or the target refuses a setting or a file.
     """
-    if config.target == "shuffled":
-        options = {"of": config.shuffled_of, **_target_options(config.shuffled_of, config, directory)}
-    else:
-        options = _target_options(config.target, config, directory)
-    return targets.build(config.target, _regularization_images(config), seed=config.seed, **options)
+    options = registry.options(config, directory, bases)
+    images = _regularization_images(config)
+    try:
+        return targets.build(config.target, images, seed=config.seed, **options)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def _regularization_images(config: ConfigDict) -> np.ndarray:
     """Returns a seeded choice of training images, or the first ones; as they are, or each shifted and mirrored once."""
-    if config.regularization_choice not in CHOICES:
-        raise ValueError(
-            f"`regularization_choice` must be one of {', '.join(CHOICES)}. Received: {config.regularization_choice!r}"
-        )
     images = datasets.load(config.regularization_dataset, "train").images
     if config.train_images and config.regularization_dataset == config.dataset:
-        # A network without a regulariser sees no others.
+        # The network without a regulariser sees no others.
         images = images[: config.train_images]
-    # The same order as that of the class images in the first epoch, which the networks of the catalogue were trained with.
+    # The order of the class images in the first epoch, as the networks of the catalogue were trained.
     generator = np.random.default_rng(config.seed)
     chosen = np.arange(len(images)) if config.regularization_choice == "first" else generator.permutation(len(images))
     images = images[np.sort(chosen[: config.regularization_images])]
@@ -161,42 +158,6 @@ def _regularization_images(config: ConfigDict) -> np.ndarray:
         offsets = generator.integers(0, 2 * MAX_SHIFT, (len(images), 2), endpoint=True)
         images = mirror(crop(images, offsets, MAX_SHIFT, "reflect"), generator.random(len(images)) < 0.5)
     return images
-
-
-def _target_options(name: str, config: ConfigDict, directory: Path | None) -> dict[str, Any]:
-    """Returns what a config says to the target called `name`."""
-    if name == "pixel":
-        return {"average_channels": config.average_channels} if "average_channels" in config else {}
-    if name == "thresholded":
-        own = {**OWN_SETTINGS["thresholded"], **config}
-        named = ("threshold", "side", "inner_threshold", "signs", "average_channels")
-        return {option: own[option] for option in named if option in own}
-    if name == "simulated_v1":
-        own = {**OWN_SETTINGS["simulated_v1"], **config}
-        return {option: own[f"v1_{option}"] for option in ("units", "trials", "complex_share")}
-    if name == "recordings":
-        path = _needed(config, "recordings", "mouse.npz")
-        own = {**OWN_SETTINGS["recordings"], **config}
-        where = {"directory": directory / "predictor"} if directory else {}
-        return {"path": path, "responses": own["responses"], "epochs": own["predictor_epochs"], **where}
-    if name == "features":
-        model = _needed(config, "features_model", "fashion_mnist/resnet")
-        return {"model": model, "layer": _needed(config, "features_layer", "stage_4")}
-    return {}
-
-
-def _needed(config: ConfigDict, name: str, example: str) -> str:
-    """Returns a setting that has no default.
-
-    Raises:
-        ValueError: it is empty, or the recipe is none that has it.
-    """
-    if not config.get(name):
-        raise ValueError(
-            f"Expected a value of the setting {name}, as in --set={name}={example}. Received: none. A recipe without that "
-            "setting does not take this target. See docs/similarity.md."
-        )
-    return config[name]
 
 
 def class_batches(config: ConfigDict, train: datasets.Split, target: SimilarityTarget | None = None) -> EpochBatches:
@@ -223,7 +184,7 @@ def _cross_entropy() -> keras.losses.Loss:
 
 
 def _jit_compile() -> bool:
-    """XLA is slower than plain TensorFlow on a CPU; JAX without it compiles nothing."""
+    """XLA is slower than plain TensorFlow on a CPU, and without it JAX compiles nothing."""
     return keras.backend.backend() != "tensorflow"
 
 
@@ -252,92 +213,106 @@ _TITLES = {
     "mnist": "MNIST",
     "cifar10": "colour CIFAR-10",
 }
-# By variant: suffix of the id, what follows "ResNet18" in the title, and the description.
-_VARIANTS = {
-    "none": ("", "", "A residual network with cross-entropy alone: the baseline of the similarity regularisers."),
-    "pixel": (
-        "_pixel",
-        " with pixel similarities",
-        "Pairs of images shall be as similar in the features as they are in the pixels, centred by the mean image.",
+
+
+@dataclasses.dataclass(frozen=True)
+class _Variant:
+    """One network of the comparison.
+
+    Attributes:
+        name: "" for the plain network.
+        suffix: ending of the recipe's id.
+        title: what its title says after "ResNet18".
+        description: for its card.
+        datasets: data sets for which there is a recipe.
+        target: its similarity target; None for a network without the regulariser.
+        changes: settings with other values than the defaults.
+    """
+
+    name: str
+    suffix: str
+    title: str
+    description: str
+    datasets: tuple[str, ...] = ("fashion_mnist", "cifar10_gray")
+    target: TargetSpecification | None = None
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+_WITHOUT_TARGET = (
+    _Variant(
+        "",
+        "",
+        "",
+        "A residual network with cross-entropy alone: the baseline of the similarity regularisers.",
+        datasets=tuple(_TITLES),
     ),
-    "thresholded": (
-        "_thresholded",
-        " with thresholded pixel similarities",
-        "As with pixel similarities, but these are pushed to 1 or -1 beyond a threshold and to 0 within it.",
-    ),
-    "simulated_v1": (
-        "_v1",
-        " with similarities of a simulated V1",
-        "Pairs of images shall be as similar in the features as in the responses of a simulated V1.",
-    ),
-    "recordings": (
-        "_recordings",
-        " with similarities of recorded neurons",
-        "Pairs of images shall be as similar in the features as in the responses of recorded neurons, from a file of yours.",
-    ),
-    "features": (
-        "_features",
-        " with similarities of another network",
-        "Pairs of images shall be as similar in the features as in those of a network that is trained already.",
-    ),
-    "shuffled": (
-        "_shuffled",
-        " with shuffled similarities",
-        "A control: the targets belong to other pairs, so that they have the right distribution and no meaning.",
-    ),
-    "constant": (
-        "_constant",
-        " with similarity 0 for all pairs",
-        "A control: no two images shall be alike in the features, whatever they show.",
-    ),
-    "gaussian": (
+    _Variant(
+        "gaussian",
         "_gaussian",
         " with Gaussian noise in training",
         "A control without a regulariser: Gaussian noise on all training images.",
+        changes={"noise": 0.1},
     ),
-    "blurred": (
+    _Variant(
+        "blurred",
         "_blurred",
         " with blurred input",
         "A control without a regulariser: a fixed Gaussian blur in front of the network takes the high frequencies away.",
+        changes={"blur": 1.0},
     ),
-}
+)
 
 
-def _recipe(dataset: str, variant: str) -> Recipe:
-    suffix, title, description = _VARIANTS[variant]
-    config = functools.partial(default_config, dataset, variant)
-    epochs, target = config().epochs, config().target
-    budget = f"Width 16 instead of 64, and {epochs} epochs instead of 40, the 40 parts of the schedule so much shorter."
-    facts: dict[str, Any] = {"from_paper": [*_FROM_PAPER], "our_choice": [budget, *_OUR_CHOICE]}
-    if dataset.startswith("cifar"):
-        facts["from_paper"].append("Images are shifted by up to 4 pixels into a mirrored border, and flipped.")
-    if noise := config().noise:
-        facts["our_choice"].append(f"Gaussian noise of standard deviation {noise:g} on every training image.")
-    if blur := config().blur:
-        facts["our_choice"].append(f"A Gaussian blur with a standard deviation of {blur:g} pixel, inside the model.")
-    if target != "none":
-        strength, threshold = config().strength, config().threshold
-        facts["from_paper"] += [*_REGULARIZER_FROM_PAPER, f"alpha = {strength:g}."]
-        facts["our_choice"] += _REGULARIZER_OUR_CHOICE
-        if target != "recordings":
-            facts["from_paper"].append("Pairs of 5,000 training images.")
-        if target == "thresholded":
-            facts["from_paper"].append(f"Th = {threshold:g}.")
+def _variant(target: TargetSpecification) -> _Variant:
+    ending, title = f"_{target.suffix or target.name}", f" with {target.title}"
+    return _Variant(target.name, ending, title, target.description, target.datasets, target)
+
+
+def _from_paper(config: ConfigDict, target: TargetSpecification | None) -> list[str]:
+    lines = [*_FROM_PAPER]
+    if config.augment:
+        lines.append("Images are shifted by up to 4 pixels into a mirrored border, and flipped.")
+    if target:
+        lines += [*_REGULARIZER_FROM_PAPER, f"alpha = {config.strength:g}."]
+        lines += [] if target.own_images else ["Pairs of 5,000 training images."]
+        lines += [line.format(**config) for line in target.from_paper]
+    return lines
+
+
+def _our_choice(config: ConfigDict, target: TargetSpecification | None) -> list[str]:
+    epochs = config.epochs
+    lines = [f"Width 16 instead of 64, and {epochs} epochs instead of 40, the 40 parts of the schedule so much shorter."]
+    lines += _OUR_CHOICE
+    if config.noise:
+        lines.append(f"Gaussian noise of standard deviation {config.noise:g} on every training image.")
+    if config.blur:
+        lines.append(f"A Gaussian blur with a standard deviation of {config.blur:g} pixel, inside the model.")
+    return [*lines, *(_REGULARIZER_OUR_CHOICE if target else [])]
+
+
+def _recipe(dataset: str, variant: _Variant) -> Recipe:
+    target = variant.target
+    config = functools.partial(default_config, dataset, target.name if target else "none", **variant.changes)
     return Recipe(
-        id=f"{dataset}/resnet{suffix}",
-        title=f"ResNet18{title} on {_TITLES[dataset]}",
-        description=description,
+        id=f"{dataset}/resnet{variant.suffix}",
+        title=f"ResNet18{variant.title} on {_TITLES[dataset]}",
+        description=variant.description,
         paper=PAPER,
+        from_paper=_from_paper(config(), target),
+        our_choice=_our_choice(config(), target),
         config=config,
         fit=fit_similarity,
         family="resnet",
-        variant="" if variant == "none" else variant,
-        variant_of="" if variant == "none" else f"{dataset}/resnet",
-        **facts,
+        variant=variant.name,
+        variant_of=f"{dataset}/resnet" if variant.name else "",
+        limits=LIMITS,
+        bases=tuple(setting.name for setting in target.settings if setting.is_model) if target else (),
+        check=check_settings,
     )
 
 
 RECIPES = [
-    *(_recipe(dataset, variant) for dataset in ("fashion_mnist", "cifar10_gray") for variant in _VARIANTS),
-    *(_recipe(dataset, variant) for dataset in ("mnist", "cifar10") for variant in ("none", "thresholded")),
+    _recipe(dataset, variant)
+    for variant in (*_WITHOUT_TARGET, *map(_variant, targets.specifications().values()))
+    for dataset in variant.datasets
 ]

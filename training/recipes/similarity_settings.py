@@ -1,44 +1,56 @@
-"""What a training with or without the similarity regulariser is told: settings, their defaults, and what reads them."""
+"""The settings of a training with or without the similarity regulariser: their defaults, limits, and what reads them."""
 
 from typing import Any
 
 from cortexzoo import datasets
+from cortexzoo.models.resnet import BLOCKS
 from cortexzoo.training import targets
+from cortexzoo.training.configuration import ConfigError
+from cortexzoo.training.limits import ANYTHING, STANDARD_DEVIATION, Limit, OneOf, Range
+from cortexzoo.training.similarity import STATISTICS
+from cortexzoo.training.targets import registry
 from ml_collections import ConfigDict
 
 # How the images of the regularisation set are chosen from the training images; "first" as in the paper's code.
 CHOICES = ("random", "first")
 # How the weights are drawn; "pytorch" as in the paper's code.
 INITIAL_WEIGHTS = ("he", "pytorch")
-# By variant: settings that no other has, and what the controls without a target set.
-OWN_SETTINGS: dict[str, dict[str, Any]] = {
-    "thresholded": {"inner_threshold": 0.0, "signs": True},
-    "simulated_v1": {"v1_units": 1000, "v1_trials": 10, "v1_complex_share": 0.5},
-    "features": {"features_model": "", "features_layer": ""},
-    "recordings": {"responses": "predicted", "predictor_epochs": 30},
-    "gaussian": {"target": "none", "noise": 0.1},
-    "blurred": {"target": "none", "blur": 1.0},
-}
-_ALL = ("pixel", "thresholded", "simulated_v1", "recordings", "features", "shuffled", "constant")
-# By setting: the targets that read it, where the plain network does not; `shuffled` reads those of what it shuffles as well.
-_READERS: dict[str, tuple[str, ...]] = {
-    **{name: ("thresholded",) for name in ("threshold", "side", "inner_threshold", "signs")},
-    "average_channels": ("pixel", "thresholded"),
-    **{name: (target,) for target in ("simulated_v1", "features", "recordings") for name in OWN_SETTINGS[target]},
-    "recordings": ("recordings",),
-    "shuffled_of": ("shuffled",),
-    **{name: _ALL for name in ("strength", "transform", "pairs", "statistics")},
-    **{
-        f"regularization_{name}": tuple(target for target in _ALL if target != "recordings")
-        for name in ("dataset", "images", "choice", "augmented")
-    },
+# Read by every target, and by the plain network not at all.
+_REGULARIZER = ("strength", "transform", "pairs", "statistics")
+# Read by the targets that do not bring a regularisation set of their own.
+_REGULARIZATION_SET = tuple(f"regularization_{name}" for name in ("dataset", "images", "choice", "augmented"))
+LIMITS: dict[str, Limit] = {
+    "depth": OneOf(BLOCKS),
+    "width": Range(1, 4096),
+    "blur": STANDARD_DEVIATION,
+    "initial_weights": OneOf(INITIAL_WEIGHTS),
+    "train_images": Range(0, 10_000_000),
+    "momentum": Range(0.0, 0.999),
+    "augment": ANYTHING,
+    "noise": STANDARD_DEVIATION,
+    "dtype": OneOf(("float32", "mixed_bfloat16", "mixed_float16")),
+    "target": OneOf(("none", *registry.specifications())),
+    "strength": Range(0.0, 1e6),
+    "transform": ANYTHING,
+    "pairs": Range(1, 10_000),
+    "statistics": OneOf(STATISTICS),
+    "regularization_dataset": OneOf(datasets.DATASETS),
+    "regularization_images": Range(2, 10_000_000),
+    "regularization_choice": OneOf(CHOICES),
+    "regularization_augmented": ANYTHING,
+    **{name: setting.limit for name, (setting, _) in registry.settings().items()},
 }
 
 
-def default_config(dataset: str, variant: str) -> ConfigDict:
-    """Config of a data set and a variant: a target, "none" for the plain network, or a control without a target."""
+def default_config(dataset: str, target: str = "none", **changes: Any) -> ConfigDict:
+    """Returns the config of a data set and a target.
+
+    Args:
+        dataset: name of the data set.
+        target: name of the target, or "none" for a network without the regulariser.
+        changes: other values than the defaults, by setting.
+    """
     published = targets.published_setting(dataset, dataset)
-    in_colour = datasets.info(dataset).image_shape[-1] > 1
     natural = dataset.startswith("cifar")
     return ConfigDict(
         {
@@ -56,11 +68,7 @@ def default_config(dataset: str, variant: str) -> ConfigDict:
             "augment": natural,
             "noise": 0.0,
             "dtype": "mixed_bfloat16",
-            "target": variant,
-            "threshold": published.threshold,
-            "side": "both",
-            "shuffled_of": "pixel",
-            "recordings": "",
+            "target": target,
             "strength": published.alpha,
             "transform": True,
             "pairs": targets.PUBLISHED_PAIRS,
@@ -69,19 +77,53 @@ def default_config(dataset: str, variant: str) -> ConfigDict:
             "regularization_choice": "random",
             "regularization_augmented": False,
             "statistics": "class",
-            **OWN_SETTINGS.get(variant, {}),
-            **({"average_channels": False} if in_colour and variant in _READERS["average_channels"] else {}),
+            **_target_settings(dataset, target),
+            **changes,
         }
     )
 
 
+def check_settings(config: ConfigDict) -> None:
+    """Refuses settings that do not fit together.
+
+    Raises:
+        ConfigError: naming the settings.
+    """
+    registry.options(config)
+    if 0 < config.train_images < config.batch_size:
+        raise ConfigError(
+            f"Expected train_images of 0, for all, or at least the batch_size of {config.batch_size}. "
+            f"Received: train_images={config.train_images}"
+        )
+    shapes = [datasets.info(name).image_shape for name in (config.dataset, config.regularization_dataset)]
+    if config.target != "none" and shapes[0] != shapes[1]:
+        raise ConfigError(
+            f"Expected a regularization_dataset with images of shape {shapes[0]}, as in {config.dataset}. "
+            f"Received: {config.regularization_dataset}, with {shapes[1]}"
+        )
+
+
 def ignored_settings(config: ConfigDict) -> list[str]:
-    """Returns which settings are not at their defaults although the target of the config does not read them."""
-    target = {config.target, config.shuffled_of} if config.target == "shuffled" else {config.target}
-    defaults = dict(default_config(config.dataset, config.target), average_channels=False)
-    defaults |= {name: value for own in OWN_SETTINGS.values() for name, value in own.items() if name not in defaults}
-    return [
+    """Returns the settings that are not at their defaults although nothing reads them under the target of the config."""
+    chain = registry.chain(config)
+    ignored = [
         name
-        for name, readers in _READERS.items()
-        if name in config and not target & set(readers) and config[name] != defaults[name]
+        for name, (setting, readers) in registry.settings().items()
+        if name in config
+        and not {target.name for target in chain} & set(readers)
+        and config[name] != setting.default_for(config.dataset)
     ]
+    unread = () if chain else _REGULARIZER
+    unread += _REGULARIZATION_SET if not chain or chain[-1].own_images else ()
+    defaults = default_config(config.dataset)
+    return [*ignored, *(name for name in unread if config[name] != defaults[name])]
+
+
+def _target_settings(dataset: str, target: str) -> dict[str, Any]:
+    """Returns the defaults of the settings that all configs share and of those that the target alone has."""
+    in_colour = datasets.info(dataset).image_shape[-1] > 1
+    return {
+        name: setting.default_for(dataset)
+        for name, (setting, readers) in registry.settings().items()
+        if (setting.shared or target in readers) and (in_colour or not setting.colour_only)
+    }

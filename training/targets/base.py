@@ -1,4 +1,4 @@
-"""What a target is: a set of images and a number in [-1, 1] for every pair of them."""
+"""A target is a set of images, and a number in [-1, 1] for every pair of them."""
 
 import abc
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-# Pairs whose rows are gathered at once, and candidates that are drawn for a pair before the search is given up.
+# Pairs whose rows are gathered at once; candidates that are drawn for a pair before the search is given up.
 _CHUNK = 4096
 _MAX_CANDIDATES = 1_000_000
 
@@ -14,7 +14,7 @@ _MAX_CANDIDATES = 1_000_000
 class SimilarityTarget(abc.ABC):
     """How similar a network shall find two images (Li et al. 2019, https://arxiv.org/abs/1911.05072).
 
-    Subclasses implement `_similarity`, and `_includes` where not all pairs are meant.
+    Subclasses implement `_similarity`, and `_includes` where some pairs are left out.
 
     Attributes:
         images: float32, (n, height, width, channels), in [0, 1]. The regularisation set; indices of pairs refer to it.
@@ -34,8 +34,7 @@ class SimilarityTarget(abc.ABC):
             float32, (k,), in [-1, 1].
 
         Raises:
-            ValueError: the indices are no integers, of different lengths or out of range; or a pair is not one of those
-                that the target is about.
+            ValueError: the indices are not integers, differ in number or are out of range; or the target leaves a pair out.
         """
         first, second = self._check_indices(first), self._check_indices(second)
         if first.shape != second.shape:
@@ -49,7 +48,7 @@ class SimilarityTarget(abc.ABC):
         return np.clip(self._similarity(first, second), -1.0, 1.0).astype(np.float32)
 
     def pairs(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draws pairs of two different images, uniformly and with replacement among those that the target is about.
+        """Draws pairs of two different images, uniformly and with replacement, among those that the target includes.
 
         Args:
             count: number of pairs.
@@ -59,7 +58,7 @@ class SimilarityTarget(abc.ABC):
             Two int64 arrays, (count,), for `similarity`.
 
         Raises:
-            ValueError: in a million draws there was no such pair.
+            ValueError: a million draws found no such pair.
         """
         found = np.zeros((2, 0), np.int64)
         candidates, drawn = count, 0
@@ -70,7 +69,7 @@ class SimilarityTarget(abc.ABC):
                     "Change the threshold."
                 )
             first = generator.integers(len(self.images), size=candidates)
-            # An offset that is never 0 makes the second image another one, all of them equally likely.
+            # An offset that is never 0: the second image is another one, and all others are equally likely.
             second = (first + generator.integers(1, len(self.images), size=candidates)) % len(self.images)
             kept = self._includes(first, second)
             found = np.concatenate([found, np.stack([first, second])[:, kept]], axis=1)
@@ -78,15 +77,19 @@ class SimilarityTarget(abc.ABC):
         return found[0, :count], found[1, :count]
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a model's card keeps of the target: plain values by name; nothing by default."""
+        """Returns what a model's card keeps of the target: plain JSON values by name. Nothing by default."""
         return {}
+
+    def sources(self) -> Sequence[str]:
+        """Returns digests of what the target is made of besides its options, so that a training never resumes on others."""
+        return []
 
     @abc.abstractmethod
     def _similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Returns the similarity of valid pairs, (k,)."""
 
     def _includes(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Returns which pairs the target is about, bool, (k,)."""
+        """Returns which pairs the target includes, bool, (k,)."""
         return np.ones(len(first), bool)
 
     def _check_indices(self, indices: np.ndarray) -> np.ndarray:
@@ -103,7 +106,7 @@ class SimilarityTarget(abc.ABC):
 
 
 class CosineSimilarity(SimilarityTarget):
-    """The cosine of the images' features after subtracting the mean over the images; the mean over several sets of features.
+    """The cosine of the images' features after subtracting their mean over the images, averaged over sets of features.
 
     An image whose features are the mean itself has similarity 0 to all.
 
@@ -112,7 +115,7 @@ class CosineSimilarity(SimilarityTarget):
         features: sets of features, each (n, ...) float. Cosines are computed within a set and averaged over sets.
 
     Raises:
-        ValueError: there is no set, or one has other than n rows or values that are not finite.
+        ValueError: there is no set, or a set does not have n rows of finite values.
     """
 
     def __init__(self, images: np.ndarray, features: Sequence[np.ndarray]) -> None:
@@ -149,7 +152,7 @@ def check_images(images: np.ndarray) -> np.ndarray:
     """Returns images as float32.
 
     Raises:
-        ValueError: they are not at least two, (n, height, width, channels), in [0, 1].
+        ValueError: there are fewer than two, or they are not of shape (n, height, width, channels) and in [0, 1].
     """
     array = np.asarray(images)
     if array.ndim != 4 or len(array) < 2 or 0 in array.shape or array.dtype.kind not in "fiub":

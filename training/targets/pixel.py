@@ -2,6 +2,7 @@
 
 import numpy as np
 from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget, check_images
+from cortexzoo.training.targets.specification import Setting, TargetSpecification
 
 
 def build(images: np.ndarray, seed: int, *, average_channels: bool = False) -> SimilarityTarget:
@@ -15,3 +16,15 @@ def build(images: np.ndarray, seed: int, *, average_channels: bool = False) -> S
     """
     images = check_images(images)
     return CosineSimilarity(images, [images.mean(axis=-1) if average_channels else images])
+
+
+AVERAGE_CHANNELS = Setting("average_channels", False, colour_only=True)
+TARGET = TargetSpecification(
+    name="pixel",
+    title="pixel similarities",
+    description=(
+        "Pairs of images shall be as similar in the features as they are in the pixels, centred by the mean image."
+    ),
+    build=build,
+    settings=(AVERAGE_CHANNELS,),
+)

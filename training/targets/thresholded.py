@@ -1,8 +1,11 @@
 """Thresholded similarity: only pairs that are very alike or very unlike count as such."""
 
 import numpy as np
+from cortexzoo.training.limits import OneOf, Range
 from cortexzoo.training.targets import pixel
 from cortexzoo.training.targets.base import SimilarityTarget
+from cortexzoo.training.targets.published import published_setting
+from cortexzoo.training.targets.specification import Setting, TargetSpecification
 
 # Which pairs are trained on, as the authors' code has it: the range selects pairs, it does not change their values.
 _RANGES = {
@@ -79,3 +82,20 @@ def build(
     """Returns thresholded pixel similarity; see `ThresholdedSimilarity` and `pixel.build` for the options."""
     similarity = pixel.build(images, seed, average_channels=average_channels)
     return ThresholdedSimilarity(similarity, threshold, side, inner_threshold, signs)
+
+
+TARGET = TargetSpecification(
+    name="thresholded",
+    title="thresholded pixel similarities",
+    description=("As with pixel similarities, but these are pushed to 1 or -1 beyond a threshold and to 0 within it."),
+    build=build,
+    settings=(
+        Setting("threshold", lambda dataset: published_setting(dataset, dataset).threshold, Range(0.0, 0.999), shared=True),
+        Setting("side", "both", OneOf(_RANGES), shared=True),
+        Setting("inner_threshold", 0.0, Range(0.0, 0.999)),
+        Setting("signs", True),
+        pixel.AVERAGE_CHANNELS,
+    ),
+    from_paper=("Th = {threshold:g}.",),
+    datasets=("fashion_mnist", "cifar10_gray", "mnist", "cifar10"),
+)

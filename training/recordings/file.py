@@ -1,4 +1,4 @@
-"""Recordings as a file or dataset: images, and responses of units to each trial of them. docs/recordings.md has both."""
+"""Recordings as an .npz file or a TFDS dataset: images, and the responses of units in each trial. See docs/recordings.md."""
 
 import dataclasses
 import functools
@@ -8,15 +8,15 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from cortexzoo.training.recordings.dataset import read_dataset, write_dataset
 from cortexzoo.training.targets.base import check_images
-from cortexzoo.training.targets.recording_dataset import read_dataset, write_dataset
 
 _REQUIRED, _OPTIONAL = ("images", "responses"), ("scans",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Recordings:
-    """What was shown and what was recorded.
+    """The images that were shown and the responses that were recorded.
 
     Attributes:
         images: float32, (n, height, width, channels), in [0, 1].
@@ -30,7 +30,7 @@ class Recordings:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of all values: what was fitted to others is fitted anew."""
+        """SHA-256 of all values, by which a fit knows whether it was made of these recordings."""
         arrays = (self.images, self.responses, self.scans)
         content = b"".join(f"{array.dtype} {array.shape} ".encode() + array.tobytes() for array in arrays)
         return hashlib.sha256(content).hexdigest()
@@ -45,9 +45,9 @@ def load_recordings(path: str | os.PathLike[str]) -> Recordings:
             features `image`, `responses` and, where there are several scans, `scans`.
 
     Raises:
-        FileNotFoundError: there is neither.
-        ValueError: it is no .npz file or dataset, or an array is missing, unknown, of a wrong type or shape, or has values
-            that cannot be: images outside [0, 1], infinite responses, a unit without any response.
+        FileNotFoundError: nothing is at `path`.
+        ValueError: `path` is neither an .npz file nor a dataset; an array is missing, unknown, or of a wrong type or shape;
+            or images are outside [0, 1], responses infinite, or a unit has none at all.
     """
     path = Path(path)
     try:
@@ -61,14 +61,14 @@ def load_recordings(path: str | os.PathLike[str]) -> Recordings:
 
 
 def save_recordings(recordings: Recordings, path: str | os.PathLike[str]) -> None:
-    """Writes recordings so that `load_recordings` reads them; a reader never sees a part of them.
+    """Writes recordings for `load_recordings`; a reader never sees them half written.
 
     Args:
-        recordings: what to write.
-        path: an .npz file, which is replaced; or, of any other suffix, a new folder for a prepared TFDS dataset.
+        recordings: the recordings.
+        path: an .npz file, which is replaced; or, with any other suffix, a new folder for a prepared TFDS dataset.
 
     Raises:
-        ValueError: the folder is there already.
+        ValueError: the folder exists already.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def save_recordings(recordings: Recordings, path: str | os.PathLike[str]) -> Non
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:
     try:
-        # Opened here: NumPy leaves the file open when it is no archive.
+        # Opened here: NumPy leaves the file open when it is not an archive.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (zipfile.BadZipFile, ValueError, EOFError, AttributeError, TypeError) as error:
@@ -108,7 +108,7 @@ def _check_responses(responses: np.ndarray, images: int) -> np.ndarray:
         raise ValueError("Expected finite responses, and NaN where a trial is missing. Received: infinite ones.")
     if silent := np.flatnonzero(np.isnan(responses).all(axis=(0, 1))).tolist():
         raise ValueError(
-            f"Expected responses of every unit. Received: NaN alone for {len(silent)} units, such as {silent[0]}."
+            f"Expected responses of every unit. Received: only NaN for {len(silent)} units, such as unit {silent[0]}."
         )
     return responses
 
@@ -118,6 +118,6 @@ def _check_scans(scans: np.ndarray | None, units: int) -> np.ndarray:
         return np.zeros(units, np.int64)
     if scans.shape != (units,) or scans.dtype.kind not in "iu":
         raise ValueError(
-            f"Expected an integer scan of each of {units} units. Received: {scans.dtype} of shape {scans.shape}."
+            f"Expected an integer scan for each of the {units} units. Received: {scans.dtype} of shape {scans.shape}."
         )
     return scans.astype(np.int64)

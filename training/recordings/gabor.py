@@ -21,7 +21,7 @@ _ENVELOPE_WEIGHTS = np.array([[2, 0, 1, 0, 0], [8, 9, 4, 1, 0], [1, 2, 19, 17, 3
 
 @dataclasses.dataclass(frozen=True)
 class GaborCells:
-    """A population of cells, each of which looks at one place.
+    """A population of cells, each looking at one place.
 
     Attributes:
         x, y: float, (units,). Centre of the receptive field in degrees of visual angle, from the centre of the image to the
@@ -53,7 +53,7 @@ class GaborCells:
 
         Args:
             images: float, (n, height, width, 1 or 3), in [0, 1].
-            pixels_per_degree: float. How large a pixel is seen.
+            pixels_per_degree: float. Pixels in a degree of visual angle.
 
         Returns:
             float32, (n, units), >= 0, in arbitrary units.
@@ -64,7 +64,7 @@ class GaborCells:
         return np.where(self.complex, np.sqrt((np.square(even) + np.square(odd)) / 2.0), np.maximum(even, 0.0))
 
     def filters(self, shape: tuple[int, int], pixels_per_degree: float, shift: float = 0.0) -> np.ndarray:
-        """Returns the Gabors as they look at the centres of the pixels, float32, (height * width, units).
+        """Returns the Gabors sampled at the centres of the pixels, float32, (height * width, units).
 
         Args:
             shape: (height, width) of the image.
@@ -84,7 +84,7 @@ class GaborCells:
 def sample_cells(
     units: int, extent: tuple[float, float], complex_share: float, generator: np.random.Generator
 ) -> GaborCells:
-    """Draws cells with centres spread evenly over the image.
+    """Draws cells whose centres are uniform over the image.
 
     Args:
         units: int. Number of cells.
@@ -111,7 +111,7 @@ def sample_cells(
 
 
 def _draw(generator: np.random.Generator, edges: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
-    """Draws from a histogram: a bin by its weight, and evenly within it."""
+    """Draws from a histogram: a bin by its weight, then uniformly within it."""
     return _within(generator, edges, generator.choice(len(weights), count, p=weights / weights.sum()))
 
 

@@ -1,4 +1,4 @@
-"""From trials to means, and how much of a unit's response is due to the image and not to chance."""
+"""Means over trials, and how much of a unit's response is due to the image rather than to chance."""
 
 import numpy as np
 
@@ -29,14 +29,14 @@ def reliability(responses: np.ndarray) -> np.ndarray:
     """Returns the share of signal variance in the variance of each unit's mean responses.
 
     The variance over images of the mean over T trials is that of the signal plus 1 / T of that of the noise, and that of the
-    noise is the variance over trials, pooled over the images that were repeated. With equally many trials it estimates what
-    the Spearman-Brown formula makes of the split-half correlation.
+    noise is the variance over trials, pooled over the images that were repeated. With as many trials of every image this
+    estimates the split-half correlation after the Spearman-Brown correction.
 
     Args:
         responses: float, (trials, images, units); NaN where a trial is missing.
 
     Returns:
-        float64, (units,), in [0, 1]; 0 for units that never respond or respond the same to all images.
+        float64, (units,), in [0, 1]; 0 for units that never respond or respond alike to all images.
 
     Raises:
         ValueError: a unit has no image with two trials, or fewer than two images.

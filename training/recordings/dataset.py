@@ -1,4 +1,4 @@
-"""Recordings as a prepared TFDS dataset, one example an image. docs/recordings.md has the format."""
+"""Recordings as a prepared TFDS dataset, one example for each image. See docs/recordings.md for the format."""
 
 import os
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ _NAME, _VERSION, _SHARD = "recordings", "1.0.0", 1000
 
 
 def read_dataset(directory: Path) -> dict[str, np.ndarray]:
-    """Reads a prepared dataset, all its splits, as the arrays that an .npz file of recordings has. Nothing is downloaded.
+    """Reads all splits of a prepared dataset into the arrays of an .npz file of recordings. Nothing is downloaded.
 
     Args:
-        directory: folder with dataset_info.json and features.json, that of a version.
+        directory: folder of one version of the dataset, with dataset_info.json and features.json.
 
     Returns:
         `images` (n, height, width[, channels]); `responses` (trials, n, units), with NaN where an image has fewer trials
-        than others; and, where the dataset has them, `scans` (units,). Their values are not checked.
+        than others; and, where the dataset has them, `scans` (units,). The values are not checked.
 
     Raises:
-        ValueError: the folder is no prepared dataset or a broken one, a feature is missing or unknown, or the examples do
+        ValueError: the folder holds no prepared dataset or a broken one, a feature is missing or unknown, or the examples do
             not fit together.
     """
     columns = _read_columns(directory)
@@ -35,7 +35,7 @@ def read_dataset(directory: Path) -> dict[str, np.ndarray]:
 
 
 def write_dataset(images: np.ndarray, responses: np.ndarray, scans: np.ndarray, directory: Path) -> None:
-    """Writes recordings as a prepared dataset with one split; a reader sees all of it or nothing.
+    """Writes recordings as a prepared dataset with one split; a reader never sees it half written.
 
     Args:
         images: float32, (n, height, width, channels).
@@ -44,13 +44,13 @@ def write_dataset(images: np.ndarray, responses: np.ndarray, scans: np.ndarray, 
         directory: a new folder.
 
     Raises:
-        ValueError: the folder is there already.
+        ValueError: the folder exists already.
     """
-    # Imported late: an .npz file needs no framework.
+    # Imported late: .npz files need no framework.
     import tensorflow_datasets as tfds
 
     if directory.exists():
-        raise ValueError(f"Expected a new folder for the dataset. Received: {directory}, which is there.")
+        raise ValueError(f"Expected a new folder for the dataset. Received: {directory}, which exists already.")
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.part")
     temporary.mkdir()
     tensor = tfds.features.Tensor

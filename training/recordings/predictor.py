@@ -1,7 +1,6 @@
-"""A small network that predicts the responses of recorded units: what the image explains of them, without the noise.
+"""A small network that predicts the responses of recorded units from the image, and so leaves their noise out.
 
-A convolutional core that all units share, and for each unit a place to look at and a mixture of the core's features
-(Klindt et al. 2017, https://arxiv.org/abs/1711.02653).
+All units share a convolutional core; each has a place to look at and a mixture of the core's features (Klindt et al. 2017, https://arxiv.org/abs/1711.02653).
 """
 
 import tempfile
@@ -19,7 +18,7 @@ _HELD_OUT = 0.1
 
 
 class FactorizedReadout(keras.layers.Layer):
-    """One linear unit a neuron whose weights are the product of a mask over places and a vector over features.
+    """One linear unit for each neuron, whose weights are the product of a mask over places and a vector over features.
 
     Args:
         units: int. Number of neurons.
@@ -43,7 +42,7 @@ class FactorizedReadout(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         places = ops.reshape(inputs, (-1, self.mask.shape[0], self.mixture.shape[0]))
-        # First the mask: a matrix product over places, which leaves the features of each unit's own place.
+        # The mask first: a matrix product over places, which leaves the features at each unit's own place.
         seen = ops.matmul(ops.transpose(places, (0, 2, 1)), self.mask)
         return ops.sum(seen * self.mixture, axis=1) + self.bias
 
@@ -110,7 +109,7 @@ class ResponsePredictor(keras.Model):
 def masked_mean_squared_error(responses: Any, predictions: Any) -> Any:
     """The squared error, averaged over the responses that are not NaN."""
     missing = ops.isnan(responses)
-    # The prediction in the place of a missing response: no error, and no NaN in the gradient.
+    # The prediction stands in for a missing response: no error, and no NaN in the gradient.
     errors = ops.square(predictions - ops.where(missing, ops.stop_gradient(predictions), responses))
     return ops.sum(errors) / ops.maximum(ops.sum(ops.cast(~missing, errors.dtype)), 1.0)
 
@@ -118,18 +117,18 @@ def masked_mean_squared_error(responses: Any, predictions: Any) -> Any:
 def fit_predictor(
     images: np.ndarray, responses: np.ndarray, *, epochs: int, seed: int, directory: Path | None = None
 ) -> tuple[ResponsePredictor, np.ndarray]:
-    """Fits a predictor to nine tenths of the images and keeps the epoch that predicts the others best.
+    """Fits a predictor to nine tenths of the images and keeps the epoch that predicts the other tenth best.
 
     Args:
         images: float32, (n, height, width, channels), in [0, 1].
         responses: float, (n, units), standardized; NaN where nothing was recorded.
         epochs: int.
         seed: int. Seed of the weights, the split and the batches.
-        directory: folder of checkpoints and log, from which a killed fit resumes. By default one that is deleted afterwards.
+        directory: folder of checkpoints and log, from which a killed fit resumes. Defaults to a temporary one.
 
     Returns:
         The predictor, and the correlation of predicted and recorded responses on the images held out, float64, (units,); NaN
-        where it is not defined.
+        where one of the two does not vary.
     """
     order = np.random.default_rng(seed).permutation(len(images))
     held_out, used = np.split(order, [max(2, round(_HELD_OUT * len(order)))])
@@ -138,7 +137,7 @@ def fit_predictor(
     model = ResponsePredictor(responses.shape[1], images.shape[1:], seed=seed)
     model.build()
     schedule = keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(batches))
-    # See `cortexzoo.training.recipes.similarity`: XLA is slower on a CPU, and JAX without it compiles nothing.
+    # See `cortexzoo.training.recipes.similarity`: XLA is slower on a CPU, and without it JAX compiles nothing.
     jit_compile = keras.backend.backend() != "tensorflow"
     model.compile(keras.optimizers.Adam(schedule), masked_mean_squared_error, jit_compile=jit_compile)
     with tempfile.TemporaryDirectory() as temporary:
@@ -161,7 +160,7 @@ def predict(model: ResponsePredictor, images: np.ndarray) -> np.ndarray:
 
 
 def correlations(predicted: np.ndarray, recorded: np.ndarray) -> np.ndarray:
-    """Returns Pearson's r of each unit over the images that it was recorded on; NaN where one of the two does not vary.
+    """Returns Pearson's r of each unit over the images for which it was recorded; NaN where one side does not vary.
 
     Args:
         predicted: float, (n, units).
