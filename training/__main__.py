@@ -1,40 +1,43 @@
-"""Trains a model of the zoo and publishes it: SavedModel, card and README.
+"""Trains a model and publishes it in a catalogue: SavedModel, card and README.
 
-  zoo-train --list                                    the recipes
-  zoo-train --recipe=mnist/dim                        train DIM as shipped; run it again after a kill and it resumes
-  zoo-train --recipe=mnist/dim --set=internal_epochs=5 --set=seed=1 --catalogue=/tmp/mine
-                                                      a variation, published elsewhere
-  zoo-train --recipe=mnist/sigmoid_mlp --set=seed=1 --id=mnist/sigmoid_mlp-seed1
-                                                      a variation, published under an id of its own
-  zoo-train --recipe=mnist/dim --show_config          print the config and stop
-  KERAS_BACKEND=jax zoo-train --recipe=cifar10_gray/resnet_pixel --set=width=64 --set=epochs=40
-                                                      train on JAX (pip install jax); on TensorFlow it then publishes
+  cortexzoo train --list                              the recipes
+  cortexzoo train --recipe=mnist/dim                  train DIM as shipped; the same command resumes after a kill
+  cortexzoo train --recipe=mnist/dim --set=internal_epochs=5 --set=seed=1
+                                                      a variation
+  cortexzoo train --recipe=mnist/sigmoid_mlp --set=seed=1 --id=mnist/sigmoid_mlp-seed1
+                                                      another seed of sigmoid_mlp, beside it in the catalogue
+  cortexzoo train --recipe=mnist/dim --show_config    print the settings and stop
+  KERAS_BACKEND=jax cortexzoo train --recipe=cifar10_gray/resnet_pixel --set=width=64 --set=epochs=40
+                                                      train on JAX (pip install "cortexzoo[jax]"); the same command
+                                                      without KERAS_BACKEND then publishes
 
-`python -m cortexzoo.training` does the same. Checkpoints and logs (CSV) go to --workdir. Training reads the train and
-validation splits only; `zoo-evaluate --model=ID --suite=... --update_card` adds the scores on the test split to the card.
-`python -m cortexzoo.training.studies.sweep --help` tells how the strength of a saturation penalty is chosen.
+`python -m cortexzoo.training` does the same. Models are published in --catalogue, which is runs/catalogue unless you say
+otherwise; checkpoints and logs (CSV) go to --workdir. Training reads the train and validation splits only. The scores on the
+test split come from `cortexzoo evaluate --model=runs/catalogue/mnist/dim/1`.
 """
 
-import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
 from cortexzoo.startup import configure_tensorflow
-from cortexzoo.training.configuration import change_config, run_directory
 from ml_collections import ConfigDict
 
-_RECIPE = flags.DEFINE_string("recipe", None, "The recipe, such as mnist/dim.")
-_SET = flags.DEFINE_multi_string("set", [], "Change a value of the config: --set=name=value, value as JSON. Repeatable.")
-_WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder of checkpoints and logs, one folder a recipe and config in it.")
+if TYPE_CHECKING:
+    from cortexzoo.training.recipes import Recipe
+
+_RECIPE = flags.DEFINE_string("recipe", None, "The recipe, such as mnist/dim. --list shows all.")
+_SET = flags.DEFINE_multi_string("set", [], "Change a setting: --set=name=value, the value as JSON or text. Repeatable.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for checkpoints and logs, one folder for each recipe and config.")
 _CATALOGUE = flags.DEFINE_string(
-    "catalogue", None, "Publish into this catalogue instead of the installed one; base models come from it, too."
+    "catalogue",
+    "runs/catalogue",
+    "Folder of the catalogue to publish in. Base models of a recipe are looked up there first, then among the shipped ones.",
 )
-_ID = flags.DEFINE_string("id", None, "Publish under this id instead of the recipe's.")
+_ID = flags.DEFINE_string("id", None, "Publish under this id instead of the recipe's. X-seed1 is seed 1 of X.")
 _LIST = flags.DEFINE_bool("list", False, "List the recipes and stop.")
-_SHOW_CONFIG = flags.DEFINE_bool("show_config", False, "Print the recipe's config as JSON and stop.")
-# Settings that name a model of the catalogue.
-_BASES = ("base", "denoiser_base", "features_model")
+_SHOW_CONFIG = flags.DEFINE_bool("show_config", False, "Print the recipe's settings as JSON and stop.")
 
 
 def main(arguments: list[str]) -> None:
@@ -42,50 +45,68 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only, as in --recipe=mnist/dim. Received: {' '.join(arguments[1:])}")
     configure_tensorflow("2")
-    if _CATALOGUE.value:
-        os.environ["CORTEXZOO_SAVED_MODELS"] = os.path.abspath(_CATALOGUE.value)
-    from cortexzoo import catalog
+    from cortexzoo.catalog import IntegrityError
+    from cortexzoo.training.configuration import ConfigError
+
+    try:
+        _run()
+    except (ConfigError, IntegrityError, FloatingPointError) as error:
+        sys.exit(str(error))
+
+
+def _run() -> None:
     from cortexzoo.training import recipes
+    from cortexzoo.training.configuration import ConfigError, change_config
 
     if _LIST.value:
         print("\n".join(f"{recipe.id:36} {recipe.title}" for recipe in recipes.RECIPES.values()))
         return
     if not _RECIPE.value:
-        raise app.UsageError("Expected --recipe=NAME. Received: none. --list shows the recipes.")
-    try:
-        recipe = recipes.find(_RECIPE.value)
-        config = change_config(recipe.config(), _SET.value)
-        recipes.check_dataset(config, recipe)
-        model_id = recipes.check_id(_ID.value or recipe.id, recipe)
-        for base in _BASES:
-            if config.get(base):
-                catalog.model_card(config[base])
-    except ValueError as error:
-        sys.exit(str(error))
+        raise ConfigError("Expected --recipe=NAME. Received: none. --list shows the recipes.")
+    recipe = recipes.find(_RECIPE.value)
+    config = change_config(recipe.config(), _SET.value)
     if _SHOW_CONFIG.value:
         print(config.to_json(indent=2))
         return
-    _train(recipe, config, model_id)
+    _check(recipe, config)
+    _train_and_publish(recipe, config)
 
 
-def _train(recipe, config: ConfigDict, model_id: str) -> None:
+def _check(recipe: "Recipe", config: ConfigDict) -> None:
+    """Finds out before the training what would fail after it."""
+    from cortexzoo.training.configuration import ConfigError
+    from cortexzoo.training.publishing import check_destination, check_writable
+    from cortexzoo.training.recipes import check_id
+
+    if not _CATALOGUE.value:
+        raise ConfigError("Expected a folder for --catalogue. Received: none.")
+    recipe.check_config(config)
+    recipe.find_bases(config, Path(_CATALOGUE.value))
+    check_destination(check_id(_ID.value or recipe.id, recipe), Path(_CATALOGUE.value))
+    check_writable(Path(_WORKDIR.value))
+
+
+def _train_and_publish(recipe: "Recipe", config: ConfigDict) -> None:
     import keras
+    from cortexzoo.training.configuration import run_directory
     from cortexzoo.training.fitting import fitting_seconds
     from cortexzoo.training.hardware import first_hardware
+    from cortexzoo.training.publishing import publish
 
-    directory = run_directory(Path(_WORKDIR.value), recipe.id, config)
+    catalogue, directory = Path(_CATALOGUE.value), run_directory(Path(_WORKDIR.value), recipe.id, config)
     logging.info("Checkpoints and logs: %s", directory)
     hardware = first_hardware(directory)
     keras.utils.set_random_seed(config.seed)
-    trained = recipe.fit(config, directory)
+    trained = recipe.train(config, directory, catalogue)
     if keras.backend.backend() != "tensorflow":
-        print(f"Trained on {keras.backend.backend()}. The same command with KERAS_BACKEND=tensorflow publishes the weights.")
+        print(f"Trained on {keras.backend.backend()}. The same command with KERAS_BACKEND=tensorflow publishes the model.")
         return
-    # Imported late: other backends train where there is no TensorFlow.
-    from cortexzoo.training.publishing import publish
-
-    card = publish(recipe, config, trained, fitting_seconds(directory), model_id, hardware)
-    logging.info("Published %s: validation %s", card.id, card.training["validation"])
+    card = publish(recipe, config, trained, fitting_seconds(directory), _ID.value, hardware, catalogue)
+    path = catalogue / card.id / str(card.version)
+    print(f"Published {card.id} in {path}")
+    for name, value in card.training["validation"].items():
+        print(f"Validation {name}: {value:.4f}")
+    print(f"Next: cortexzoo evaluate --model={path} --suite=quick")
 
 
 if __name__ == "__main__":

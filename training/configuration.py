@@ -35,7 +35,7 @@ def config_digest(config: ConfigDict) -> str:
     return hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()[:10]
 
 
-def base_digest(model: str) -> str:
+def base_digest(model: catalog.StrPath) -> str:
     """Returns a short name of a base model's files, so that what was trained on one never resumes on another.
 
     Args:

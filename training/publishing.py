@@ -1,19 +1,54 @@
-"""A trained model -> an artefact of the catalogue: SavedModel, card and README."""
+"""From a trained model to an entry of a catalogue: SavedModel, card and README."""
 
 import importlib.metadata
 import json
+import os
 import platform
 import shlex
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from cortexzoo import catalog
 from cortexzoo.card import ModelCard
-from cortexzoo.export import export_model
+from cortexzoo.training.configuration import ConfigError
 from cortexzoo.training.hardware import describe_hardware
-from cortexzoo.training.recipes import Recipe, Trained, check_dataset, check_id
+from cortexzoo.training.recipes import Recipe, Trained, check_id
 from ml_collections import ConfigDict
 
 _PACKAGES = ("keras", "numpy", "tensorflow", "tensorflow-datasets")
+
+
+def check_destination(model_id: str, catalogue: Path | None = None) -> Path:
+    """Returns the directory of a model that is about to be trained and published.
+
+    Args:
+        model_id: "<dataset>/<name>".
+        catalogue: directory of the catalogue. Defaults to the one that is installed.
+
+    Raises:
+        ConfigError: the directory has versions other than 1, which are somebody else's, or cannot be written.
+    """
+    directory = catalog.root(catalogue) / model_id
+    if others := sorted(path.name for path in directory.glob("*/") if path.name.isdecimal() and path.name != "1"):
+        raise ConfigError(
+            f"Expected no version but 1 in {directory}, which is replaced. Received: {', '.join(others)}. "
+            "Publish under another --id, or in another --catalogue."
+        )
+    check_writable(directory)
+    return directory
+
+
+def check_writable(directory: Path) -> None:
+    """Raises a ConfigError where a directory, which need not exist yet, cannot be written. Leaves nothing behind."""
+    existing = directory
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise ConfigError(f"Expected a folder that can be written: {directory}. Received: {error}") from error
 
 
 def publish(
@@ -23,8 +58,9 @@ def publish(
     seconds: float,
     model_id: str | None = None,
     hardware: str | None = None,
+    catalogue: Path | None = None,
 ) -> ModelCard:
-    """Exports the model into the catalogue and writes its card, without scores: those come from evaluation.
+    """Exports the model into a catalogue and writes its card. Scores are left to evaluation.
 
     Args:
         recipe: the recipe.
@@ -33,51 +69,23 @@ def publish(
         seconds: how long the epochs took.
         model_id: id in the catalogue. Defaults to the recipe's.
         hardware: on what it was trained. Defaults to this machine.
+        catalogue: directory of the catalogue. Defaults to the one that is installed.
 
     Returns:
         The card.
 
     Raises:
-        ValueError: the id or the config's data set does not fit the recipe, or the folder has versions of somebody else.
+        ConfigError: the id or the config does not fit the recipe, or see `check_destination`.
     """
-    check_dataset(config, recipe)
-    model_id, changes = check_id(model_id or recipe.id, recipe), changed_settings(recipe, config)
-    directory = catalog.root() / model_id
-    if others := sorted(path.name for path in directory.glob("*/") if path.name.isdecimal() and path.name != "1"):
-        raise ValueError(f"Expected no versions but 1 in {directory}, which is replaced. Received: {', '.join(others)}.")
+    # Imported late: recipes train where there is no TensorFlow, and a folder can be checked there, too.
+    from cortexzoo.export import export_model
+
+    recipe.check_config(config)
+    model_id = check_id(model_id or recipe.id, recipe)
+    directory = check_destination(model_id, catalogue)
     export_model(trained.model, directory / "1", overwrite=True)
-    # The layer names inside the config are the same in every process but for Keras' own counter in the model's name.
-    model_config = {**trained.model.get_config(), "name": model_id.split("/")[1]}
-    card = ModelCard(
-        id=model_id,
-        title=recipe.title,
-        description=recipe.description,
-        class_name=type(trained.model).__name__,
-        config=model_config,
-        dataset=recipe.dataset,
-        parameters=trained.model.count_params(),
-        paper=recipe.paper,
-        from_paper=recipe.from_paper,
-        our_choice=[*recipe.our_choice, *_deviations(recipe, changes)],
-        recipe={"name": recipe.id, "config": config.to_dict(), "command": _command(recipe, changes, model_id)},
-        seed=config.seed,
-        versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
-        training={
-            "seconds": round(seconds, 1),
-            "hardware": hardware or describe_hardware(),
-            "epochs": trained.epochs,
-            "validation": trained.validation,
-            **trained.details,
-        },
-        licence="Apache-2.0",
-        files=catalog.artefact_digests(directory),
-        family=recipe.family,
-        variant=recipe.variant,
-        variant_of=recipe.variant_of,
-        # The one place that reads a name: --id=X-seed1 with seed 1 publishes another seed of X.
-        group=model_id.removesuffix(f"-seed{config.seed}"),
-    )
-    catalog.save_card(card)
+    card = _card(recipe, config, trained, model_id, directory, round(seconds, 1), hardware or describe_hardware())
+    catalog.save_card(card, catalogue)
     return card
 
 
@@ -87,11 +95,48 @@ def changed_settings(recipe: Recipe, config: ConfigDict) -> dict[str, Any]:
     return {name: config[name] for name in config if config[name] != own[name]}
 
 
+def _card(
+    recipe: Recipe,
+    config: ConfigDict,
+    trained: Trained,
+    model_id: str,
+    directory: Path,
+    seconds: float,
+    hardware: str,
+) -> ModelCard:
+    changes = changed_settings(recipe, config)
+    measured = {"seconds": seconds, "hardware": hardware, "epochs": trained.epochs, "validation": trained.validation}
+    return ModelCard(
+        id=model_id,
+        title=recipe.title,
+        description=recipe.description,
+        class_name=type(trained.model).__name__,
+        # The layer names inside the config are the same in every process but for Keras' own counter in the model's name.
+        config={**trained.model.get_config(), "name": model_id.split("/")[1]},
+        dataset=recipe.dataset,
+        parameters=trained.model.count_params(),
+        paper=recipe.paper,
+        from_paper=recipe.from_paper,
+        our_choice=[*recipe.our_choice, *_deviations(recipe, changes)],
+        recipe={"name": recipe.id, "config": config.to_dict(), "command": _command(recipe, changes, model_id)},
+        seed=config.seed,
+        versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
+        training={**measured, **trained.details},
+        licence="Apache-2.0",
+        files=catalog.artefact_digests(directory),
+        family=recipe.family,
+        variant=recipe.variant,
+        variant_of=recipe.variant_of,
+        # The one place that reads a name: --id=X-seed1 with seed 1 publishes another seed of X.
+        group=model_id.removesuffix(f"-seed{config.seed}"),
+    )
+
+
 def _deviations(recipe: Recipe, changes: dict[str, Any]) -> list[str]:
-    """What the lines of the recipe do not know."""
+    """Returns a line on the settings that the recipe's own lines do not know."""
     own = recipe.config()
     changed = ", ".join(f"{name} {value!r} (recipe: {own[name]!r})" for name, value in changes.items() if name != "seed")
-    return [f"Other settings than the recipe's, whatever is said of them above: {changed}."] if changed else []
+    return [f"Settings that differ from the recipe, whatever the lines above say: {changed}."] if changed else []
 
 
 def _command(recipe: Recipe, changes: dict[str, Any], model_id: str) -> str:

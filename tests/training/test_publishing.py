@@ -8,7 +8,7 @@ from pathlib import Path
 import cortexzoo as cz
 import numpy as np
 import pytest
-from cortexzoo import datasets
+from cortexzoo import catalog, datasets
 from cortexzoo.card_page import render_card
 from cortexzoo.loading import create_model
 from cortexzoo.training.configuration import change_config
@@ -85,7 +85,7 @@ def test_publishing_again_replaces_files_and_card(tmp_path: Path) -> None:
 def test_versions_of_somebody_else_are_left_alone(catalogue: Path, tmp_path: Path) -> None:
     """The card's version would be theirs."""
     (catalogue / "mnist/tiny/2").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"Expected no versions but 1 in .*mnist/tiny, which is replaced. Received: 2."):
+    with pytest.raises(ValueError, match=r"Expected no version but 1 in .*mnist/tiny, which is replaced. Received: 2. Pub"):
         publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1)
     assert not (catalogue / "mnist/tiny/1").exists()
 
@@ -131,7 +131,7 @@ def test_card_tells_what_was_changed(tmp_path: Path) -> None:
     assert card.from_paper == RECIPE.from_paper
     # The seed has a place of its own.
     assert card.our_choice[1:] == [
-        "Other settings than the recipe's, whatever is said of them above: widths (6,) (recipe: (8, 4))."
+        "Settings that differ from the recipe, whatever the lines above say: widths (6,) (recipe: (8, 4))."
     ]
     command = card.recipe["command"]
     assert command == "cortexzoo train --recipe=mnist/tiny --set=seed=4 '--set=widths=[6]' --id=mnist/tiny-narrow"
@@ -162,7 +162,7 @@ def test_a_recipe_does_not_take_the_id_of_another() -> None:
 def test_binarized_recipe_takes_the_weights_of_a_catalogued_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "load", few_images)
     publish(RECIPE, RECIPE.config(), RECIPE.fit(RECIPE.config(), tmp_path), seconds=1)
-    trained = fit_binarized(ConfigDict({"dataset": "mnist", "seed": 0, "base": "mnist/tiny"}), tmp_path)
+    trained = fit_binarized(ConfigDict({"dataset": "mnist"}), tmp_path, base=catalog.model_directory("mnist/tiny"))
     base, validation = cz.load_model("mnist/tiny"), few_images("mnist", "validation")
     assert trained.model.get_config() == {**base.get_config(), "binarize": True, "name": trained.model.name}
     for a, b in zip(trained.model.get_weights(), base.get_weights(), strict=True):

@@ -121,7 +121,7 @@ def test_internal_models_of_another_denoiser_are_trained_anew(
     config.update({"denoiser_base": SMALL_ID, "internal_epochs": 1})
     folders = []
     for _ in range(2):
-        recipes.find("mnist/dn_single_im").fit(config, tmp_path / "run")
+        recipes.find("mnist/dn_single_im").train(config, tmp_path / "run")
         folders.append({path.name for path in (tmp_path / "run").iterdir()})
         base = create_model("DenoisedInternalModels", SMALL_CONFIG)
         cz.export_model(base, catalogue / SMALL_ID / "1", overwrite=True)

@@ -56,7 +56,7 @@ def binarized_config() -> ConfigDict:
 
 def fit_binarized(config: ConfigDict, directory: Path, *, base: Path) -> Trained:
     """Takes the weights of a catalogued model, `base`, and binarises at inference; nothing is trained."""
-    original = load_model(str(base))
+    original = load_model(base)
     model = create_model(type(original).__name__, {**original.get_config(), "binarize": True})
     model.set_weights(original.get_weights())
     validation = datasets.load(config.dataset, "validation")

@@ -122,8 +122,8 @@ def fit_internal_models(config: ConfigDict, directory: Path, *, denoiser_base: P
     model.build()
     epochs, scores, second = {"internal_models": config.internal_epochs}, {}, "internal_models"
     if denoiser_base:
-        second = f"{second}-{base_digest(str(denoiser_base))}"
-        model.denoiser.set_weights(load_model(str(denoiser_base)).denoiser.get_weights())
+        second = f"{second}-{base_digest(denoiser_base)}"
+        model.denoiser.set_weights(load_model(denoiser_base).denoiser.get_weights())
     elif config.denoiser:
         scores["denoising error"] = _fit_denoiser(model, train, validation, config, directory / "denoiser")
         epochs["denoiser"] = config.denoiser_epochs

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from cortexzoo import catalog, datasets
+from cortexzoo.catalog import StrPath
 from cortexzoo.training.configuration import base_digest
 from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget, check_images
 from cortexzoo.training.targets.specification import Setting, TargetSpecification
@@ -24,7 +25,7 @@ class FeatureSimilarity(CosineSimilarity):
         IntegrityError: a file of the model is not the one of its card.
     """
 
-    def __init__(self, images: np.ndarray, model: str, layer: str) -> None:
+    def __init__(self, images: np.ndarray, model: StrPath, layer: str) -> None:
         images = check_images(images)
         expected = datasets.info(catalog.model_card(model).dataset).image_shape
         if images.shape[1:] != expected:
@@ -37,12 +38,12 @@ class FeatureSimilarity(CosineSimilarity):
         return [self._digest]
 
 
-def build(images: np.ndarray, seed: int, *, model: str, layer: str) -> SimilarityTarget:
+def build(images: np.ndarray, seed: int, *, model: StrPath, layer: str) -> SimilarityTarget:
     """Returns a `FeatureSimilarity`; `seed` is not used."""
     return FeatureSimilarity(images, model, layer)
 
 
-def _features(images: np.ndarray, model: str, layer: str) -> np.ndarray:
+def _features(images: np.ndarray, model: StrPath, layer: str) -> np.ndarray:
     # Imported late: no other target needs a framework.
     import tensorflow as tf
 

@@ -27,7 +27,7 @@ def find(name: str) -> TargetSpecification:
     """
     known = specifications()
     if name not in known:
-        raise ConfigError(f"The target must be one of {', '.join(known)}. Received: {name!r}")
+        raise ConfigError(f"`name` must be one of {', '.join(known)}. Received: name={name!r}")
     return known[name]
 
 

@@ -104,4 +104,4 @@ class TargetSpecification:
     @staticmethod
     def _value(setting: Setting, config: Mapping[str, Any], bases: Mapping[str, Path]) -> Any:
         value = setting.value(config)
-        return str(bases.get(setting.name, value)) if setting.is_model else value
+        return bases.get(setting.name, value) if setting.is_model else value

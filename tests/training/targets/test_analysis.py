@@ -10,6 +10,7 @@ import pytest
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
 from cortexzoo.training import targets
+from cortexzoo.training.recordings.file import load_recordings
 from cortexzoo.training.studies.targets import analysis
 from cortexzoo.training.studies.targets.analysis import (
     Sample,
@@ -20,7 +21,6 @@ from cortexzoo.training.studies.targets.analysis import (
     section,
     write_rows,
 )
-from cortexzoo.training.targets.recording_file import load_recordings
 from matplotlib import image as matplotlib_image
 
 ROOT = Path(__file__).parents[3]

@@ -9,18 +9,18 @@ import pytest
 import tensorflow_datasets as tfds
 from cortexzoo.training import targets
 from cortexzoo.training.fitting import EpochCheckpoint
-from cortexzoo.training.targets import response_predictor
-from cortexzoo.training.targets.base import CosineSimilarity
-from cortexzoo.training.targets.recording_file import Recordings, load_recordings, save_recordings
-from cortexzoo.training.targets.recordings import RecordedSimilarity, SingleTrialSimilarity
-from cortexzoo.training.targets.reliability import reliability, standardized
-from cortexzoo.training.targets.response_predictor import (
+from cortexzoo.training.recordings import predictor
+from cortexzoo.training.recordings.file import Recordings, load_recordings, save_recordings
+from cortexzoo.training.recordings.predictor import (
     FactorizedReadout,
     ResponsePredictor,
     correlations,
     masked_mean_squared_error,
 )
-from cortexzoo.training.targets.simulated_v1 import expected_spikes, simulate_recordings
+from cortexzoo.training.recordings.reliability import reliability, standardized
+from cortexzoo.training.recordings.simulation import expected_spikes, simulate_recordings
+from cortexzoo.training.targets.base import CosineSimilarity
+from cortexzoo.training.targets.recordings import RecordedSimilarity, SingleTrialSimilarity
 from keras import ops
 from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
@@ -100,7 +100,7 @@ def test_a_dataset_of_several_splits_and_unequal_trials(tmp_path: Path) -> None:
         (
             {"scans": ((4,), np.int64)},
             {"scans": np.zeros(4, int)},
-            r"scan of each of 5 units. Received: int64 of shape \(4,\)",
+            r"scan for each of the 5 units. Received: int64 of shape \(4,\)",
         ),
     ],
 )
@@ -133,7 +133,7 @@ def test_broken_datasets(file: str, lost: int | None, tmp_path: Path) -> None:
 def test_a_dataset_is_not_overwritten(tmp_path: Path) -> None:
     recordings = Recordings(IMAGES, RESPONSES, np.zeros(5, int))
     save_recordings(recordings, tmp_path / "mouse")
-    with pytest.raises(ValueError, match=r"a new folder for the dataset. Received: .*mouse, which is there"):
+    with pytest.raises(ValueError, match=r"a new folder for the dataset. Received: .*mouse, which exists already"):
         save_recordings(recordings, tmp_path / "mouse")
 
 
@@ -166,8 +166,8 @@ WITH_A_SILENT_UNIT = np.where(np.arange(5) == 2, np.nan, RESPONSES)
         (changed(responses=RESPONSES[:, :, :0]), r"shape \(3, 6, 0\)"),
         (changed(responses=RESPONSES.astype(complex)), "Received: complex128"),
         (changed(responses=WITH_INFINITY), "NaN where a trial is missing. Received: infinite"),
-        (changed(responses=WITH_A_SILENT_UNIT), "NaN alone for 1 units, such as 2"),
-        (changed(scans=np.zeros(4, int)), r"scan of each of 5 units. Received: int64 of shape \(4,\)"),
+        (changed(responses=WITH_A_SILENT_UNIT), "only NaN for 1 units, such as unit 2"),
+        (changed(scans=np.zeros(4, int)), r"scan for each of the 5 units. Received: int64 of shape \(4,\)"),
         (changed(scans=np.zeros(5)), "Received: float64"),
         (changed(images=np.array([None])), "plain arrays"),
     ],
@@ -302,8 +302,8 @@ def test_the_same_file_and_seed_give_the_same_target(
 def test_units_count_by_reliability_and_by_how_well_they_are_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
     predictions = np.random.default_rng(3).standard_normal((6, 5)).astype(np.float32)
     correlation = np.array([0.9, 0.5, -0.3, np.nan, 0.2])
-    monkeypatch.setattr(response_predictor, "fit_predictor", lambda *_, **options: (None, correlation))
-    monkeypatch.setattr(response_predictor, "predict", lambda *_: predictions)
+    monkeypatch.setattr(predictor, "fit_predictor", lambda *_, **options: (None, correlation))
+    monkeypatch.setattr(predictor, "predict", lambda *_: predictions)
     target = RecordedSimilarity(Recordings(IMAGES, RESPONSES, np.array([0, 0, 0, 1, 1])), epochs=1, seed=0)
     # What is predicted no better than by chance is not heard.
     weighted = predictions * reliability(RESPONSES) * [0.9, 0.5, 0.0, 0.0, 0.2]

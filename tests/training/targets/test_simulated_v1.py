@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from cortexzoo import datasets
 from cortexzoo.training import targets
-from cortexzoo.training.targets.gabor import GaborCells, sample_cells
-from cortexzoo.training.targets.reliability import mean_over_trials, reliability, standardized
-from cortexzoo.training.targets.simulated_v1 import expected_spikes, simulate_recordings
+from cortexzoo.training.recordings.gabor import GaborCells, sample_cells
+from cortexzoo.training.recordings.reliability import mean_over_trials, reliability, standardized
+from cortexzoo.training.recordings.simulation import expected_spikes, simulate_recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -178,7 +178,7 @@ def test_wrong_features() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("pixels", {}, "`name` must be one of pixel, thresholded, .*Received: name='pixels'"),
+        ("pixels", {}, "`name` must be one of constant, features, .*Received: name='pixels'"),
         ("pixel", {"threshold": 0.5}, "'pixel' takes the options: average_channels. Received: threshold"),
         ("features", {"layer": "x"}, "takes the options: model, layer. Received: layer"),
         ("recordings", {}, "takes the options: path, responses, epochs, directory. Received: none"),
@@ -242,7 +242,7 @@ def test_import_is_cheap(tmp_path: Path) -> None:
     import sys
 
     code = (
-        "import sys, numpy as np; from training import targets; "
+        "import sys, numpy as np; from cortexzoo.training import targets; "
         "targets.build('simulated_v1', np.random.default_rng(0).random((9, 8, 8, 1)), seed=0, units=4); "
         "assert not {'tensorflow', 'keras'} & sys.modules.keys()"
     )

@@ -71,8 +71,8 @@ def _analyse(output: Path, page: Path) -> str:
 
 def _simulate(name: str, path: Path) -> None:
     from cortexzoo import datasets
-    from cortexzoo.training.targets.recording_file import save_recordings
-    from cortexzoo.training.targets.simulated_v1 import simulate_recordings
+    from cortexzoo.training.recordings.file import save_recordings
+    from cortexzoo.training.recordings.simulation import simulate_recordings
 
     images = datasets.load(name, "train").images[: _IMAGES.value]
     save_recordings(simulate_recordings(images, units=_UNITS.value, trials=_TRIALS.value, scans=_SCANS.value, seed=0), path)
