@@ -101,7 +101,7 @@ def test_unknown_model_names_the_catalogue(main: Main) -> None:
 
 def test_saved_model_without_data_set(main: Main, digits_path: Path) -> None:
     message = exit_message(main, f"--saved_model={digits_path}")
-    assert "Expected --dataset beside --saved_model, one of mnist," in message
+    assert "Expected --dataset beside --saved_model, one of cifar10," in message
 
 
 def test_unknown_data_set(main: Main, digits_path: Path) -> None:

@@ -12,7 +12,7 @@ import importlib
 import pkgutil
 
 from cortexzoo.datasets import loading
-from cortexzoo.datasets.base import DatasetInfo, DatasetUnavailableError, Split
+from cortexzoo.datasets.base import DatasetInfo, DatasetNotFoundError, DatasetUnavailableError, Split
 from cortexzoo.datasets.loading import SPLITS, VALIDATION_SIZE, luma
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SPLITS",
     "VALIDATION_SIZE",
     "DatasetInfo",
+    "DatasetNotFoundError",
     "DatasetUnavailableError",
     "Split",
     "info",

@@ -7,6 +7,10 @@ import numpy as np
 from cortexzoo.norms import NORMS
 
 
+class DatasetNotFoundError(ValueError):
+    """No data set has this name in TensorFlow Datasets."""
+
+
 class DatasetUnavailableError(ValueError):
     """A data set is neither prepared on this machine nor can it be downloaded."""
 

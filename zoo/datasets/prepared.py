@@ -7,7 +7,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from cortexzoo.datasets.base import DatasetUnavailableError
+from cortexzoo.datasets.base import DatasetNotFoundError, DatasetUnavailableError
 
 _EMBEDDED = Path(__file__).parents[1] / "data"
 _CONNECT_SECONDS = 5
@@ -23,7 +23,7 @@ def builder(name: str, version: str | None = None) -> Any:
         version: as in "3.0.1"; by default the newest.
 
     Raises:
-        ValueError: TFDS knows no such data set.
+        DatasetNotFoundError: TFDS knows no such data set.
         DatasetUnavailableError: the data set is not prepared, and cannot be downloaded.
     """
     # TensorFlow's C++ log of every file that it opens is no concern of the user's.
@@ -65,7 +65,7 @@ def _downloaded(name: str) -> Any:
     except tfds.core.DatasetNotFoundError:
         close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f" Did you mean: {', '.join(close)}?" if close else ""
-        raise ValueError(f"Expected the name of a data set in TFDS. Received: {name!r}.{hint}") from None
+        raise DatasetNotFoundError(f"Expected the name of a data set in TFDS. Received: {name!r}.{hint}") from None
     except failures as error:
         # TFDS' own traceback is long, and tells the user nothing more.
         raise DatasetUnavailableError(_advice(name, error)) from None
