@@ -195,6 +195,12 @@ first, second = ([values[f"{side}{i}"] for i in range(3)] for side in ("first", 
 layer = RepresentationalSimilarityRegularizer()
 layer(first, second, values["target"], training=True)
 print(float(layer.losses[0]))
+try:
+    layer(first, second, 3.0 * values["target"])
+except ValueError as error:
+    assert "needs values in [-1, 1]" in str(error)
+else:
+    raise AssertionError("taken")
 # The loss of `add_loss` alone trains in plain `fit`: which tap counts, and the backbone.
 image, other, target = keras.Input((6, 6, 3)), keras.Input((6, 6, 3)), keras.Input(())
 convolution, layer = keras.layers.Conv2D(4, 3), RepresentationalSimilarityRegularizer()
@@ -309,3 +315,57 @@ def test_statistics_of_half_precision_images_are_float32() -> None:
     rounded = images.astype(np.float16).astype(np.float64)
     _, _, mean, _ = random_normalization(PartialBatchNormalization).get_weights()
     np.testing.assert_allclose(layer.get_weights()[2], 0.8 * mean + 0.2 * rounded.mean(axis=(0, 1, 2)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 4), (), (1,), (5,)], ids=str)
+def test_targets_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    """Any of these would broadcast, or fail without a word about the target."""
+    first, second, _ = make_pairs()
+    with pytest.raises(ValueError, match=r"one value for each pair of images, shape \(4,\). Received: shape"):
+        built()(first, second, np.zeros(shape, np.float32))
+
+
+def test_targets_of_another_shape_are_refused_in_graphs() -> None:
+    first, second = keras.Input((7,)), keras.Input((7,))
+    with pytest.raises(ValueError, match=r"shape \(k,\). Received: shape \(None, 1\)"):
+        RepresentationalSimilarityRegularizer()([first], [second], keras.Input((1,)))
+    layer = RepresentationalSimilarityRegularizer()
+    call = tf.function(lambda target: layer([tf.ones((4, 7))], [tf.ones((4, 7))], target))
+    call(tf.zeros(4))
+    with pytest.raises(ValueError, match=r"Received: shape \(4, 1\)"):
+        call(tf.zeros((4, 1)))
+
+
+@pytest.mark.parametrize("value", [2.0, -1.01, np.nan, np.inf])
+@pytest.mark.parametrize("transform", [True, False])
+def test_targets_out_of_range_are_refused(value: float, transform: bool) -> None:
+    first, second, target = make_pairs()
+    target[1] = value
+    layer = built(transform=transform)
+    with pytest.raises(ValueError, match=r"needs values in \[-1, 1\].* Pass 1 - d for distances"):
+        layer(first, second, target)
+    call = tf.function(lambda target: layer(first, second, target))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"needs values in \[-1, 1\]"):
+        call(target)
+
+
+def test_targets_out_of_range_stop_fit() -> None:
+    image, other, target = keras.Input((7,)), keras.Input((7,)), keras.Input(())
+    dense = keras.layers.Dense(5)
+    model = keras.Model(
+        [image, other, target], RepresentationalSimilarityRegularizer()([dense(image)], [dense(other)], target)
+    )
+    model.compile("sgd", loss=None, jit_compile=False)
+    rows = np.random.default_rng(0).random((4, 7), np.float32)
+    model.fit([rows, rows[::-1], np.array([1.0, -1.0, 0.0, 0.5], np.float32)], verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"needs values in \[-1, 1\]"):
+        model.fit([rows, rows[::-1], np.array([1.0, 2.0, 0.0, 0.5], np.float32)], verbose=0)
+
+
+def test_cosines_rounded_over_1_are_taken() -> None:
+    first, second, target = make_pairs()
+    layer = built()
+    layer(first, second, np.where(target > 0, 1.0, target))
+    expected = float(layer.losses[0])
+    layer(first, second, np.where(target > 0, 1.000001, target))
+    assert float(layer.losses[0]) == expected

@@ -27,12 +27,14 @@ class GaussianBlur(keras.layers.Layer):
         radius = int(np.ceil(3.0 * self.stddev))
         weights = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / self.stddev))
         window = (weights / weights.sum()).astype("float32")
-        values = ops.pad(inputs, ((0, 0), (radius, radius), (radius, radius), (0, 0)), mode="reflect")
+        # In half precision the window's weights would no longer sum to 1.
+        values = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        values = ops.pad(values, ((0, 0), (radius, radius), (radius, radius), (0, 0)), mode="reflect")
         # A Gaussian is separable: once along the columns, once along the rows.
         for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
             kernel = ops.cast(np.tile(window.reshape(shape), (1, 1, inputs.shape[-1], 1)), values.dtype)
             values = ops.depthwise_conv(values, kernel, padding="valid", data_format="channels_last")
-        return values
+        return ops.cast(values, inputs.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape

@@ -40,9 +40,10 @@ class RandomGaussianNoise(keras.layers.Layer):
             return inputs
         shape = ops.shape(inputs)
         per_sample = (shape[0],) + (1,) * (len(shape) - 1)
-        stddev = keras.random.uniform(per_sample, self.min_stddev, self.max_stddev, seed=self.seed_generator)
-        noise = keras.random.normal(shape, dtype=inputs.dtype, seed=self.seed_generator)
-        noisy = inputs + stddev * noise
+        # Half precision has too few values to draw from.
+        options = {"dtype": keras.backend.result_type(inputs.dtype, "float32"), "seed": self.seed_generator}
+        stddev = keras.random.uniform(per_sample, self.min_stddev, self.max_stddev, **options)
+        noisy = inputs + ops.cast(stddev * keras.random.normal(shape, **options), inputs.dtype)
         return ops.clip(noisy, 0.0, 1.0) if self.clip else noisy
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

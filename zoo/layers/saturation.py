@@ -13,7 +13,8 @@ class SaturationPenalty(keras.layers.Layer):
 
     The layer goes on the pre-activations z, those of hidden layers and never the logits, returns them unchanged and adds
     the penalty to the model's losses in training. One layer may be called on the pre-activations of many layers; their
-    penalties add up.
+    penalties add up. The penalty is computed in float32 also where the network is of half precision: a sum over all units
+    would overflow float16.
 
     Source: Nayebi, Ganguli, "Biologically inspired protection of deep networks from adversarial attacks",
     https://arxiv.org/abs/1703.09202. psi_c(z) is the distance to the nearest point where the derivative is zero:
@@ -44,12 +45,16 @@ class SaturationPenalty(keras.layers.Layer):
         self.initial_weight = weight
         self._saturation = nonlinearity(activation).saturation
         # Made here and not in `build`: a callback may hold it before the first batch.
-        self.weight = self.add_weight((), keras.initializers.Constant(weight), trainable=False, name="weight")
+        self.weight = self.add_weight(
+            (), keras.initializers.Constant(weight), trainable=False, autocast=False, name="weight"
+        )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if training:
-            per_sample = ops.sum(self._saturation(inputs)) / ops.cast(ops.shape(inputs)[0], inputs.dtype)
-            self.add_loss(self.weight * per_sample)
+            values = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+            per_sample = ops.sum(self._saturation(values)) / ops.cast(ops.shape(values)[0], values.dtype)
+            # Keras adds it to losses of this dtype.
+            self.add_loss(ops.cast(ops.cast(self.weight, values.dtype) * per_sample, keras.backend.floatx()))
         return inputs
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

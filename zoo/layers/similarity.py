@@ -6,6 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+# Cosines that were computed in float32 may be this far above 1.
+_ROUNDING = 1e-5
+
 
 @keras.saving.register_keras_serializable(package="cortexzoo")
 class RepresentationalSimilarityRegularizer(keras.layers.Layer):
@@ -36,10 +39,16 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     Call arguments:
         first: L feature maps of the images i, each (k, ..., channels), float: a list, or a dict with the taps' names.
         second: those of the images j, of the same shapes and names.
-        similarity: float, (k,), in [-1, 1]. The target similarity of each pair.
+        similarity: float, (k,), in [-1, 1]. The target similarity of each pair: one number a pair, not a matrix of all
+            images, and a similarity, not a distance.
         training: bool. Update the moving means. The loss is added in any case.
 
     Returns: S_cnn, float32, (k,), in [-1, 1].
+
+    Raises:
+        ValueError: `similarity` has another shape, or a value outside [-1, 1] or NaN. In a traced call, such as `fit`, a
+            value out of range raises `tf.errors.InvalidArgumentError` on TensorFlow. Compiled code (JAX or XLA) cannot
+            raise: there the loss is NaN.
     """
 
     def __init__(
@@ -63,8 +72,9 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
         """Creates g and a moving mean a tap, of these shapes: lists or dicts like the feature maps.
 
         Raises:
-            ValueError: the taps of first and second images have other names or shapes.
+            ValueError: the taps of first and second images have other names or shapes, or the target has.
         """
+        _check_shape(similarity_shape, _in_order(first_shape)[0])
         self.taps = _names(first_shape)
         same_names = self.taps == _names(second_shape)
         first_shape, second_shape = _in_order(first_shape), _in_order(second_shape)
@@ -86,15 +96,20 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
         return ops.exp(self.layer_logits - ops.logsumexp(self.layer_logits))
 
     def call(self, first: Any, second: Any, similarity: Any, training: bool = False) -> Any:
+        _check_shape(similarity.shape, _in_order(first)[0].shape)
+        wanted = ops.cast(similarity, "float32")
+        within = _all_within_range(wanted)
         cosines = []
         for mean, one, other in zip(self.means, _in_order(first), _in_order(second), strict=True):
             one, other = ops.cast(one, "float32"), ops.cast(other, "float32")
             centre = self._update(mean, one, other) if training else mean
             cosines.append(_cosine(one - centre, other - centre))
         received = ops.clip(ops.matmul(ops.stack(cosines, axis=-1), self.layer_weights), -1.0, 1.0)
-        wanted = ops.cast(similarity, "float32")
+        wanted = ops.clip(wanted, -1.0, 1.0)
         difference = self.spread(received) - self.spread(wanted) if self.transform else received - wanted
-        self.add_loss(self.strength * ops.mean(ops.square(difference)))
+        loss = ops.where(within, self.strength * ops.mean(ops.square(difference)), float("nan"))
+        # Keras adds it to losses of this dtype.
+        self.add_loss(ops.cast(loss, keras.backend.floatx()))
         return received
 
     def spread(self, similarity: Any) -> Any:
@@ -115,6 +130,40 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         names = ("strength", "momentum", "epsilon", "transform")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _check_shape(similarity_shape: tuple, features_shape: tuple) -> None:
+    received, pairs = tuple(similarity_shape), features_shape[0]
+    if len(received) != 1 or (None not in (pairs, received[0]) and pairs != received[0]):
+        raise ValueError(
+            f"`similarity` needs one value for each pair of images, shape ({'k' if pairs is None else pairs},). "
+            f"Received: shape {received}. For (k, 1) pass keras.ops.squeeze(similarity, -1); of a matrix of all images pass "
+            "the entries of the pairs."
+        )
+
+
+def _all_within_range(similarity: Any) -> Any:
+    """Whether all values are in [-1, 1], as a boolean tensor; raises where the backend lets it."""
+    within = ops.all(ops.abs(similarity) <= 1.0 + _ROUNDING)
+    message = (
+        "`similarity` needs values in [-1, 1], such as cosines or correlations. Received: values outside or NaN. "
+        "Pass 1 - d for distances d between 0 and 2."
+    )
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.executing_eagerly():
+            tf.debugging.Assert(within, [message, similarity])
+            return within
+    elif backend == "jax":
+        import jax
+
+        if isinstance(within, jax.core.Tracer):
+            return within
+    if not bool(within):
+        raise ValueError(message)
+    return within
 
 
 def _names(taps: Any) -> tuple[str, ...]:

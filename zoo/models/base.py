@@ -39,6 +39,8 @@ class ImageClassifier(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         base = {"image_shape": list(self.image_shape), "num_classes": self.num_classes, "name": self.name}
+        if self.dtype_policy.name != "float32":
+            base["dtype"] = self.dtype_policy.name
         return {**base, **self.hyperparameters()}
 
     def hyperparameters(self) -> dict[str, Any]:

@@ -44,14 +44,16 @@ class ConvolutionalNetwork(ImageClassifier):
                 f"Received: maps={tuple(maps)}, kernels={tuple(kernels)}, strides={tuple(strides)}"
             )
         self.maps, self.kernels, self.strides = tuple(maps), tuple(kernels), tuple(strides)
-        self.binarize = Binarize() if binarize else None
+        self.binarize = Binarize(dtype=self.dtype_policy) if binarize else None
         channels = (*self.maps, num_classes)
         self.convolutions = [
-            keras.layers.Conv2D(c, k, strides=s, name=f"convolution_{i}")
+            keras.layers.Conv2D(
+                c, k, strides=s, data_format="channels_last", name=f"convolution_{i}", dtype=self.dtype_policy
+            )
             for i, (c, k, s) in enumerate(zip(channels, self.kernels, self.strides, strict=True))
         ]
         self.normalizations = [
-            keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"normalization_{i}")
+            keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"normalization_{i}", dtype=self.dtype_policy)
             for i in range(len(self.maps))
         ]
 

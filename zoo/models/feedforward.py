@@ -48,11 +48,12 @@ class FeedforwardNetwork(ImageClassifier):
         self.saturation_penalty = saturation_penalty
         self._nonlinearity = nonlinearity(activation)
         self.hidden = list(hidden)
-        self.readout = keras.layers.Dense(num_classes, name="readout")
+        self.readout = keras.layers.Dense(num_classes, name="readout", dtype=self.dtype_policy)
         # The last layer that is tracked, so that its scalar is the last of `weights`.
         self.penalty = None
         if saturation_penalty is not None:
-            self.penalty = SaturationPenalty(activation, saturation_penalty, name="saturation_penalty")
+            options = {"name": "saturation_penalty", "dtype": self.dtype_policy}
+            self.penalty = SaturationPenalty(activation, saturation_penalty, **options)
 
     def call(self, images: Any, training: bool = False) -> Any:
         return self._propagate(images, training=training)["logits"]
@@ -87,7 +88,7 @@ class FeedforwardNetwork(ImageClassifier):
         for i, layer in enumerate(self.hidden):
             values = _apply(layer, values, dtype)
             if isinstance(layer, keras.layers.Conv2D):
-                values = ops.max_pool(values, 2, 2)
+                values = ops.max_pool(values, 2, 2, data_format="channels_last")
             if self.penalty is not None and dtype is None:
                 values = self.penalty(values, training=training)
             named[f"pre_activation_{i}"] = values
@@ -107,4 +108,4 @@ def _apply(layer: keras.layers.Layer, values: Any, dtype: str | None) -> Any:
     kernel, bias = (ops.cast(weight, dtype) for weight in (layer.kernel, layer.bias))
     if isinstance(layer, keras.layers.Dense):
         return ops.matmul(values, kernel) + bias
-    return ops.conv(values, kernel, padding=layer.padding) + bias
+    return ops.conv(values, kernel, padding=layer.padding, data_format="channels_last") + bias

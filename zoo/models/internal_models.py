@@ -59,15 +59,16 @@ class DenoisedInternalModels(ImageClassifier):
         self.denoiser_noise = denoiser_noise
         self.internal_noise = internal_noise
         self.logit_scale = logit_scale
-        self.binarize = Binarize() if binarize else None
+        self.binarize = Binarize(dtype=self.dtype_policy) if binarize else None
 
         pixels = image_shape[0] * image_shape[1] * image_shape[2]
-        self.flatten = keras.layers.Flatten()
-        self.input_noise = RandomGaussianNoise(0.0, denoiser_noise, clip=True, name="input_noise")
-        self.denoised_noise = RandomGaussianNoise(internal_noise, internal_noise, name="denoised_noise")
-        self.denoiser = _dense_autoencoder(self.denoiser_widths, pixels) if denoiser_widths else None
-        self.encoder = _encoder_layers(self.internal_widths, None if shared_encoder else num_classes)
-        self.decoder = _decoder_layers(self.internal_widths, pixels, num_classes)
+        dtype = self.dtype_policy
+        self.flatten = keras.layers.Flatten(data_format="channels_last", dtype=dtype)
+        self.input_noise = RandomGaussianNoise(0.0, denoiser_noise, clip=True, name="input_noise", dtype=dtype)
+        self.denoised_noise = RandomGaussianNoise(internal_noise, internal_noise, name="denoised_noise", dtype=dtype)
+        self.denoiser = _dense_autoencoder(self.denoiser_widths, pixels, dtype) if denoiser_widths else None
+        self.encoder = _encoder_layers(self.internal_widths, None if shared_encoder else num_classes, dtype)
+        self.decoder = _decoder_layers(self.internal_widths, pixels, num_classes, dtype)
 
     def denoise(self, images: Any, training: bool = False) -> Any:
         """Returns D(x), (batch, pixels), in [0, 1]; without a denoiser the flattened (noisy) image itself."""
@@ -81,10 +82,12 @@ class DenoisedInternalModels(ImageClassifier):
         return _apply(self.decoder, _apply(self.encoder, self.denoised_noise(denoised, training=training)))
 
     def ratios(self, denoised: Any, reconstructions: Any) -> Any:
-        """Returns ||F_i(y)||_1 / ||y||_1, (batch, num_classes)."""
+        """Returns ||F_i(y)||_1 / ||y||_1, (batch, num_classes), in float32 or finer."""
+        # The ratios of classes differ by less than half precision resolves.
+        dtype = keras.backend.result_type(denoised.dtype, "float32")
         # Every value is in [0, 1], so that the sum is the L1 norm; the floor only guards against all-black input.
-        energy = ops.maximum(ops.sum(denoised, axis=-1), 1e-3)
-        return ops.transpose(ops.sum(reconstructions, axis=-1) / energy)
+        energy = ops.maximum(ops.sum(ops.cast(denoised, dtype), axis=-1), 1e-3)
+        return ops.transpose(ops.sum(ops.cast(reconstructions, dtype), axis=-1) / energy)
 
     def call(self, images: Any, training: bool = False) -> Any:
         return self._classify(images, training=training)[0]
@@ -138,24 +141,25 @@ def _apply(layers: Sequence[keras.layers.Layer], values: Any) -> Any:
     return values
 
 
-def _dense_autoencoder(widths: Sequence[int], pixels: int) -> keras.Sequential:
+def _dense_autoencoder(widths: Sequence[int], pixels: int, dtype: Any) -> keras.Sequential:
     hidden = [*widths, *reversed(widths[:-1])]
-    layers = [keras.layers.Dense(width, "relu", name=f"dense_{i}") for i, width in enumerate(hidden)]
-    return keras.Sequential([*layers, keras.layers.Dense(pixels, "sigmoid", name="output")], name="denoiser")
+    layers = [keras.layers.Dense(width, "relu", name=f"dense_{i}", dtype=dtype) for i, width in enumerate(hidden)]
+    return keras.Sequential([*layers, keras.layers.Dense(pixels, "sigmoid", name="output", dtype=dtype)], name="denoiser")
 
 
-def _encoder_layers(widths: Sequence[int], models: int | None) -> list[keras.layers.Layer]:
+def _encoder_layers(widths: Sequence[int], models: int | None, dtype: Any) -> list[keras.layers.Layer]:
     """Dense layers for a shared encoder (`models` None), stacked ones otherwise; ReLU but for the linear latent."""
     layers = []
     for i, width in enumerate(widths):
         activation = "relu" if i < len(widths) - 1 else None
-        options = {"activation": activation, "name": f"encoder_{i}"}
+        options = {"activation": activation, "name": f"encoder_{i}", "dtype": dtype}
         layers.append(StackedDense(width, models, **options) if models else keras.layers.Dense(width, **options))
     return layers
 
 
-def _decoder_layers(widths: Sequence[int], pixels: int, models: int) -> list[keras.layers.Layer]:
+def _decoder_layers(widths: Sequence[int], pixels: int, models: int, dtype: Any) -> list[keras.layers.Layer]:
     hidden = [
-        StackedDense(width, models, activation="relu", name=f"decoder_{i}") for i, width in enumerate(reversed(widths[:-1]))
+        StackedDense(width, models, activation="relu", name=f"decoder_{i}", dtype=dtype)
+        for i, width in enumerate(reversed(widths[:-1]))
     ]
-    return [*hidden, StackedDense(pixels, models, activation="sigmoid", name="decoder_output")]
+    return [*hidden, StackedDense(pixels, models, activation="sigmoid", name="decoder_output", dtype=dtype)]

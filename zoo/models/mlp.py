@@ -34,7 +34,8 @@ class MultilayerPerceptron(FeedforwardNetwork):
         num_classes: int = 10,
         **kwargs: Any,
     ) -> None:
-        hidden = [keras.layers.Dense(units, name=f"dense_{i}") for i, units in enumerate(hidden_units)]
+        dtype = kwargs.get("dtype")
+        hidden = [keras.layers.Dense(units, name=f"dense_{i}", dtype=dtype) for i, units in enumerate(hidden_units)]
         super().__init__(hidden, activation, saturation_penalty, image_shape, num_classes, **kwargs)
         self.hidden_units = tuple(hidden_units)
 

@@ -39,11 +39,12 @@ class MaxPoolingNetwork(FeedforwardNetwork):
         num_classes: int = 10,
         **kwargs: Any,
     ) -> None:
+        dtype = kwargs.get("dtype")
+        options = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
         convolutions = [
-            keras.layers.Conv2D(channels, kernel_size, padding="same", name=f"convolution_{i}")
-            for i, channels in enumerate(maps)
+            keras.layers.Conv2D(channels, kernel_size, name=f"convolution_{i}", **options) for i, channels in enumerate(maps)
         ]
-        dense = [keras.layers.Dense(units, name=f"dense_{i}") for i, units in enumerate(hidden_units)]
+        dense = [keras.layers.Dense(units, name=f"dense_{i}", dtype=dtype) for i, units in enumerate(hidden_units)]
         super().__init__([*convolutions, *dense], activation, saturation_penalty, image_shape, num_classes, **kwargs)
         self.maps, self.kernel_size, self.hidden_units = tuple(maps), kernel_size, tuple(hidden_units)
 

@@ -147,9 +147,8 @@ def _convolution(maps: int, size: int, name: str, dtype: Any, stride: int = 1) -
     """Without a bias, which the normalisation after it would take away."""
     padding = "valid" if stride > 1 else "same"
     initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
-    return keras.layers.Conv2D(
-        maps, size, stride, padding, use_bias=False, kernel_initializer=initializer, name=name, dtype=dtype
-    )
+    options = {"data_format": "channels_last", "use_bias": False, "kernel_initializer": initializer}
+    return keras.layers.Conv2D(maps, size, stride, padding, name=name, dtype=dtype, **options)
 
 
 def _normalization(name: str, dtype: Any) -> PartialBatchNormalization:
