@@ -10,50 +10,63 @@ import numpy as np
 import tensorflow as tf
 from cortexzoo.catalog import file_digest
 from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation import probing
+from cortexzoo.evaluation.conversion import LOGITS, Preprocessing, in_batches, to_logits
+from cortexzoo.evaluation.probing import ClassifierError
 
+_AS_IT_IS = Preprocessing()
 SIGNATURE = "serving_default"
 DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
 # The values of `logits`, computed so that less of the gradient is lost: for suites that ask for them, and white-box shifts.
 STABILIZED_ENDPOINTS = ("logits_float64", "logits_stable", "logits_softened")
-# What a convolutional network makes of so many images stays in the cache.
+# The activations of a small convolutional network for this many images fit into the processor's cache.
 _PREDICTION_BATCH = 100
 # Share of the greatest logit by which a class must win: in a batch of another size float32 rounds differently.
 CLEARLY = 1e-5
 
 
-class ClassifierError(ValueError):
-    """A SavedModel that cannot be attacked as it is; the message says what to change."""
-
-
 class Classifier:
-    """A classifier that is known only as a SavedModel directory.
+    """A model that is known only as a SavedModel directory.
 
     Attributes:
         path: the directory.
         dataset: the data set.
-        digest: SHA-256 over its files, the identity of the model in the store.
+        preprocessing: what is done to an image before the model sees it.
+        digest: the model's identity in the store: SHA-256 over its files, and over the preprocessing where there is any.
         image_shape: (height, width, channels).
         num_classes: width of the logits.
         endpoints: names of the functions to attack: "logits", and those of "attack_logits" and the stabilised ones that the
             model has.
+        batch_limit: the most images to differentiate at once; None where any number fits.
+        signs: reasons to distrust a robust accuracy that the model's answers to the probe give, as sentences by name.
 
     Args:
-        path: a SavedModel directory whose signature `serving_default` maps float images in [0, 1] to logits.
+        path: a SavedModel directory whose signature `serving_default` maps float images to logits.
         dataset: the data set whose images it is to classify.
-        probe: a few of these images, float32, (n, height, width, channels), on which the outputs are checked.
+        probe: a few of these images, float32, (n, height, width, channels), in [0, 1], on which the outputs are checked.
+        preprocessing: see above.
+        batch_limit: see above.
 
     Raises:
-        ClassifierError: no SavedModel, no usable signature, a wrong shape, outputs that are NaN, infinite, probabilities, or
+        ClassifierError: no SavedModel, no usable signature, a wrong shape, outputs that are NaN, infinite or integers, or
             fewer than the data set's classes.
     """
 
-    def __init__(self, path: str | os.PathLike[str], dataset: DatasetInfo, probe: np.ndarray) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        dataset: DatasetInfo,
+        probe: np.ndarray,
+        *,
+        preprocessing: Preprocessing = _AS_IT_IS,
+        batch_limit: int | None = None,
+    ) -> None:
         self.path = Path(path)
-        self.dataset = dataset
-        self.digest = saved_model_digest(self.path)
+        self.dataset, self.preprocessing, self.batch_limit = dataset, preprocessing, batch_limit
+        self.digest = preprocessing.digest(saved_model_digest(self.path))
         self._loaded = self._load()
         self._signature = self._find_signature()
-        self._input = self._find_input(dataset)
+        self._input, self._dtype = self._find_input(dataset)
         self._output = self._find_output()
         self.image_shape = dataset.image_shape
         self.endpoints = tuple(
@@ -62,21 +75,61 @@ class Classifier:
             if name == "logits" or callable(getattr(self._loaded, name, None))
         )
         self._compiled: dict[Any, Callable] = {}
+        where = f"{self.path} on {len(probe)} images of {dataset.name}"
+        self._size = probing.batch_size(self._raw, self._signature_batch(), probe, where)
+        self._kind, self.signs = probing.examine(self._fed(self._raw), dataset.num_classes, probe, where)
+        self._serve = self._answering(self._raw)
         self.num_classes = self._check_outputs(dataset, probe)
 
     def endpoint(self, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns a differentiable function from images to logits: the Python endpoint, else the signature itself."""
+        """Returns a differentiable function from images in [0, 1] to logits: the Python endpoint, else the signature."""
         function = getattr(self._loaded, name, None)
         if callable(function):
-            return function
+            # What has another name gives logits already, whatever the signature gives.
+            return self._answering(lambda images: function(tf.cast(images, self._dtype)), name)
         if name == "logits":
-            return lambda images: self._signature(**{self._input: images})[self._output]
+            return self._serve
         raise ClassifierError(f"{self.path} has no endpoint {name!r}. It has: {', '.join(self.endpoints)}.")
+
+    def raw_endpoint(self, name: str) -> Callable[[tf.Tensor], Any]:
+        """Returns an endpoint whose answers are no logits, such as `features`, fed with images in [0, 1].
+
+        Raises:
+            ClassifierError: there is none of this name.
+        """
+        function = getattr(self._loaded, name, None)
+        if not callable(function):
+            raise ClassifierError(f"{self.path} has no endpoint {name!r}. It has: {', '.join(self.endpoints)}.")
+        return lambda images: function(self.preprocessing(images))
+
+    def _raw(self, images: tf.Tensor) -> tf.Tensor:
+        """The signature's answer to what the model is given."""
+        return self._signature(**{self._input: tf.cast(images, self._dtype)})[self._output]
+
+    def _fed(self, function: Callable) -> Callable:
+        """The function of images in [0, 1], fed batches that it takes."""
+        prepared = function if self.preprocessing == _AS_IT_IS else (lambda images: function(self.preprocessing(images)))
+        return prepared if self._size is None else in_batches(prepared, self._size)
+
+    def _answering(self, function: Callable, name: str = "logits") -> Callable:
+        """The function of images in [0, 1] with logits as answers."""
+        fed = self._fed(function)
+        if name in STABILIZED_ENDPOINTS:
+            # Their float64 is what they are for.
+            return fed
+        kind = self._kind if name == "logits" else LOGITS
+        return lambda images: tf.cast(to_logits(fed(images), kind), tf.float32)
+
+    def _signature_batch(self) -> int | None:
+        """The batch that the signature declares; None where it is free."""
+        shape = self._signature.structured_input_signature[1][self._input].shape
+        return shape[0] if shape.rank else None
 
     def serving_logits(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits of the serving path, float32, (n, num_classes)."""
-        parts = [images[i : i + _PREDICTION_BATCH] for i in range(0, len(images), _PREDICTION_BATCH)]
-        outputs = [self._signature(**{self._input: tf.constant(part)})[self._output].numpy() for part in parts]
+        size = min(_PREDICTION_BATCH, self.batch_limit or _PREDICTION_BATCH)
+        parts = [images[i : i + size] for i in range(0, len(images), size)]
+        outputs = [self._serve(tf.constant(part)).numpy() for part in parts]
         return np.concatenate(outputs) if outputs else np.zeros((0, self.num_classes), np.float32)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -124,23 +177,26 @@ class Classifier:
             )
         return signatures[SIGNATURE]
 
-    def _find_input(self, dataset: DatasetInfo) -> str:
+    def _find_input(self, dataset: DatasetInfo) -> tuple[str, tf.DType]:
         inputs = self._signature.structured_input_signature[1]
         if len(inputs) != 1:
-            raise ClassifierError(f"Expected one input, the image, in {self.path}. Received: {', '.join(inputs) or 'none'}.")
+            raise ClassifierError(
+                f"Expected one input, the image, in {self.path}. Received: {', '.join(inputs) or 'none'}. "
+                "Export a model of the image alone, with the other inputs fixed inside it."
+            )
         ((name, specification),) = inputs.items()
-        wanted = tf.TensorShape((None, *dataset.image_shape))
-        if specification.dtype != tf.float32 or not specification.shape.is_compatible_with(wanted):
+        if not specification.dtype.is_floating:
+            raise ClassifierError(
+                f"Expected an input of float images in {self.path}. Received: {specification.dtype.name}. No gradient leads "
+                "through whole numbers: export the model with a float input, and cast inside it."
+            )
+        wanted, received = tf.TensorShape((None, *dataset.image_shape)), specification.shape
+        if not received.is_compatible_with(tf.TensorShape([received[0] if received.rank else None, *wanted[1:]])):
             raise ClassifierError(
                 f"Expected an input of float32 images of {dataset.name}, {wanted}, in {self.path}. "
-                f"Received: {specification.dtype.name}, {specification.shape}."
+                f"Received: {specification.dtype.name}, {received}.{_channels_first_hint(received, dataset.image_shape)}"
             )
-        if specification.shape.rank and specification.shape[0] is not None:
-            raise ClassifierError(
-                f"Expected an input with a free batch size in {self.path}. Received: {specification.shape}. "
-                "Export with a batch dimension of None."
-            )
-        return name
+        return name, specification.dtype
 
     def _find_output(self) -> str:
         outputs = self._signature.structured_outputs
@@ -155,18 +211,12 @@ class Classifier:
     def _check_outputs(self, dataset: DatasetInfo, probe: np.ndarray) -> int:
         logits = self.serving_logits(probe)
         where = f"of {self.path} on {len(probe)} images of {dataset.name}"
-        if logits.ndim != 2:
-            raise ClassifierError(f"Expected logits of shape (batch, classes) {where}. Received: shape {logits.shape}.")
         if bad := int(np.sum(~_finite(logits))):
             raise ClassifierError(f"Expected finite logits {where}. Received: NaN or infinity for {bad} images.")
         if logits.shape[1] < dataset.num_classes:
             raise ClassifierError(f"Expected at least {dataset.num_classes} classes {where}. Received: {logits.shape[1]}.")
-        if np.all((logits >= 0) & (logits <= 1)) and np.allclose(logits.sum(axis=1), 1.0, atol=1e-3):
-            raise ClassifierError(
-                f"Expected logits {where}. Received: what looks like probabilities (in [0, 1], summing to 1). "
-                "A softmax hides gradients from attacks: export the values before it, as output 'logits'."
-            )
-        self._check_endpoint(logits, probe)
+        if not self.signs:
+            self._check_endpoint(logits, probe)
         return logits.shape[1]
 
     def _check_endpoint(self, served: np.ndarray, probe: np.ndarray) -> None:
@@ -181,6 +231,13 @@ class Classifier:
                 f"Expected the endpoint `logits` to give the logits of the signature {SIGNATURE!r} in {self.path}. "
                 f"Received: other values on {len(probe)} images. Correct the attribute `logits`, or export without it."
             )
+
+
+def _channels_first_hint(received: tf.TensorShape, image_shape: tuple[int, int, int]) -> str:
+    height, width, channels = image_shape
+    if received.rank == 4 and received[1:] == (channels, height, width):
+        return " It takes channels first: export a model that transposes (keras.layers.Permute((3, 1, 2))) inside."
+    return ""
 
 
 def saved_model_digest(path: str | os.PathLike[str]) -> str:

@@ -56,7 +56,7 @@ def features_of(classifier: Classifier, images: np.ndarray) -> dict[str, np.ndar
     Raises:
         ClassifierError: the model has no such endpoint.
     """
-    function = classifier.endpoint("features")
+    function = classifier.raw_endpoint("features")
     parts = [function(tf.constant(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
     # In the order of the forward pass as far as the names tell: a SavedModel sorts them, "block_10" before "block_2".
     names = sorted(parts[0], key=lambda name: (name == "logits", [int(n) for n in re.findall(r"\d+", name)], name))

@@ -1,5 +1,6 @@
 """What is accepted as a classifier, what is refused and in which words, and that what is attacked is what is served."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from cortexzoo.datasets import Split
-from cortexzoo.evaluation.attacks import SPSA, BasicIterativeMethod, CarliniWagnerL2
+from cortexzoo.evaluation import probing
+from cortexzoo.evaluation.attacks import SPSA, BasicIterativeMethod, Batch, CarliniWagnerL2
 from cortexzoo.evaluation.classifier import SIGNATURE, Classifier, ClassifierError, saved_model_digest
+from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.running.runner import evaluate_clean, run_suite
 from cortexzoo.evaluation.suites import CLEAN
@@ -97,7 +100,6 @@ def test_several_inputs(tmp_path: Path) -> None:
     [
         ((None, 5, 4, 1), tf.float32, "float32, (None, 5, 4, 1)"),
         ((None, 16), tf.float32, "float32, (None, 16)"),
-        ((None, 4, 4, 1), tf.uint8, "uint8, (None, 4, 4, 1)"),
     ],
 )
 def test_wrong_input(tmp_path: Path, shape: tuple, dtype: tf.DType, received: str) -> None:
@@ -107,11 +109,117 @@ def test_wrong_input(tmp_path: Path, shape: tuple, dtype: tf.DType, received: st
     assert message.endswith(f"Received: {received}.")
 
 
-def test_fixed_batch_size(tmp_path: Path) -> None:
-    message = refusal(save_signature(tmp_path / "1", lambda image: {"logits": linear(image)}, (4, 4, 4, 1)))
-    assert "Expected an input with a free batch size" in message
-    assert "Received: (4, 4, 4, 1)" in message
-    assert "batch dimension of None" in message
+def test_whole_numbers_as_input(tmp_path: Path) -> None:
+    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"logits": linear(tf.cast(image, tf.float32))}
+
+    message = refusal(save_signature(tmp_path / "1", serve, dtype=tf.uint8))
+    assert "Expected an input of float images" in message
+    assert "Received: uint8. No gradient leads through whole numbers" in message
+
+
+def bounded(most: int) -> Callable:
+    """A model that refuses more images at once."""
+
+    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies([tf.debugging.assert_less_equal(tf.shape(image)[0], most)]):
+            return {"logits": linear(tf.identity(image))}
+
+    return serve
+
+
+def sharpened(image: tf.Tensor) -> tf.Tensor:
+    return 3.0 * linear(image)
+
+
+def two_classes(image: tf.Tensor) -> tf.Tensor:
+    return linear(image)[:, :1] - linear(image)[:, 1:2]
+
+
+def beside_zero(image: tf.Tensor) -> tf.Tensor:
+    return tf.pad(two_classes(image), [[0, 0], [1, 0]])
+
+
+def noisy(image: tf.Tensor) -> tf.Tensor:
+    return linear(image) + tf.random.normal([tf.shape(image)[0], 3])
+
+
+ANSWERS = {
+    "probabilities": (lambda image: tf.nn.softmax(sharpened(image)), sharpened),
+    "several sigmoids": (lambda image: tf.sigmoid(linear(image)), linear),
+    "float64": (lambda image: tf.cast(linear(image), tf.float64), linear),
+    "float16": (lambda image: tf.cast(linear(image), tf.float16), linear),
+    "one unit": (two_classes, lambda image: tf.pad(two_classes(image), [[0, 0], [1, 0]])),
+    "one probability": (
+        lambda image: tf.sigmoid(two_classes(image)),
+        lambda image: tf.pad(two_classes(image), [[0, 0], [1, 0]]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_other_answers_become_logits(tmp_path: Path, name: str) -> None:
+    answer, logits = ANSWERS[name]
+    info = dataclasses.replace(TINY, class_names=("a", "b")) if name.startswith("one") else TINY
+    classifier = Classifier(save_signature(tmp_path / "1", lambda image: {"scores": answer(image)}), info, PROBE)
+    served, wanted = classifier.serving_logits(PROBE), logits(tf.constant(PROBE)).numpy()
+    assert served.dtype == np.float32
+    # A softmax does not tell what was added to all logits.
+    apart = served - served[:, :1], wanted - wanted[:, :1]
+    np.testing.assert_allclose(*apart, rtol=1e-2 if name == "float16" else 1e-3, atol=1e-2 if name == "float16" else 1e-4)
+    warned = "Probabilities instead of logits" in classifier.signs
+    assert warned == (name in ("probabilities", "several sigmoids", "one probability"))
+
+
+def counting(image: tf.Tensor, counter: tf.Variable) -> tf.Tensor:
+    return linear(image) * tf.where(counter.assign_add(1) % 7 == 0, -1.0, 1.0)
+
+
+def centred(image: tf.Tensor) -> tf.Tensor:
+    logits = linear(image)
+    return logits - tf.reduce_mean(logits, axis=0)
+
+
+def test_inconstant_models_are_found_out(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.counter = tf.Variable(0, dtype=tf.int64)
+    specification = [tf.TensorSpec((None, 4, 4, 1), tf.float32, name="image")]
+    serve = tf.function(lambda image: {"logits": counting(image, module.counter)}, input_signature=specification)
+    tf.saved_model.save(module, str(tmp_path / "moody"), signatures={SIGNATURE: serve})
+    random = save_signature(tmp_path / "random", lambda image: {"logits": noisy(image)})
+    statistics = save_signature(tmp_path / "batch", lambda image: {"logits": centred(image)})
+    for path in (tmp_path / "moody", random):
+        assert list(Classifier(path, TINY, PROBE).signs) == [probing.RANDOM]
+    assert list(Classifier(statistics, TINY, PROBE).signs) == [probing.BATCH]
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "model"),
+    [
+        (Preprocessing(scale=255.0), lambda image: linear(image / 255.0)),
+        (Preprocessing(mean=(0.5,), std=(0.25,)), lambda image: linear(0.25 * image + 0.5)),
+    ],
+)
+def test_preprocessing_is_part_of_the_model(tmp_path: Path, preprocessing: Preprocessing, model: Callable) -> None:
+    path = save_signature(tmp_path / "1", lambda image: {"logits": model(image)})
+    classifier = Classifier(path, TINY, PROBE, preprocessing=preprocessing)
+    np.testing.assert_allclose(classifier.serving_logits(PROBE), linear(PROBE), rtol=1e-4, atol=1e-4)
+    assert classifier.digest != Classifier(path, TINY, PROBE).digest == saved_model_digest(path)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"), [(lambda image: {"logits": linear(image)}, (3, 4, 4, 1)), (bounded(2), (None, 4, 4, 1))]
+)
+def test_a_model_that_takes_few_images_at_once_is_fed_so(tmp_path: Path, function: Callable, shape: tuple) -> None:
+    classifier = Classifier(save_signature(tmp_path / "1", function, shape), TINY, PROBE)
+    images = np.random.default_rng(1).uniform(0, 1, (7, *TINY.image_shape)).astype(np.float32)
+    np.testing.assert_allclose(classifier.serving_logits(images), linear(images), rtol=1e-5)
+    assert classifier.signs == {}
+    labels = classifier.predict(images)
+    attack = BasicIterativeMethod(norm="linf", epsilon=0.5)
+    found = attack.run(classifier, "logits", Batch(images, labels, np.arange(7), 0))
+    # Nothing holds a linear classifier of such images at half of their range.
+    assert (classifier.predict(found) != labels).all()
 
 
 def test_several_outputs_without_logits(tmp_path: Path) -> None:
@@ -135,13 +243,15 @@ def with_nan(images: tf.Tensor) -> tf.Tensor:
 @pytest.mark.parametrize(
     ("logits", "expected"),
     [
-        (lambda image: tf.nn.softmax(linear(image)), "looks like probabilities"),
+        (lambda image: tf.cast(linear(image), tf.int32), "Received: int32. Labels and rounded numbers have no gradient"),
+        (lambda image: linear(image)[:-1], "Expected logits of shape (batch, classes)"),
+        (lambda image: tf.transpose(linear(image)), "Expected logits of shape (batch, classes)"),
         (with_nan, "Received: NaN or infinity for 1 images"),
         (lambda image: linear(image) / 0.0, "Received: NaN or infinity for 4 images"),
         (lambda image: linear(image)[:, :2], "Expected at least 3 classes"),
         (lambda image: linear(image)[:, 0], "Expected logits of shape (batch, classes)"),
     ],
-    ids=["probabilities", "nan", "infinite", "fewer classes", "no classes"],
+    ids=["whole numbers", "a row too few", "transposed", "nan", "infinite", "fewer classes", "no classes"],
 )
 def test_unusable_outputs(tmp_path: Path, logits: Callable, expected: str) -> None:
     path = save_signature(tmp_path / "1", lambda image: {"logits": logits(image)})

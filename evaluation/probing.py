@@ -1,0 +1,108 @@
+"""What a few images tell of a model: the batches it takes, what its answers are, whether they can be trusted."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from cortexzoo.evaluation.conversion import LOGITS, ONE_LOGIT, ONE_PROBABILITY, PROBABILITIES, SIGMOIDS
+
+# Often enough that a model which errs every few calls is found out.
+_REPEATS = 12
+_FEW = 4
+# Share of the greatest answer by which float32 may differ from batch to batch.
+_ROUNDING = 1e-3
+RANDOM, BATCH = "Answers differ when asked again", "Answers depend on the other images of the batch"
+_Function = Callable[[tf.Tensor], tf.Tensor]
+
+
+class ClassifierError(ValueError):
+    """A SavedModel that cannot be attacked as it is; the message says what to change."""
+
+
+def batch_size(function: _Function, declared: int | None, probe: np.ndarray, name: str) -> int | None:
+    """Returns how many images at once a model takes; None where it takes any number.
+
+    Args:
+        function: the model.
+        declared: the batch that its signature declares; None where that is free.
+        probe: images.
+        name: of the model, for errors.
+
+    Raises:
+        ClassifierError: it takes not even one image.
+    """
+    if declared is not None:
+        return declared
+    # More than any probe: a limit that the evaluation would meet is met here.
+    sizes = [max(64, len(probe)), 32, 16, 8, 4, 2, 1]
+    for size in sizes:
+        images = np.resize(probe, (size, *probe.shape[1:]))
+        try:
+            function(tf.constant(images))
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, ValueError) as error:
+            failure = error
+        else:
+            return None if size == sizes[0] else size
+    shape = probe.shape[1:]
+    raise ClassifierError(f"Expected a model that answers for one image of shape {shape}, {name}. Received: {failure}")
+
+
+def examine(function: _Function, classes: int, probe: np.ndarray, name: str) -> tuple[str, dict[str, str]]:
+    """Returns what the answers are, one of the kinds of `conversion`, and reasons to distrust them, as sentences by name.
+
+    Args:
+        function: the model, fed batches of a size that it takes.
+        classes: of the data set.
+        probe: images.
+        name: of the model, for errors.
+
+    Raises:
+        ClassifierError: the answers are not one row of numbers for each image.
+    """
+    answer = function(tf.constant(probe))
+    where = f"of {name}"
+    if not answer.dtype.is_floating:
+        raise ClassifierError(
+            f"Expected float logits {where}. Received: {answer.dtype.name}. Labels and rounded numbers have no gradient: "
+            "export the values before them, as output 'logits'."
+        )
+    values = answer.numpy().astype(np.float64)
+    if values.ndim != 2 or len(values) != len(probe):
+        raise ClassifierError(f"Expected logits of shape (batch, classes) {where}. Received: shape {values.shape}.")
+    kind = _kind(values, classes, function, probe)
+    return kind, {**_kind_sign(kind), **_inconstancy(function, probe, values)}
+
+
+def _kind(values: np.ndarray, classes: int, function: _Function, probe: np.ndarray) -> str:
+    """What the answers are, judged on the probe, on its negative, and on black, gray and white images."""
+    plain = [np.full(probe.shape[1:], level, np.float32) for level in (0.0, 0.5, 1.0)]
+    others = function(tf.constant(np.concatenate([1.0 - probe, np.stack(plain)]))).numpy().astype(np.float64)
+    found = np.concatenate([values, others])
+    shares = bool(np.all((found >= 0.0) & (found <= 1.0)))
+    if found.shape[1] == 1 and classes <= 2:
+        return ONE_PROBABILITY if shares else ONE_LOGIT
+    if shares and np.allclose(found.sum(axis=1), 1.0, atol=1e-2):
+        return PROBABILITIES
+    return SIGMOIDS if shares else LOGITS
+
+
+def _kind_sign(kind: str) -> dict[str, str]:
+    hint = "a sigmoid or softmax that rounds to 0 or 1 hides the gradient. Export the logits"
+    return {} if kind in (LOGITS, ONE_LOGIT) else {"Probabilities instead of logits": f"the model gives {kind}: {hint}"}
+
+
+def _inconstancy(function: _Function, probe: np.ndarray, values: np.ndarray) -> dict[str, str]:
+    """The same images again and again, alone and among others."""
+    few = tf.constant(probe[:_FEW])
+    answers = [function(few).numpy().astype(np.float64) for _ in range(_REPEATS)]
+    if changed := sum(_differ(answer, answers[0]) for answer in answers):
+        return {RANDOM: f"{changed} of {_REPEATS - 1} repetitions gave other logits: the model is random or keeps a state"}
+    apart = np.concatenate([function(tf.constant(probe[i : i + 1])).numpy() for i in range(min(_FEW, len(probe)))])
+    if _differ(answers[0], values[:_FEW]) or _differ(apart.astype(np.float64), answers[0]):
+        return {BATCH: "alone and among others an image has other logits, as with statistics of the batch"}
+    return {}
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
+    finite = np.abs(other[np.isfinite(other)])
+    return not np.allclose(one, other, rtol=_ROUNDING, atol=_ROUNDING * np.max(finite, initial=0.0), equal_nan=True)
