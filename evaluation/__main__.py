@@ -1,79 +1,84 @@
-"""Attacks SavedModels, shifts their images, and tells how robust they are.
+"""Attacks classifiers, shifts their images, and tells how robust they are.
 
-  zoo-evaluate --model=mnist/dim --suite=quick                    a minute: PGD and FGM on 200 test images
-  zoo-evaluate --model=mnist/dim --model=mnist/cnn --suite=cleverhans
-                                                                  every CleverHans attack; resumes after a kill
-  zoo-evaluate --model=all --suite=cleverhans --update_card       the whole catalogue, scores into the cards
-  zoo-evaluate --saved_model=my_model/1 --dataset=fashion_mnist --suite=quick
-                                                                  anyone's model from images in [0, 1] to logits
-  zoo-evaluate --model=mnist/dim --suite=cleverhans --report_only --output=report
-                                                                  tables (Markdown, CSV, JSON) and figures from the store
-  zoo-evaluate --model=mnist/dim --model=mnist/cnn --suite=noise
-                                                  accuracy at ten levels of three noises, and the areas under the curves
-  zoo-evaluate --model=all --suite=corruptions    15 common corruptions, five severities, by frequency
-  zoo-evaluate --model=mnist/dim --suite=white_box --samples=200
-                                                  PGD in L∞ and L2 at several radii
-  zoo-evaluate --model=mnist/dim --suite=transfer --source=mnist/cnn
-                                                  FGSM made on another network
-  zoo-evaluate --model=mnist/dim --suite=noise --report_only --page=docs/similarity.md
-                                                  the section between <!-- shifts noise:begin --> and ...:end -->
-  zoo-evaluate --model=mnist/dim --suite=boundary --report_only --page=docs/similarity.md
-                                                  medians of the Boundary attack: <!-- boundary:begin --> ...:end -->
+  cortexzoo evaluate --model=mnist/dim                             a minute: PGD and FGM on 200 test images
+  cortexzoo evaluate --model=mnist/dim --model=mnist/cnn --suite=cleverhans
+                                                                   several models side by side; resumes after a kill
+  cortexzoo evaluate --model=my.keras --data=photos/ --epsilon=linf:8/255 --fail_under=linf:0.5
+                                                                   your own model and images; exit code 1 below 50 %
+  cortexzoo evaluate --model=my_model/1 --data=images.npz --scale=255 --save_adversarials=found
+                                                                   a model of images from 0 to 255; .npz files in found/
+  cortexzoo evaluate --model=mnist/dim --suite=paper42 --workers=2 --format=json
+                                                                   42 attacks in four norms, two processes, JSON
+  cortexzoo evaluate --model=mnist/dim --suite=corruptions         15 common corruptions, five severities
+  cortexzoo evaluate --model=mnist/dim --suite=transfer --source=mnist/cnn
+                                                                   FGSM made on another model
+  cortexzoo evaluate --model=all --suite=cleverhans --report_only --output=report
+                                                                   tables and figures of what the store has
+  cortexzoo evaluate --model=mnist/dim --suite=noise --report_only --page=page.md
+                                                                   the sections of a page between <!-- NAME:begin --> lines
 
-`python -m cortexzoo.evaluation` does the same. Results go to --store, an SQLite file; what is there is not computed again.
-Every adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals; suites: --list.
+A model is an id of the catalogue (`cortexzoo list`), a SavedModel directory, or a .keras or .h5 file, from images in [0, 1]
+to logits. Data are a catalogued data set, one of TensorFlow Datasets, an .npz file with images and labels, or a folder with
+a folder of images for each class. `cortexzoo suites` lists the suites. Results go to --store; what is there is not computed
+again. Every adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals.
 """
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from absl import app, flags, logging
 from cortexzoo.startup import configure_tensorflow
-from rich.console import Console
-
-if TYPE_CHECKING:
-    from cortexzoo.evaluation.results.store import Store
-    from cortexzoo.evaluation.subjects import Subject
-    from cortexzoo.evaluation.suites.shifts import ShiftSuite
 
 _MODELS = flags.DEFINE_multi_string(
     "model",
     [],
-    "Id in the catalogue, such as mnist/dim, or `all`: with --report_only those that the suite has attacked. With it an id "
-    "may also be one that the store alone knows. Repeatable.",
+    "Id in the catalogue, path of a SavedModel or of a .keras or .h5 file, or `all` for the catalogue. With --report_only "
+    "an id may also be one that the store alone knows, and `all` are those that the suite has attacked. Repeatable.",
 )
-_SAVED_MODELS = flags.DEFINE_multi_string("saved_model", [], "Path of a SavedModel directory. Repeatable.")
-_DATASET = flags.DEFINE_string("dataset", None, "Data set for --saved_model; a catalogued model has its own.")
-_SUITE = flags.DEFINE_string("suite", "quick", "The attacks or shifts; --list shows the suites.")
+_DATA = flags.DEFINE_string(
+    "data", None, "Images: a data set's name, an .npz file, a folder. A catalogued model has its own."
+)
+_SUITE = flags.DEFINE_string("suite", "quick", "The attacks or shifts; `cortexzoo suites` lists them.")
+_EPSILONS = flags.DEFINE_multi_string(
+    "epsilon", [], "Threshold in place of the data set's, as in linf:8/255. Repeatable, several times for a norm, too."
+)
+_NORMS = flags.DEFINE_multi_enum("norm", [], ("linf", "l2", "l1", "l0"), "Attack this norm alone. Repeatable.")
 _SOURCES = flags.DEFINE_multi_string(
     "source",
     [],
-    "Id in the catalogue of a model whose adversarials are transferred, in the suites `transfer` and "
-    "`brendel_bethge_comment`, which takes each model's plain twin besides. For a report of `transfer` the store alone may "
-    "know it. Repeatable. No model is its own source.",
+    "Id in the catalogue of a model whose adversarials are transferred, in suites that do so. No model is its own source. "
+    "Repeatable.",
 )
-_SAMPLES = flags.DEFINE_integer(
-    "samples", None, "Attack the first N test images; defaults to the suite's number.", lower_bound=1
-)
+_TARGET = flags.DEFINE_integer("target", None, "Attack towards this class instead of any but the label.", lower_bound=0)
+_SAMPLES = flags.DEFINE_integer("samples", None, "Attack the first N images; defaults to the suite's number.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks and shifts.", lower_bound=0, upper_bound=2**31 - 1)
+_SCALE = flags.DEFINE_float("scale", None, "255 for models of images from 0 to 255.", lower_bound=0.0)
+_MEAN = flags.DEFINE_multi_float("mean", [], "The model wants (image * scale - mean) / std. Once, or once a channel.")
+_STD = flags.DEFINE_multi_float("std", [], "See --mean.")
+_BATCH = flags.DEFINE_integer("batch", None, "Most images to differentiate at once; defaults to what fits.", lower_bound=1)
 _WORKERS = flags.DEFINE_integer(
-    "workers",
-    1,
-    "Processes that share the attacks; each needs about 1 GB. The results do not depend on it.",
-    lower_bound=1,
+    "workers", 1, "Processes that share the attacks, about 1 GB each. The results do not depend on it.", lower_bound=1
 )
 _STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results; it is created where missing.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for tables (Markdown, CSV, JSON) and figures (PNG, SVG).")
+_SAVE = flags.DEFINE_string("save_adversarials", None, "Folder for the adversarial images, an .npz file an attack.")
 _PAGE = flags.DEFINE_string(
     "page",
     None,
-    "Markdown file whose sections are made anew: what stands between the lines <!-- results:begin --> and "
-    "<!-- results:end -->; likewise `comparison` (with the paper's figures), `nearest` (which attack breaks how many), "
-    "`pairs` (which model keeps more images than which other), `saturating` (the suite brendel_bethge_comment) and "
-    "`boundary`; `shifts SUITE` of a suite of shifts. Models X, X-seed1, X-seed2 ... are seeds of one there.",
+    "Markdown file whose generated sections are made anew: what stands between <!-- NAME:begin --> and <!-- NAME:end -->, "
+    "or NAME SUITE on a page about several suites. NAME is one of boundary, comparison, nearest, pairs, results, saturating "
+    "and, for shifts, shifts.",
 )
-_FIGURES = flags.DEFINE_string("figures", "docs/figures", "Folder for the figures of --page.")
+_FIGURES = flags.DEFINE_string("figures", None, "Folder for the figures of --page; defaults to `figures` beside it.")
+_FORMAT = flags.DEFINE_enum("format", "table", ("table", "json", "csv", "markdown"), "How the numbers are printed.")
+_FAIL_UNDER = flags.DEFINE_multi_string(
+    "fail_under",
+    [],
+    "Least robust accuracy in a norm, as in linf:0.5, or `clean:0.9`: exit code 1 where the lower end of the 95 % interval "
+    "is below. Repeatable.",
+)
 _UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Attack nothing; report what the store has.")
 _LIST = flags.DEFINE_bool("list", False, "List the suites with their attacks and stop.")
@@ -87,106 +92,118 @@ def main(arguments: list[str]) -> None:
     if _LIST.value:
         _list_suites()
         return
-    if not _MODELS.value and not _SAVED_MODELS.value:
-        raise app.UsageError("Expected --model=ID or --saved_model=PATH. Received: neither. `zoo list` shows the ids.")
+    if not _MODELS.value:
+        raise app.UsageError("Expected --model=ID or --model=PATH. Received: neither. `cortexzoo list` shows the ids.")
     # The data library reports every file that it opens.
     logging.set_verbosity(logging.WARNING)
     from cortexzoo.catalog import IntegrityError
     from cortexzoo.evaluation.results.store import StoreError
 
     try:
-        _evaluate()
-    except (ValueError, IntegrityError, StoreError) as error:
+        failures = _evaluate()
+    except (ValueError, OSError, IntegrityError, StoreError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(f"Interrupted. What is done is in {_STORE.value}: the same command goes on from there.")
+    if failures:
+        sys.exit("\n".join(failures))
 
 
-def _evaluate() -> None:
-    from cortexzoo.evaluation import subjects, suites
-    from cortexzoo.evaluation.report import write_report
-    from cortexzoo.evaluation.report.tables import terminal_table
+def _evaluate() -> list[str]:
+    """Does what the flags say, and returns why a gate fails."""
+    from cortexzoo.evaluation import suites
+    from cortexzoo.evaluation.gates import failures, parse_gates
     from cortexzoo.evaluation.results.store import Store
-    from cortexzoo.evaluation.suites.shifts import ShiftSuite
 
-    suite = suites.find(_SUITE.value)
-    samples = _SAMPLES.value or suite.samples
     # What can be refused is refused before a store is made.
-    chosen = subjects.from_paths(_SAVED_MODELS.value, _DATASET.value)
-    if not _REPORT_ONLY.value:
-        chosen = subjects.catalogued(_MODELS.value) + chosen
+    suite, gates = suites.find(_SUITE.value), parse_gates(_FAIL_UNDER.value)
+    prepare = _preparation(suite)
+    if _PAGE.value:
+        _check_page(suite)
     with Store(_STORE.value, create=not _REPORT_ONLY.value) as store:
-        if _REPORT_ONLY.value:
-            chosen = subjects.remembered(_MODELS.value, store) + chosen
-        if _REPORT_ONLY.value and "all" in _MODELS.value:
-            sources = tuple(_SOURCES.value)
-            chosen = [one for one in chosen if subjects.has_results(one, suite, store, _SEED.value, sources)]
-            if not chosen:
-                raise ValueError(f"Expected results of the suite {suite.name} in {_STORE.value}. Received: none.")
-        if isinstance(suite, ShiftSuite):
-            _evaluate_shifts(suite, chosen, store)
-            return
         summaries = []
-        for subject in chosen:
-            summary = subjects.evaluate(
-                subject,
-                suite,
-                store,
-                samples=samples,
-                seed=_SEED.value,
-                workers=_WORKERS.value,
-                report_only=_REPORT_ONLY.value,
-                sources=tuple(_SOURCES.value),
-            )
+        for evaluation in prepare(store):
+            if not _REPORT_ONLY.value:
+                suite.run(evaluation)
+            summary = suite.summarize(evaluation)
             summaries.append(summary)
             if _UPDATE_CARD.value:
-                subjects.update_card(subject, summary)
-        Console().print(terminal_table(summaries))
-        if _OUTPUT.value:
-            for path in write_report(summaries, store, Path(_OUTPUT.value)):
-                print(path)
-        if _PAGE.value:
-            from cortexzoo.evaluation.report.page import update_page
-
-            update_page(summaries, store, Path(_PAGE.value), Path(_FIGURES.value))
+                _update_card(summary)
+        _report(summaries)
+        return failures(summaries, gates)
 
 
-def _evaluate_shifts(suite: "ShiftSuite", chosen: list["Subject"], store: "Store") -> None:
-    from cortexzoo.evaluation import subjects
-    from cortexzoo.evaluation.report import shifts
+def _preparation(suite: Any):
+    from cortexzoo.evaluation.preparation import Preparation
+    from cortexzoo.evaluation.thresholds import parse_thresholds
 
-    summaries = []
-    for subject in chosen:
-        summary = subjects.evaluate_shifts(
-            subject,
-            suite,
-            store,
-            sources=tuple(_SOURCES.value),
-            samples=_SAMPLES.value or suite.samples,
-            seed=_SEED.value,
-            report_only=_REPORT_ONLY.value,
-        )
-        summaries.append(summary)
-        if _UPDATE_CARD.value:
-            subjects.update_card(subject, summary)
-    Console().print(shifts.terminal_table(summaries))
-    if _OUTPUT.value:
-        for path in shifts.write_shift_report(summaries, Path(_OUTPUT.value)):
-            print(path)
+    return Preparation(
+        suite=suite,
+        models=tuple(_MODELS.value),
+        data=_DATA.value,
+        epsilons=parse_thresholds(_EPSILONS.value),
+        norms=tuple(_NORMS.value),
+        sources=tuple(_SOURCES.value),
+        target=_TARGET.value,
+        samples=_SAMPLES.value,
+        seed=_SEED.value,
+        scale=_SCALE.value,
+        mean=tuple(_MEAN.value),
+        std=tuple(_STD.value),
+        batch_limit=_BATCH.value,
+        workers=_WORKERS.value,
+        keeps_images=_SAVE.value is not None,
+        report_only=_REPORT_ONLY.value,
+    )
+
+
+def _check_page(suite: Any) -> None:
+    from cortexzoo.evaluation.report.page import check_page
+
+    check_page(Path(_PAGE.value), suite.summary_type, suite.name)
+
+
+def _update_card(summary: Any) -> None:
+    from cortexzoo import catalog
+
+    if (model_id := summary.evaluation.model.model_id) is not None:
+        catalog.update_card(model_id, **summary.card_changes(catalog.model_card(model_id)))
+
+
+def _report(summaries: list[Any]) -> None:
+    from cortexzoo.evaluation.adversarials import save_adversarials
+    from cortexzoo.evaluation.report import report_of
+    from cortexzoo.evaluation.report.page import update_page
+    from rich.console import Console
+
+    report = report_of(summaries)
+    if _FORMAT.value == "table":
+        console = Console()
+        # A pipe has no width: what is read by programs or in a log is not to be folded.
+        console.print(report.terminal_table(summaries), width=None if console.is_terminal else max(console.width, 80))
+    elif _FORMAT.value == "json":
+        print(json.dumps(report.as_json(summaries), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print(report.as_csv(summaries) if _FORMAT.value == "csv" else report.as_markdown(summaries), end="")
+    written = report.write(summaries, Path(_OUTPUT.value)) if _OUTPUT.value else []
+    if _SAVE.value:
+        written += [path for summary in summaries for path in save_adversarials(summary, Path(_SAVE.value))]
+    for path in written:
+        print(path, file=sys.stdout if _FORMAT.value == "table" else sys.stderr)
     if _PAGE.value:
-        shifts.update_shift_page(summaries, Path(_PAGE.value), Path(_FIGURES.value))
+        page = Path(_PAGE.value)
+        update_page(summaries, page, Path(_FIGURES.value) if _FIGURES.value else page.parent / "figures")
 
 
 def _list_suites() -> None:
-    from cortexzoo.evaluation.suites import SHIFT_SUITES, SUITES
+    from cortexzoo import datasets
+    from cortexzoo.evaluation.suites import suites
 
-    for suite in SUITES.values():
+    info = datasets.info(_DATA.value or "mnist")
+    for suite in suites().values():
         print(f"{suite.name}: {suite.description}")
-        for member in suite.members:
-            limit = f" (first {member.samples} images)" if member.samples else ""
-            print(f"  {member.label:10} {member.attack}{limit}")
-    for suite in SHIFT_SUITES.values():
-        print(f"{suite.name}: {suite.description}")
+        for line in suite.outline(info):
+            print(f"  {line}")
 
 
 if __name__ == "__main__":

@@ -248,7 +248,8 @@ def saved_model_digest(path: str | os.PathLike[str]) -> str:
     """
     path = Path(path)
     if not (path / "saved_model.pb").is_file():
-        hint = _version_hint(path)
+        newest = newest_version(path)
+        hint = f". Did you mean {newest}?" if newest != path else ""
         raise ClassifierError(f"Expected a SavedModel directory, one that holds saved_model.pb. Received: {path}{hint}")
     digest = hashlib.sha256()
     for file in sorted([path / "saved_model.pb", *(path / "variables").glob("*"), *(path / "assets").glob("**/*")]):
@@ -257,11 +258,13 @@ def saved_model_digest(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _version_hint(path: Path) -> str:
-    versions = [child.name for child in path.glob("*/") if (child / "saved_model.pb").is_file()] if path.is_dir() else []
+def newest_version(path: Path) -> Path:
+    """Returns the SavedModel of a folder of versions that TF Serving would serve, and any other path as it is."""
+    versions = [child for child in path.glob("*/") if (child / "saved_model.pb").is_file()] if path.is_dir() else []
+    if (path / "saved_model.pb").is_file() or not versions:
+        return path
     # By number, as TF Serving: 10 is newer than 9.
-    newest = max(versions, key=lambda name: (name.isdigit(), int(name) if name.isdigit() else 0, name), default=None)
-    return f". Did you mean {path / newest}?" if newest else ""
+    return max(versions, key=lambda path: (path.name.isdigit(), int(path.name) if path.name.isdigit() else 0, path.name))
 
 
 def _finite(logits: np.ndarray) -> np.ndarray:

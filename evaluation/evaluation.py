@@ -5,7 +5,6 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
-
 from cortexzoo.datasets import DatasetInfo, Split
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.classifier import Classifier
@@ -20,7 +19,7 @@ _PROBE = 16
 Thresholds = Mapping[str, tuple[float, ...]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
     """A model on images, judged at thresholds; attacks, shifts and tables take it whole.
 
@@ -38,6 +37,7 @@ class Evaluation:
         batch_limit: the most images to differentiate at once; None for any number.
         keeps_images: whether the adversarial of every image is kept, not just those of the first few.
         norms: those to attack.
+        targets: the class that each image is to be taken for, int64, (n,); None for any but its label.
     """
 
     model: Model
@@ -52,6 +52,7 @@ class Evaluation:
     batch_limit: int | None = None
     keeps_images: bool = False
     norms: tuple[str, ...] = NORMS
+    targets: np.ndarray | None = None
 
     @property
     def digest(self) -> str:
@@ -112,10 +113,14 @@ class Evaluation:
         split = self.split.first(count)
         return Batch(split.images, split.labels, split.ids, self.seed)
 
-    def is_correct(self) -> np.ndarray:
-        """Returns which images the model classifies correctly, as the store knows it, bool, (n,)."""
+    def attackable(self) -> np.ndarray:
+        """Returns of which images there is something to attack, bool, (n,).
+
+        Those that the model classifies correctly, as the store knows it; under a targeted attack those that it does not take
+        for the wanted class.
+        """
         _, labels, predictions = self.store.clean(self.digest, self.images.info.name)
-        return labels == predictions
+        return labels == predictions if self.targets is None else predictions != self.targets
 
     def nothing_stored(self, which: str = "") -> str:
         """Returns the sentence that the store lacks results of the model."""

@@ -1,39 +1,55 @@
-"""Tables and figures of what the store holds; every number in them is computed from per-sample distances."""
+"""Tables and figures of what the store holds."""
 
-import json
 from pathlib import Path
+from typing import Any, Protocol
 
-from cortexzoo.evaluation.report.figures import write_figures
-from cortexzoo.evaluation.report.page import results_section
-from cortexzoo.evaluation.report.sections.nearest import FIELDS, nearest_rows
-from cortexzoo.evaluation.report.tables import CSV_FIELDS, csv_rows, json_document
-from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.report.attacks import AttackReport
+from cortexzoo.evaluation.report.shifts import ShiftReport
+from cortexzoo.evaluation.results.shifts import ShiftSummary
 from cortexzoo.evaluation.results.summary import Summary
-from cortexzoo.files import csv_text, write_text
+from matplotlib.figure import Figure
+from rich.console import RenderableType
 
 
-def write_report(summaries: list[Summary], store: Store, directory: Path) -> list[Path]:
-    """Writes results.md, results.csv, results.json, nearest.csv and the figures, each of them atomically.
+class Report(Protocol):
+    """What there is to see of models under one suite.
 
-    Args:
-        summaries: the models.
-        store: the results, for the adversarial images.
-        directory: where the files go; created where missing.
+    Summaries of several suites or seeds end in a ValueError: no table can compare them.
+    """
 
-    Returns:
-        The files.
+    def terminal_table(self, summaries: list[Any]) -> RenderableType:
+        """Returns what `rich.console.Console.print` shows, fitted to its width."""
+
+    def as_json(self, summaries: list[Any]) -> dict[str, Any]:
+        """Returns the numbers as plain JSON values."""
+
+    def as_csv(self, summaries: list[Any]) -> str:
+        """Returns the numbers as the text of a CSV file, a row an attack, or a shift and level."""
+
+    def as_markdown(self, summaries: list[Any]) -> str:
+        """Returns the tables as Markdown."""
+
+    def figure(self, summaries: list[Any], norm: str | None = None) -> Figure:
+        """Returns accuracy against the size of the perturbation or the level of the shift.
+
+        Args:
+            summaries: models of one data set.
+            norm: of attacks this norm alone; None for all.
+        """
+
+    def write(self, summaries: list[Any], directory: Path) -> list[Path]:
+        """Writes tables and figures, each of them atomically, and returns the files."""
+
+
+_REPORTS: dict[type, Report] = {Summary: AttackReport(), ShiftSummary: ShiftReport()}
+
+
+def report_of(summaries: list[Any]) -> Report:
+    """Returns the report for these summaries.
 
     Raises:
-        ValueError: the summaries are of different suites or seeds.
+        ValueError: there is none.
     """
-    figures = write_figures(summaries, store, directory)
-    texts = {
-        directory / "results.md": f"# Results\n\n{results_section(summaries, figures, directory)}",
-        directory / "results.csv": csv_text(CSV_FIELDS, csv_rows(summaries)),
-        directory / "nearest.csv": csv_text(FIELDS, nearest_rows(summaries)),
-        directory / "results.json": json.dumps(json_document(summaries), indent=2, ensure_ascii=False, allow_nan=False)
-        + "\n",
-    }
-    for path, text in texts.items():
-        write_text(path, text)
-    return [*texts, *figures]
+    if not summaries:
+        raise ValueError("Expected the results of at least one model. Received: none.")
+    return _REPORTS[type(summaries[0])]

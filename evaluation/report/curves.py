@@ -6,7 +6,8 @@ import numpy as np
 from cortexzoo.evaluation.norms import largest_distance
 from cortexzoo.evaluation.report.layout import column_names
 from cortexzoo.evaluation.results import metrics
-from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.evaluation.results.score import Score
+from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORM_NAMES, NORMS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -52,14 +53,21 @@ def survival(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return levels / (1 + metrics.TOLERANCE), surviving
 
 
-def accuracy_curves(summaries: list[Summary], styles: dict[str, dict[str, Any]]) -> Figure:
+def accuracy_curves(summaries: list[Summary], styles: dict[str, dict[str, Any]], norm: str | None = None) -> Figure:
     """Draws a panel a norm: the union's curve of each model with its 95 % Wilson band; of one model also its attacks'.
 
     Args:
         summaries: models of one data set, with at least one attack.
         styles: of `line_styles`.
+        norm: a panel of this norm alone; None for all.
+
+    Raises:
+        ValueError: no model was attacked in the norm.
     """
-    norms = [norm for norm in NORMS if any(score.norm == norm for summary in summaries for score in summary.unions)]
+    attacked = {score.norm for summary in summaries for score in summary.unions}
+    norms = [known for known in NORMS if known in attacked and norm in (None, known)]
+    if not norms:
+        raise ValueError(f"Expected a norm that was attacked: {', '.join(sorted(attacked)) or 'none'}. Received: {norm!r}.")
     columns = min(2, len(norms))
     rows = -(-len(norms) // columns)
     figure = Figure(figsize=(4.2 * columns + 0.4, 2.9 * rows + 0.7), dpi=130, layout="constrained")

@@ -4,24 +4,19 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from cortexzoo import datasets
 from cortexzoo.evaluation.report.curves import accuracy_curves, line_styles
-from cortexzoo.evaluation.report.grid import adversarial_grid
+from cortexzoo.evaluation.report.gallery import gallery
 from cortexzoo.evaluation.report.heatmap import accuracy_heatmap
 from cortexzoo.evaluation.report.layout import by_dataset
-from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.figures import figure_style, save_figure
 
 
-def write_figures(
-    summaries: list[Summary], store: Store, directory: Path, formats: tuple[str, ...] = ("png", "svg")
-) -> list[Path]:
-    """Writes curves and heat map (PNG) of each data set and the adversarial grid (PNG) of each model that was attacked.
+def write_figures(summaries: list[Summary], directory: Path, formats: tuple[str, ...] = ("png", "svg")) -> list[Path]:
+    """Writes curves and heat map (PNG) of each data set and the adversarial images (PNG) of each model that was attacked.
 
     Args:
         summaries: the models.
-        store: the results, for the images.
         directory: where the files go; created where missing.
         formats: of the curves.
 
@@ -40,9 +35,8 @@ def write_figures(
             figure = accuracy_curves(group, styles)
             curves += [save_figure(figure, directory / f"accuracy-{dataset}.{suffix}") for suffix in formats]
             curves.append(save_figure(accuracy_heatmap(group), directory / f"heatmap-{dataset}.png"))
-            split = datasets.load(dataset, "test")
             for summary in group:
-                figure = adversarial_grid(summary, store, split)
+                figure = gallery(summary)
                 grids.append(save_figure(figure, directory / f"adversarials-{names[summary.digest]}.png"))
     return curves + grids
 

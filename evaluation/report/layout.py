@@ -6,10 +6,12 @@ from collections import Counter
 from typing import TypeVar
 
 import numpy as np
+from cortexzoo.card_page import level_name
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.shifts import ShiftSummary
-from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORM_NAMES, NORMS
 
 AnySummary = TypeVar("AnySummary", Summary, ShiftSummary)
@@ -148,18 +150,26 @@ def _table(summaries: list[Summary]) -> Table:
 
 
 def _norm_rows(summaries: list[Summary], norm: str, usual: int | None) -> list[Row]:
+    thresholds = dict.fromkeys(epsilon for summary in summaries for epsilon in summary.evaluation.thresholds[norm])
+    return [row for epsilon in thresholds for row in _threshold_rows(summaries, norm, epsilon, usual)]
+
+
+def _threshold_rows(summaries: list[Summary], norm: str, epsilon: float, usual: int | None) -> list[Row]:
     labels = dict.fromkeys(score.label for summary in summaries for score in summary.attacks if score.norm == norm)
     if not labels:
         return []
-    found = [{score.label: score for score in summary.attacks if score.norm == norm} for summary in summaries]
-    unions = [summary.union(norm) for summary in summaries]
-    epsilon = next(score.epsilon for scores in found for score in scores.values())
-    rows = [Row("group", f"{NORM_NAMES[norm]}, ε = {epsilon:g}")]
+    found = [{s.label: s.at(epsilon) for s in summary.attacks if s.norm == norm} for summary in summaries]
+    rows = [Row("group", f"{NORM_NAMES[norm]}, ε = {level_name(epsilon)}")]
     rows += [_score_row("attack", label, [scores.get(label) for scores in found], usual) for label in labels]
-    wide = [summary.wide_union(norm) for summary in summaries]
+    wide = [_at(summary.wide_union(norm), epsilon) for summary in summaries]
     if len(texts := {score.label for score in wide if score}) == 1:
         rows.append(_score_row("attack", texts.pop(), wide, usual))
+    unions = [_at(summary.union(norm), epsilon) for summary in summaries]
     return [*rows, _score_row("union", f"all {NORM_NAMES[norm]}", unions, usual)]
+
+
+def _at(score: Score | None, epsilon: float) -> Score | None:
+    return score and score.at(epsilon)
 
 
 def _score_row(kind: str, label: str, scores: list[Score | None], usual: int | None) -> Row:
@@ -250,6 +260,8 @@ def caption(table: Table) -> str:
         ]
         if table.flagged:
             lines.append(f'{FLAG}: not {table.samples:,} images; "all" counts those that every attack above had.')
+    if table.samples is not None and not first.evaluation.images.info.thresholds:
+        lines.append("No thresholds are agreed upon for these images: those that were not named are CIFAR-10's.")
     return " ".join([*lines, *_clean_notes(table.summaries)])
 
 

@@ -1,13 +1,10 @@
-"""Seeds of a model taken together: models X, X-seed1, X-seed2 ... are one, trained several times."""
+"""Seeds of a model taken together: one model, trained several times."""
 
 import dataclasses
-import re
 from typing import Any
 
 import numpy as np
 from cortexzoo.evaluation.results import metrics
-
-_SEED = re.compile(r"-seed\d+$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,22 +39,11 @@ def estimate(values: list[float], samples: int) -> Estimate:
     return Estimate(mean, max(0.0, min(lows)), min(1.0, max(highs)))
 
 
-def without_seed(name: str, dataset: str) -> str:
-    """Returns a model's name without the data set's and the seed's: "x/a", "x/a-seed1" and "x/a-seed2" are seeds of "a"."""
-    return _SEED.sub("", name).removeprefix(f"{dataset}/")
-
-
-def seed_of(name: str) -> str:
-    """Returns what a name says of the seed: "-seed1" of "x/a-seed1", and nothing of "x/a"."""
-    found = _SEED.search(name)
-    return found[0] if found else ""
-
-
-def by_model(summaries: list[Any]) -> dict[str, list[Any]]:
-    """Returns the seeds of each model by its name, see `without_seed`.
+def by_group(summaries: list[Any]) -> dict[str, list[Any]]:
+    """Returns the seeds of each model by what tables call them together, without the data set's name.
 
     Args:
-        summaries: of one data set, of any kind that has a `name` and a `dataset`.
+        summaries: of one data set, of any kind that has an `evaluation`.
 
     Raises:
         ValueError: two have the same name: one model would count as two seeds.
@@ -67,5 +53,10 @@ def by_model(summaries: list[Any]) -> dict[str, list[Any]]:
         raise ValueError(f"Expected models of different names, as a name tells the seed. Received: {', '.join(names)}.")
     groups: dict[str, list[Any]] = {}
     for summary in summaries:
-        groups.setdefault(without_seed(summary.name, summary.dataset.name), []).append(summary)
+        groups.setdefault(group_of(summary), []).append(summary)
     return groups
+
+
+def group_of(summary: Any) -> str:
+    """Returns what tables call all seeds of a summary's model together, without the data set's name."""
+    return (summary.evaluation.model.group or summary.name).removeprefix(f"{summary.dataset.name}/")

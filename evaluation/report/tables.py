@@ -9,7 +9,8 @@ import rich.box
 import rich.table
 from cortexzoo.evaluation.report.layout import FLAG, Cell, Row, Table, caption, id_ranges, masking_signs, tables
 from cortexzoo.evaluation.results import metrics
-from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.evaluation.results.score import Score
+from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.files import markdown_row
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
@@ -163,8 +164,8 @@ def csv_rows(summaries: list[Summary]) -> list[dict[str, Any]]:
     rows = []
     for summary in summaries:
         rows.append(_clean_csv_row(summary))
-        rows += [_score_csv_row(summary, "attack", score) for score in summary.attacks]
-        rows += [_score_csv_row(summary, "union", score) for score in summary.unions]
+        rows += [_score_csv_row(summary, "attack", score) for score in summary.at_thresholds(summary.attacks)]
+        rows += [_score_csv_row(summary, "union", score) for score in summary.at_thresholds(summary.unions)]
     return rows
 
 
@@ -217,7 +218,7 @@ def json_document(summaries: list[Summary]) -> dict[str, Any]:
 
 def _model_json(summary: Summary) -> dict[str, Any]:
     robust = summary.robust_json()
-    for values, score in zip(robust["attacks"], summary.attacks, strict=True):
+    for values, score in zip(robust["attacks"], summary.at_thresholds(summary.attacks), strict=True):
         values["sample_ids"] = id_ranges(score.ids)
     for score in summary.unions:
         robust["unions"][score.norm]["sample_ids"] = id_ranges(score.ids)

@@ -1,22 +1,16 @@
 """Signs of gradient masking: reasons to distrust a high robust accuracy."""
 
-from __future__ import annotations
-
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 from cortexzoo.evaluation.attacks.base import Batch
 from cortexzoo.evaluation.attacks.tensors import loss_values
-from cortexzoo.evaluation.classifier import DIFFERENTIABLE_ENDPOINTS
+from cortexzoo.evaluation.classifier import DIFFERENTIABLE_ENDPOINTS, Classifier
+from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.score import Score
 from cortexzoo.norms import NORM_NAMES
-
-if TYPE_CHECKING:
-    from cortexzoo.evaluation.classifier import Classifier
-    from cortexzoo.evaluation.results.store import Store
-    from cortexzoo.evaluation.results.summary import Score
 
 PROBES = 200
 # By how much one attack must beat another on a sample to be more than rounding and luck.
@@ -79,41 +73,47 @@ def zero_gradient_share(classifier: Classifier, endpoint: str, batch: Batch, los
     return zeros / len(batch)
 
 
-def measure(classifier: Classifier, batch: Batch, store: Store, dataset: str) -> None:
-    """Measures what needs the model itself, and keeps it in the store."""
-    for endpoint in (name for name in classifier.endpoints if name in DIFFERENTIABLE_ENDPOINTS):
-        name = f"zero gradient ({endpoint})"
-        if store.check(classifier.digest, dataset, name) is None:
-            share = zero_gradient_share(classifier, endpoint, batch)
-            store.set_check(classifier.digest, dataset, name, {"value": share, "samples": len(batch)})
+def measure(evaluation: Evaluation) -> None:
+    """Measures what needs the model itself on the first images, and keeps it in the store."""
+    batch = evaluation.first(PROBES)
+    for endpoint in (name for name in evaluation.endpoints if name in DIFFERENTIABLE_ENDPOINTS):
+        _keep(evaluation, f"zero gradient ({endpoint})", endpoint, batch)
 
 
-def measure_gradients(classifier: Classifier, batch: Batch, store: Store, dataset: str) -> None:
-    """Measures on how many of these images each of `GRADIENTS` is zero everywhere, and keeps it in the store."""
+def measure_gradients(evaluation: Evaluation, samples: int) -> None:
+    """Measures on how many of the first images each of `GRADIENTS` is zero everywhere, and keeps it in the store."""
+    batch = evaluation.first(samples)
     for name, (loss, preferred) in GRADIENTS.items():
-        kept = store.check(classifier.digest, dataset, f"zero gradient of {name}")
-        if kept is None or kept["samples"] < len(batch):
-            endpoint = next(endpoint for endpoint in preferred if endpoint in classifier.endpoints)
-            share = zero_gradient_share(classifier, endpoint, batch, loss)
-            value = {"value": share, "samples": len(batch), "endpoint": endpoint}
-            store.set_check(classifier.digest, dataset, f"zero gradient of {name}", value)
+        endpoint = next(endpoint for endpoint in preferred if endpoint in evaluation.endpoints)
+        _keep(evaluation, f"zero gradient of {name}", endpoint, batch, loss)
 
 
-def zero_gradients(store: Store, digest: str, dataset: str) -> dict[str, dict]:
+def _keep(evaluation: Evaluation, name: str, endpoint: str, batch: Batch, loss: str = "cross_entropy") -> None:
+    store, dataset = evaluation.store, evaluation.info.name
+    kept = store.check(evaluation.digest, dataset, name)
+    if kept is None or kept["samples"] < len(batch):
+        share = zero_gradient_share(evaluation.classifier, endpoint, batch, loss)
+        value = {"value": share, "samples": len(batch), "endpoint": endpoint}
+        store.set_check(evaluation.digest, dataset, name, value)
+
+
+def zero_gradients(evaluation: Evaluation) -> dict[str, dict]:
     """Returns what `measure_gradients` kept, by name: value, samples and endpoint; empty where it was not measured."""
-    kept = {name: store.check(digest, dataset, f"zero gradient of {name}") for name in GRADIENTS}
+    store, where = evaluation.store, (evaluation.digest, evaluation.info.name)
+    kept = {name: store.check(*where, f"zero gradient of {name}") for name in GRADIENTS}
     return {name: value for name, value in kept.items() if value is not None}
 
 
-def from_store(store: Store, digest: str, dataset: str) -> list[Check]:
-    """Returns the checks that `measure` kept."""
-    checks = []
-    for endpoint in ("logits", "attack_logits"):
-        kept = store.check(digest, dataset, f"zero gradient ({endpoint})")
+def from_store(evaluation: Evaluation) -> list[Check]:
+    """Returns the checks that `measure` kept, and what the model's answers told before any attack."""
+    checks, where = [], (evaluation.digest, evaluation.info.name)
+    for endpoint in DIFFERENTIABLE_ENDPOINTS:
+        kept = evaluation.store.check(*where, f"zero gradient ({endpoint})")
         if kept is not None:
             finding = f"{_percent(kept['value'])} of {kept['samples']} images"
             checks.append(Check(f"All-zero gradient of `{endpoint}`", finding, kept["value"], kept["value"] > _SHARE))
-    return checks
+    signs = evaluation.store.check(*where, "signs") or {}
+    return checks + [Check(name, finding, 1.0, True) for name, finding in signs.items()]
 
 
 def from_scores(scores: list[Score]) -> list[Check]:

@@ -4,11 +4,12 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from cortexzoo.card import ModelCard
 from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import metrics
-from cortexzoo.evaluation.results.store import Store
-from cortexzoo.evaluation.running.shifts import shift_key
-from cortexzoo.evaluation.suites.shifts import ShiftMember
+from cortexzoo.evaluation.results.keys import shift_key
+from cortexzoo.evaluation.shifts.member import ShiftMember
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Curve:
         correct: bool, (k, n): which are right at each level.
         seconds: time taken, in all runs together.
         settings: what identifies the shift at the last level in the store.
+        nested: whether an image that is broken at one level counts as broken at all greater ones, see `Shift.nested`.
     """
 
     label: str
@@ -36,6 +38,7 @@ class Curve:
     correct: np.ndarray
     seconds: float
     settings: dict[str, Any]
+    nested: bool = False
 
     @property
     def samples(self) -> int:
@@ -99,20 +102,34 @@ class ShiftSummary:
     """One model under one suite of shifts.
 
     Attributes:
-        name: the model's.
-        digest: the model's.
-        dataset: the data set.
+        evaluation: what was evaluated, and the store with its results.
         suite: the suite's name.
-        seed: seed of the shifts.
         curves: one a shift that the store has at every level.
     """
 
-    name: str
-    digest: str
-    dataset: DatasetInfo
+    evaluation: Evaluation
     suite: str
-    seed: int
     curves: list[Curve]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.evaluation.model.name
+
+    @property
+    def digest(self) -> str:
+        """The model's identity in the store."""
+        return self.evaluation.digest
+
+    @property
+    def dataset(self) -> DatasetInfo:
+        """The data set."""
+        return self.evaluation.info
+
+    @property
+    def seed(self) -> int:
+        """Seed of the shifts."""
+        return self.evaluation.seed
 
     def curve(self, label: str) -> Curve | None:
         """Returns the curve of a shift; None where the store lacks it."""
@@ -122,42 +139,29 @@ class ShiftSummary:
         """Returns the curves as a card keeps them."""
         return {"seed": self.seed, "shifts": [curve.as_json() for curve in self.curves]}
 
+    def card_changes(self, card: ModelCard) -> dict[str, Any]:
+        """Returns the fields of the model's card that these numbers change; other suites' scores stay."""
+        return {"shifts": {**card.shifts, self.suite: self.as_json()}}
 
-def summarize_shifts(
-    store: Store,
-    digest: str,
-    info: DatasetInfo,
-    suite: str,
-    members: tuple[ShiftMember, ...],
-    *,
-    seed: int,
-    endpoints_of_classifier: tuple[str, ...],
-    samples: int,
-) -> ShiftSummary:
+
+def summarize_shifts(evaluation: Evaluation, suite: str, members: tuple[ShiftMember, ...], default: int) -> ShiftSummary:
     """Computes the numbers of one model from the store alone.
 
     Args:
-        store: the results.
-        digest: the model's.
-        info: the data set.
+        evaluation: what was evaluated.
         suite: the suite's name.
         members: the shifts; those that the store lacks at some level are left out.
-        seed: seed of the shifts.
-        endpoints_of_classifier: endpoints of the model that were attacked.
-        samples: how many of the first images count.
+        default: how many of the first images count, unless the evaluation tells.
     """
-    ids, labels, predictions = store.clean(digest, info.name)
+    ids, labels, predictions = evaluation.store.clean(evaluation.digest, evaluation.info.name)
     clean = {int(i): (int(label), bool(label == found)) for i, label, found in zip(ids, labels, predictions, strict=True)}
-    found = [_curve(store, digest, info, member, clean, seed, endpoints_of_classifier, samples) for member in members]
-    curves = [curve for curve in found if curve is not None]
-    return ShiftSummary(store.models()[digest], digest, info, suite, seed, curves)
+    found = [_curve(evaluation, member, clean, evaluation.samples or default) for member in members]
+    return ShiftSummary(evaluation, suite, [curve for curve in found if curve is not None])
 
 
-def _curve(store, digest, info, member, clean, seed, endpoints_of_classifier, samples) -> Curve | None:
-    shift = member.shift
-    runs = [
-        store.find_run(shift_key(digest, info.name, shift, level, endpoints_of_classifier, seed)) for level in shift.levels
-    ]
+def _curve(evaluation: Evaluation, member: ShiftMember, clean: dict[int, tuple[int, bool]], samples: int) -> Curve | None:
+    shift, store = member.shift, evaluation.store
+    runs = [store.find_run(shift_key(evaluation, shift, level)) for level in shift.levels]
     if None in runs:
         return None
     results = [store.predictions(run) for run in runs]
@@ -170,6 +174,15 @@ def _curve(store, digest, info, member, clean, seed, endpoints_of_classifier, sa
     if shift.nested:
         # What breaks an image at one radius breaks it at all greater ones.
         right = np.logical_and.accumulate(np.vstack([unchanged, right]), axis=0)[1:]
-    seconds = sum(store.seconds(run) for run in runs)
-    levels, settings = np.array(shift.levels), shift.settings(shift.levels[-1])
-    return Curve(member.label, member.unit, shift.ordinal, levels, np.array(ids), unchanged, right, seconds, settings)
+    return Curve(
+        label=member.label,
+        unit=member.unit,
+        ordinal=shift.ordinal,
+        levels=np.array(shift.levels),
+        ids=np.array(ids),
+        clean=unchanged,
+        correct=right,
+        seconds=sum(store.seconds(run) for run in runs),
+        settings=shift.settings(shift.levels[-1]),
+        nested=shift.nested,
+    )

@@ -147,6 +147,11 @@ class Store:
         """Returns the names of all models by digest."""
         return dict(self._connection.execute("SELECT digest, name FROM models ORDER BY name"))
 
+    def datasets(self, digest: str) -> list[str]:
+        """Returns the names of the data sets on which a model was evaluated."""
+        query = "SELECT DISTINCT dataset FROM clean WHERE digest = ? ORDER BY dataset"
+        return [dataset for (dataset,) in self._connection.execute(query, (digest,))]
+
     def set_clean(self, digest: str, dataset: str, ids: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> None:
         """Keeps the predictions for unchanged images."""
         rows = [(digest, dataset, *map(int, row)) for row in zip(ids, labels, predictions, strict=True)]
@@ -235,6 +240,14 @@ class Store:
         """Returns the kept adversarial images of a run, float32, by sample id."""
         rows = self._connection.execute("SELECT sample, image FROM images WHERE run = ?", (run,))
         return {i: np.frombuffer(zlib.decompress(blob), "<f4").reshape(image_shape) for i, blob in rows}
+
+    def image_ids(self, run: int) -> set[int]:
+        """Returns the samples of which a run's adversarial images are kept."""
+        return {i for (i,) in self._connection.execute("SELECT sample FROM images WHERE run = ?", (run,))}
+
+    def predicted(self, run: int) -> dict[int, int]:
+        """Returns how the adversarials of a run are classified, by sample id; -1 where there is none."""
+        return dict(self._connection.execute("SELECT sample, prediction FROM results WHERE run = ?", (run,)))
 
     def prediction(self, run: int, sample: int) -> int:
         """Returns how the adversarial of a sample is classified."""

@@ -1,83 +1,17 @@
-"""What the store says of one model under one suite: the numbers behind every table, figure and card."""
+"""What the store says of one model under one suite of attacks: the numbers behind every table, figure and card."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
+from cortexzoo.card import ModelCard
 from cortexzoo.datasets import DatasetInfo
-from cortexzoo.evaluation.attacks.base import settings
-from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.attacks.member import Member
+from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import diagnostics, metrics
-from cortexzoo.evaluation.results.store import RunKey, Store
-from cortexzoo.evaluation.running.runner import endpoints
-from cortexzoo.evaluation.suites import Suite
+from cortexzoo.evaluation.results.keys import run_keys
+from cortexzoo.evaluation.results.score import Score, union_of
 from cortexzoo.norms import NORMS
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """One attack, or the union of several, at one threshold.
-
-    Attributes:
-        label: name in tables.
-        norm: the norm of the distances.
-        epsilon: the threshold.
-        distances: float64, (n,): 0 for misclassified images, infinity where the attack failed.
-        ids: int64, (n,): the sample ids.
-        seconds: time of the attack, in all runs together.
-        settings: of the attack; empty for a union.
-        uses_gradients: whether the attack follows gradients.
-        endpoints: the endpoints attacked.
-        versions: package versions under which the attack ran; empty for a union.
-    """
-
-    label: str
-    norm: str
-    epsilon: float
-    distances: np.ndarray
-    ids: np.ndarray
-    seconds: float = 0.0
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
-    uses_gradients: bool = True
-    endpoints: tuple[str, ...] = ()
-    versions: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def samples(self) -> int:
-        """How many images were attacked."""
-        return len(self.ids)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of images with a distance beyond the threshold."""
-        return metrics.accuracy_at(self.distances, self.epsilon)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The accuracy's 95 % Wilson interval."""
-        return metrics.wilson_interval(int(np.sum(metrics.survivors(self.distances, self.epsilon))), self.samples)
-
-    @property
-    def median(self) -> float:
-        """Median distance over all images; it may be infinite."""
-        return metrics.median_distance(self.distances)
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns the score as plain JSON values; an infinite median becomes None."""
-        return {
-            "label": self.label,
-            "norm": self.norm,
-            "epsilon": self.epsilon,
-            "samples": self.samples,
-            "accuracy": self.accuracy,
-            "interval": list(self.interval),
-            "median": self.median if math.isfinite(self.median) else None,
-            "seconds": round(self.seconds, 2),
-            "endpoints": list(self.endpoints),
-            "settings": self.settings,
-            "versions": self.versions,
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +19,8 @@ class Summary:
     """One model under one suite.
 
     Attributes:
-        name: the model's.
-        digest: the model's.
-        dataset: the data set.
+        evaluation: what was evaluated, and the store with its results.
         suite: the suite's name.
-        seed: seed of the attacks.
         correct: correctly classified clean test images.
         clean_samples: all clean test images.
         attacks: one score an attack: the minimum over its endpoints.
@@ -97,16 +28,33 @@ class Summary:
         checks: signs of gradient masking.
     """
 
-    name: str
-    digest: str
-    dataset: DatasetInfo
+    evaluation: Evaluation
     suite: str
-    seed: int
     correct: int
     clean_samples: int
     attacks: list[Score]
     unions: list[Score]
     checks: list[diagnostics.Check]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.evaluation.model.name
+
+    @property
+    def digest(self) -> str:
+        """The model's identity in the store."""
+        return self.evaluation.digest
+
+    @property
+    def dataset(self) -> DatasetInfo:
+        """The data set, with the thresholds of this evaluation."""
+        return self.evaluation.info
+
+    @property
+    def seed(self) -> int:
+        """Seed of the attacks."""
+        return self.evaluation.seed
 
     @property
     def clean_accuracy(self) -> float:
@@ -118,6 +66,10 @@ class Summary:
         """The least union accuracy over the four norms; None while a norm has no attack."""
         by_norm = {score.norm: score.accuracy for score in self.unions}
         return min(by_norm.values()) if set(by_norm) == set(NORMS) else None
+
+    def at_thresholds(self, scores: list[Score]) -> list[Score]:
+        """Returns each score at every threshold of its norm."""
+        return [score.at(epsilon) for score in scores for epsilon in self.evaluation.thresholds[score.norm]]
 
     def union(self, norm: str) -> Score | None:
         """Returns the minimum over the attacks of a norm; None where it has none."""
@@ -148,88 +100,79 @@ class Summary:
         """Returns the robust accuracies as a card keeps them."""
         return {
             "seed": self.seed,
-            "attacks": [score.as_json() for score in self.attacks],
+            "attacks": [score.as_json() for score in self.at_thresholds(self.attacks)],
             "unions": {score.norm: score.as_json() for score in self.unions},
         }
 
+    def card_changes(self, card: ModelCard) -> dict[str, Any]:
+        """Returns the fields of the model's card that these numbers change; other suites' scores stay."""
+        changes: dict[str, Any] = {"clean": self.clean_json()}
+        if self.attacks:
+            changes["robust"] = {**card.robust, self.suite: self.robust_json()}
+            changes["diagnostics"] = {**card.diagnostics, self.suite: [check.as_json() for check in self.checks]}
+        return changes
 
-def summarize(
-    store: Store,
-    digest: str,
-    info: DatasetInfo,
-    suite: Suite,
-    *,
-    seed: int,
-    endpoints_of_classifier: tuple[str, ...],
-    samples: int,
-) -> Summary:
+
+def summarize(evaluation: Evaluation, suite: str, members: tuple[Member, ...], default: int) -> Summary:
     """Computes the numbers of one model from the store alone.
 
     Args:
-        store: the results.
-        digest: the model's.
-        info: the data set.
-        suite: the attacks; those that the store lacks are left out.
-        seed: seed of the attacks.
-        endpoints_of_classifier: endpoints of the model that were attacked.
-        samples: how many of the first images count.
+        evaluation: what was evaluated.
+        suite: the suite's name.
+        members: the attacks; those that the store lacks are left out.
+        default: how many of the first images count, unless the evaluation tells.
     """
-    ids, labels, predictions = store.clean(digest, info.name)
-    attacks = []
-    for member in suite.members_on(endpoints_of_classifier):
-        score = _score(
-            store, digest, info, member, seed, endpoints(endpoints_of_classifier, member.attack, member.endpoints), samples
-        )
-        if score is not None:
-            attacks.append(score)
+    ids, labels, predictions = evaluation.store.clean(evaluation.digest, evaluation.info.name)
+    count = evaluation.samples or default
+    by_label: dict[str, list[Score]] = {}
+    for member in members:
+        if (score := _score(evaluation, member, count)) is not None:
+            by_label.setdefault(score.label, []).append(score)
+    attacks = [_merged(scores) for scores in by_label.values()]
     return Summary(
-        name=store.models()[digest],
-        digest=digest,
-        dataset=info,
-        suite=suite.name,
-        seed=seed,
+        evaluation=evaluation,
+        suite=suite,
         correct=int(np.sum(labels == predictions)),
         clean_samples=len(ids),
         attacks=attacks,
         unions=_unions(attacks),
-        checks=diagnostics.from_scores(attacks) + diagnostics.from_store(store, digest, info.name),
+        checks=diagnostics.from_scores(attacks) + diagnostics.from_store(evaluation),
     )
 
 
-def _score(store, digest, info, member, seed, names, samples) -> Score | None:
-    runs = [store.find_run(RunKey(digest, info.name, name, seed, settings(member.attack))) for name in names]
+def _score(evaluation: Evaluation, member: Member, count: int) -> Score | None:
+    keys, store = run_keys(evaluation, member), evaluation.store
+    runs = [store.find_run(key) for key in keys]
     if None in runs:
         return None
-    count = min(samples, member.samples or samples)
     results = [store.distances(run) for run in runs]
-    ids = sorted(i for i in set.intersection(*map(set, results)) if i < count)
+    limit = min(count, member.samples or count)
+    ids = sorted(i for i in set.intersection(*map(set, results)) if i < limit)
     if not ids:
         return None
-    distances = metrics.union([np.array([result[i] for i in ids]) for result in results])
     return Score(
         label=member.label,
         norm=member.attack.norm,
-        epsilon=THRESHOLDS[member.attack.norm],
-        distances=distances,
+        epsilon=evaluation.info.thresholds[member.attack.norm],
+        distances=metrics.union([np.array([result[i] for i in ids]) for result in results]),
         ids=np.array(ids),
         seconds=sum(store.seconds(run) for run in runs),
-        settings=settings(member.attack),
+        settings=keys[0].settings,
         uses_gradients=member.attack.uses_gradients,
-        endpoints=names,
+        endpoints=tuple(key.endpoint for key in keys),
         versions=store.versions(runs[0]),
     )
+
+
+def _merged(scores: list[Score]) -> Score:
+    """The same attack at several thresholds: each image's smallest distance, with the settings of the first."""
+    if len(scores) == 1:
+        return scores[0]
+    best = union_of(scores[0].label, scores)
+    return dataclasses.replace(scores[0], distances=best.distances, ids=best.ids, seconds=best.seconds)
 
 
 def _unions(attacks: list[Score]) -> list[Score]:
     by_norm = [(norm, [score for score in attacks if score.norm == norm]) for norm in NORMS]
     unions = [union_of(f"all {norm}", members) for norm, members in by_norm if members]
     return [score for score in unions if score.samples]
-
-
-def union_of(label: str, members: list[Score]) -> Score:
-    """The minimum over attacks of one norm, on the images that all of them attacked."""
-    norm = members[0].norm
-    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in members)))
-    distances = metrics.union([score.distances[np.isin(score.ids, ids)] for score in members])
-    seconds = sum(score.seconds for score in members)
-    return Score(label, norm, THRESHOLDS[norm], distances, np.array(ids), seconds)

@@ -3,16 +3,17 @@
 import dataclasses
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
-from cortexzoo.datasets import DatasetInfo, Split
+from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Attack, Batch
 from cortexzoo.evaluation.attacks.starting_points import CANDIDATES, StartingPoints
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
+from cortexzoo.evaluation.targeted import TargetedView
 
-# Adversarial images of this many first samples are kept, for pictures.
+# Of this many first samples, for pictures.
 KEPT_IMAGES = 10
 
 
@@ -58,54 +59,89 @@ class Attacker:
     Args:
         classifier: the model.
         split: the images.
-        correct: which of them the model classifies correctly, bool, (n,).
+        attackable: which of them there is something to attack of, bool, (n,): those that the model classifies correctly, or
+            under a targeted attack those that it does not take for the wanted class.
         seed: seed of the attacks.
         train: gives images from which the attacks start that need an adversarial; called when the first of them comes.
+        targets: the wanted class of each image, int64, (n,); None for any but its label.
+        kept: the adversarial images of this many first samples are kept.
     """
 
     def __init__(
-        self, classifier: Classifier, split: Split, correct: np.ndarray, seed: int, train: Callable[[], Split] | None
+        self,
+        classifier: Classifier,
+        split: Split,
+        attackable: np.ndarray,
+        seed: int,
+        train: Callable[[], Split] | None,
+        targets: np.ndarray | None = None,
+        kept: int = KEPT_IMAGES,
     ) -> None:
-        self._classifier, self._split, self._correct, self._seed = classifier, split, correct, seed
-        self._train = train
-        self._starts: StartingPoints | None = None
+        self._classifier, self._split, self._attackable, self._seed = classifier, split, attackable, seed
+        self._train, self._targets, self._kept = train, targets, kept
+        self._view = None if targets is None else TargetedView(classifier)
+        self._starts: dict[int, StartingPoints] = {}
 
     def parts(self, with_starts: bool) -> tuple:
         """Returns what `from_parts` builds the same attacker of in another process."""
         train = self._train().first(CANDIDATES) if with_starts and self._train else None
-        return self._classifier.path, self._classifier.dataset, self._split, self._correct, self._seed, train
+        classifier = self._classifier
+        model = (classifier.path, classifier.dataset, classifier.preprocessing, classifier.batch_limit)
+        return model, self._split, self._attackable, self._seed, train, self._targets, self._kept
 
     @classmethod
     def from_parts(
-        cls, path: Path, dataset: DatasetInfo, split: Split, correct: np.ndarray, seed: int, train: Split | None
-    ) -> "Attacker":
+        cls, model: tuple, split: Split, attackable: np.ndarray, seed: int, train: Split | None, *more: Any
+    ) -> Self:
         """Loads the model anew."""
-        classifier = Classifier(path, dataset, split.images[:1])
-        return cls(classifier, split, correct, seed, train and (lambda: train))
+        path, dataset, preprocessing, limit = model
+        classifier = Classifier(path, dataset, split.images[:1], preprocessing=preprocessing, batch_limit=limit)
+        return cls(classifier, split, attackable, seed, train and (lambda: train), *more)
 
     def __call__(self, task: Task) -> Outcome:
         """Attacks a chunk and classifies the result anew."""
         started = time.monotonic()
-        # A misclassified clean image has distance 0 and needs no attack.
+        # What is wrong before any attack has distance 0.
         reached, predictions = np.zeros(len(task.chosen)), np.full(len(task.chosen), -1)
-        attacked = np.flatnonzero(self._correct[task.chosen])
+        attacked = np.flatnonzero(self._attackable[task.chosen])
         images = np.empty((0, *self._classifier.image_shape), np.float32)
         if len(attacked):
-            batch = self._batch(task.chosen[attacked], task.attack)
-            images = batch.check(task.attack.run(self._classifier, task.endpoint, batch), task.attack.name)
+            positions = task.chosen[attacked]
+            images = self._attack(task, positions)
             predictions[attacked] = self._classifier.predict(images)
-            wrong = predictions[attacked] != batch.labels
-            reached[attacked] = np.where(wrong, distances(batch.images, images, task.attack.norm), np.inf)
+            found = self._is_adversarial(predictions[attacked], positions)
+            reached[attacked] = np.where(found, distances(self._split.images[positions], images, task.attack.norm), np.inf)
         positions = task.chosen[attacked]
-        kept = [(int(self._split.ids[p]), image) for p, image in zip(positions, images, strict=True) if p < KEPT_IMAGES]
+        kept = [(int(self._split.ids[p]), image) for p, image in zip(positions, images, strict=True) if p < self._kept]
         return Outcome(reached, predictions, time.monotonic() - started, kept)
 
-    def _batch(self, positions: np.ndarray, attack: Attack) -> Batch:
-        images, labels = self._split.images[positions], self._split.labels[positions]
-        batch = Batch(images, labels, self._split.ids[positions], self._seed)
-        if not attack.needs_starts:
-            return batch
+    def _is_adversarial(self, predictions: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        if self._targets is None:
+            return predictions != self._split.labels[positions]
+        return predictions == self._targets[positions]
+
+    def _attack(self, task: Task, positions: np.ndarray) -> np.ndarray:
+        if self._view is None:
+            return self._run(task, self._classifier, positions, self._split.labels[positions])
+        images = self._split.images[positions].copy()
+        for wanted in np.unique(self._targets[positions]):
+            self._view.aim(wanted)
+            own = np.flatnonzero(self._targets[positions] == wanted)
+            # To the view the wanted class is 1, and all others are 0.
+            images[own] = self._run(task, self._view, positions[own], np.zeros(len(own), np.int64), int(wanted))
+        return images
+
+    def _run(
+        self, task: Task, classifier: Classifier, positions: np.ndarray, labels: np.ndarray, wanted: int = -1
+    ) -> np.ndarray:
+        batch = Batch(self._split.images[positions], labels, self._split.ids[positions], self._seed)
+        if task.attack.needs_starts:
+            batch = dataclasses.replace(batch, starts=self._starting_points(classifier, wanted, task.attack).of(batch))
+        return batch.check(task.attack.run(classifier, task.endpoint, batch), task.attack.name)
+
+    def _starting_points(self, classifier: Classifier, wanted: int, attack: Attack) -> StartingPoints:
         if self._train is None:
             raise ValueError(f"Expected training images for {attack.name} to start from. Received: none.")
-        self._starts = self._starts or StartingPoints(self._classifier, self._train())
-        return dataclasses.replace(batch, starts=self._starts.of(batch))
+        if wanted not in self._starts:
+            self._starts[wanted] = StartingPoints(classifier, self._train())
+        return self._starts[wanted]

@@ -5,55 +5,34 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from cortexzoo.datasets import DatasetInfo, Split
 from cortexzoo.evaluation.attacks import Batch
-from cortexzoo.evaluation.classifier import Classifier
-from cortexzoo.evaluation.results.store import RunKey, Store
-from cortexzoo.evaluation.running.runner import COLUMNS, evaluate_clean, versions
-from cortexzoo.evaluation.shifts.base import Shift
-from cortexzoo.evaluation.suites.shifts import ShiftMember
-from rich.progress import Progress
+from cortexzoo.evaluation.evaluation import Evaluation
+from cortexzoo.evaluation.results.keys import shift_key
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.running.clean import evaluate_clean
+from cortexzoo.evaluation.running.progress import progress_bar
+from cortexzoo.evaluation.running.versions import versions
+from cortexzoo.evaluation.shifts.member import ShiftMember
 
 
-def shift_key(digest: str, dataset: str, shift: Shift, level: float, endpoints: tuple[str, ...], seed: int) -> RunKey:
-    """Returns the identity of one level of a shift on one model in the store."""
-    return RunKey(digest, dataset, "+".join(endpoints) if shift.uses_gradients else "logits", seed, shift.settings(level))
-
-
-def run_shifts(
-    classifier: Classifier,
-    info: DatasetInfo,
-    split: Split,
-    members: tuple[ShiftMember, ...],
-    store: Store,
-    *,
-    samples: int,
-    seed: int,
-    name: str,
-) -> None:
-    """Classifies the first `samples` images under every shift and level, as far as the store lacks results.
+def run_shifts(evaluation: Evaluation, members: tuple[ShiftMember, ...], default: int) -> None:
+    """Classifies the first images under every shift and level, as far as the store lacks results.
 
     Args:
-        classifier: the model.
-        info: the data set.
-        split: its test split.
+        evaluation: what is evaluated.
         members: the shifts.
-        store: where results are and go.
-        samples: how many of the first images.
-        seed: seed of the shifts.
-        name: the model's name, for the progress bar and the store.
+        default: how many of the first images, unless the evaluation tells.
     """
-    store.add_model(classifier.digest, name)
-    evaluate_clean(classifier, info, split, store)
-    store.set_check(classifier.digest, info.name, "endpoints", list(classifier.endpoints))
-    tasks = list(_missing(classifier, info, split, members, store, min(samples, len(split)), seed))
-    with Progress(*COLUMNS) as progress:
-        total, batch = progress.add_task(name, total=sum(len(chosen) for *_, chosen in tasks)), None
+    evaluate_clean(evaluation)
+    split, store, classifier = evaluation.split, evaluation.store, evaluation.classifier
+    tasks = list(_missing(evaluation, members, evaluation.count(default)))
+    batch = None
+    with progress_bar(evaluation.model.name, sum(len(chosen) for *_, chosen in tasks)) as advance:
         for member, level, run, smaller, chosen in tasks:
             started = time.monotonic()
             # The levels of the same images share a batch, and with it what a shift has computed of it.
             if batch is None or not np.array_equal(batch.ids, split.ids[chosen]):
-                batch = Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], seed)
+                batch = Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], evaluation.seed)
             predictions = _inherited(store, smaller, batch) if member.shift.nested else batch.labels.copy()
             right = np.flatnonzero(predictions == batch.labels)
             if len(right):
@@ -61,7 +40,7 @@ def run_shifts(
                 images = part.check(member.shift.apply(classifier, part, level), member.label)
                 predictions[right] = classifier.predict(images)
             store.add_predictions(run, batch.ids, predictions, time.monotonic() - started)
-            progress.update(total, advance=len(chosen), description=f"{name}: {member.label} {level:g}")
+            advance(len(chosen), f"{member.label} {level:g}")
 
 
 def _inherited(store: Store, runs: tuple[int, ...], batch: Batch) -> np.ndarray:
@@ -77,26 +56,19 @@ def _inherited(store: Store, runs: tuple[int, ...], batch: Batch) -> np.ndarray:
 
 
 def _missing(
-    classifier: Classifier,
-    info: DatasetInfo,
-    split: Split,
-    members: tuple[ShiftMember, ...],
-    store: Store,
-    count: int,
-    seed: int,
+    evaluation: Evaluation, members: tuple[ShiftMember, ...], count: int
 ) -> Iterator[tuple[ShiftMember, float, int, tuple[int, ...], np.ndarray]]:
     """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are.
 
     Each with the runs of all smaller levels.
     """
+    ids, store, limit = evaluation.split.ids, evaluation.store, evaluation.classifier.batch_limit
     for member in members:
-        runs, size = [], member.shift.chunk_size
+        runs, size = [], min(member.shift.chunk_size, limit or member.shift.chunk_size)
         for level in member.shift.levels:
-            key = shift_key(classifier.digest, info.name, member.shift, level, classifier.endpoints, seed)
-            run = store.run_id(key, versions())
+            run = store.run_id(shift_key(evaluation, member.shift, level), versions())
             runs.append((level, run, store.predictions(run)))
         for first, (number, (level, run, done)) in itertools.product(range(0, count, size), enumerate(runs)):
-            chunk = range(first, min(first + size, count))
-            missing = np.array([i for i in chunk if int(split.ids[i]) not in done], int)
+            missing = np.array([i for i in range(first, min(first + size, count)) if int(ids[i]) not in done], int)
             if len(missing):
                 yield member, level, run, tuple(run for _, run, _ in runs[:number]), missing

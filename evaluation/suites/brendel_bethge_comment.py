@@ -6,6 +6,7 @@ as a user without suspicion runs them, then those that no vanishing gradient sto
 a model lacks one, the next best is attacked. All are in L-infinity, at the sizes of one grid.
 """
 
+from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.attacks import (
     Attack,
     BestOf,
@@ -17,54 +18,87 @@ from cortexzoo.evaluation.attacks import (
     RescaledGradientAttack,
     Transfer,
 )
-from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.attacks.member import Member
+from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 
-EPSILONS = (0.05, 0.1, 0.2, 0.25, 0.3)
+# Shares of the data set's threshold: 0.05, 0.1, 0.2, 0.25 and 0.3 where that is 0.3.
+_SHARES = (1 / 6, 1 / 3, 2 / 3, 5 / 6)
 PROBABILITIES, LOGITS, PGD, FLOAT64 = "FGSM on probabilities", "FGSM on logits", "PGD", "Margin, float64"
 TRANSFER, DECISIONS = "Transfer", "RayS"
-# Those beside the true one, where there are ten.
-_OTHER_CLASSES = 9
 _FLOAT64 = ("logits_float64", "logits")
 _STABLE = ("logits_stable", *_FLOAT64)
 # Many steps, which float64 makes several times as slow and only a smooth nonlinearity needs.
 _STABLE_IF_SMOOTH = ("logits_stable", "logits")
 _SOFTENED = ("logits_softened", *_STABLE)
-_COMMON: dict = {"norm": "linf", "epsilon": THRESHOLDS["linf"]}
+# Of many classes the likeliest are aimed at.
+_MOST_CLASSES = 9
+# The stabilised attacks by label, with the endpoints that they want, the best first.
+STABILIZED = {
+    "Margin": ("logits",),
+    FLOAT64: _FLOAT64,
+    "Margin, stable sigmoid": _STABLE,
+    "Margin, softened sigmoid": _SOFTENED,
+    "Temperature": _STABLE_IF_SMOOTH,
+    "Targeted margin": _STABLE_IF_SMOOTH,
+}
 
 
-def plain() -> list[tuple[str, Attack]]:
-    """Returns the attacks on the float32 endpoint `logits`, at each epsilon of the grid, with their names."""
-    return [
-        (PROBABILITIES, EpsilonGrid(inner=FastGradientMethod(loss="clipped_probabilities", **_COMMON), epsilons=EPSILONS)),
-        (LOGITS, EpsilonGrid(inner=FastGradientMethod(**_COMMON), epsilons=EPSILONS)),
-        (PGD, EpsilonGrid(inner=ProjectedGradientDescent(steps=100, relative_step=0.05, **_COMMON), epsilons=EPSILONS)),
-    ]
+def epsilons(threshold: float) -> tuple[float, ...]:
+    """Returns the sizes at which all attacks are run, up to the threshold."""
+    # Rounded: the sizes are part of the attacks' identity in the store.
+    return (*(round(share * threshold, 9) for share in _SHARES), threshold)
 
 
-def stabilized() -> list[tuple[str, Attack, tuple[str, ...]]]:
-    """Returns the stabilised attacks, with their names and the endpoints that they want, the best first."""
-    margin = RescaledGradientAttack(epsilons=EPSILONS, steps=60, restarts=2)
+def plain(threshold: float) -> list[tuple[str, Attack]]:
+    """Returns the attacks on the float32 endpoint `logits`, at each of `epsilons`, with their names."""
+    common: dict = {"norm": "linf", "epsilon": threshold}
+    attacks = {
+        PROBABILITIES: FastGradientMethod(loss="clipped_probabilities", **common),
+        LOGITS: FastGradientMethod(**common),
+        PGD: ProjectedGradientDescent(steps=100, relative_step=0.05, **common),
+    }
+    return [(label, EpsilonGrid(inner=attack, epsilons=epsilons(threshold))) for label, attack in attacks.items()]
+
+
+def stabilized(threshold: float, classes: int) -> list[tuple[str, Attack, tuple[str, ...]]]:
+    """Returns the attacks of `STABILIZED`, with their names and the endpoints that they want."""
+    sizes = epsilons(threshold)
+    margin = RescaledGradientAttack(epsilons=sizes, steps=60, restarts=2)
     scaled = tuple(
-        RescaledGradientAttack(epsilons=EPSILONS, steps=30, loss="cross_entropy", logit_scale=scale)
+        RescaledGradientAttack(epsilons=sizes, steps=30, loss="cross_entropy", logit_scale=scale)
         for scale in (0.01, 1.0, 100.0)
     )
-    targeted = RescaledGradientAttack(epsilons=EPSILONS, steps=20, restarts=_OTHER_CLASSES, loss="targeted_margin")
-    return [
-        ("Margin", margin, ("logits",)),
-        (FLOAT64, margin, _FLOAT64),
-        ("Margin, stable sigmoid", margin, _STABLE),
-        ("Margin, softened sigmoid", margin, _SOFTENED),
-        ("Temperature", BestOf(attacks=scaled), _STABLE_IF_SMOOTH),
-        ("Targeted margin", targeted, _STABLE_IF_SMOOTH),
-    ]
+    restarts = min(classes - 1, _MOST_CLASSES)
+    targeted = RescaledGradientAttack(epsilons=sizes, steps=20, restarts=restarts, loss="targeted_margin")
+    others = {"Temperature": BestOf(attacks=scaled), "Targeted margin": targeted}
+    return [(label, others.get(label, margin), endpoints) for label, endpoints in STABILIZED.items()]
 
 
-def transferred() -> Transfer:
+def transferred(threshold: float) -> Transfer:
     """Returns the transfer attack, which still wants its sources: momentum steps and a single one."""
-    steps = MomentumIterativeMethod(steps=20, relative_step=0.1, loss="margin", **_COMMON)
-    return Transfer(attacks=(FastGradientMethod(loss="margin", **_COMMON), steps), epsilons=EPSILONS)
+    common: dict = {"norm": "linf", "epsilon": threshold, "loss": "margin"}
+    steps = MomentumIterativeMethod(steps=20, relative_step=0.1, **common)
+    return Transfer(attacks=(FastGradientMethod(**common), steps), epsilons=epsilons(threshold))
 
 
-def decisions() -> RayS:
-    """Returns the attack that sees decisions alone, run until it has converged."""
-    return RayS()
+def _members(info: DatasetInfo) -> tuple[Member, ...]:
+    threshold = info.thresholds["linf"]
+    return (
+        # Those that follow `logits` alone show what its gradient hides; no surrogate takes their place.
+        *(Member(attack, label, endpoints=("logits",)) for label, attack in plain(threshold)),
+        *(Member(attack, label, endpoints=wanted) for label, attack, wanted in stabilized(threshold, info.num_classes)),
+        Member(transferred(threshold), TRANSFER),
+        # Decisions alone, run until it has converged.
+        Member(RayS(), DECISIONS, samples=200),
+    )
+
+
+COMMENT = AttackSuite(
+    "brendel_bethge_comment",
+    "plain, stabilised, transferred and decision-based attacks in L∞ against vanishing gradients",
+    1000,
+    _members,
+    gradients=True,
+    transfers=True,
+)
+SUITES = (COMMENT,)

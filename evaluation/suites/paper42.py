@@ -7,8 +7,10 @@ Brendel-Bethge.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.attacks import (
     AdditiveNoise,
     Attack,
@@ -34,8 +36,10 @@ from cortexzoo.evaluation.attacks import (
     Pointwise,
     SparseL1Descent,
 )
+from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.attacks.starting_points import STARTS
-from cortexzoo.evaluation.norms import THRESHOLDS
+from cortexzoo.evaluation.suites.attack_suite import AttackSuite
+from cortexzoo.norms import NORM_NAMES, NORMS
 
 # Small steps need a long look. Foolbox looks at the loss ten times in a descent, every 1,000 steps.
 _PATIENT: dict = {"window": 100, "improvement": 1e-4}
@@ -52,9 +56,9 @@ def flexible(norm: str) -> list[tuple[str, Attack]]:
     ]
 
 
-def gradient_steps(norm: str, hardened: bool) -> list[tuple[str, Attack]]:
+def gradient_steps(norm: str, hardened: bool, thresholds: Mapping[str, float]) -> list[tuple[str, Attack]]:
     """Returns FGM, BIM and PGD in Linf or L2."""
-    common: dict = {"norm": norm, "epsilon": THRESHOLDS[norm]}
+    common: dict = {"norm": norm, "epsilon": thresholds[norm]}
     if hardened:
         pgd = _with_both_losses(GradientAttack(steps=200, relative_step=0.05, random_start=True, restarts=2, **common))
         bim = _with_both_losses(GradientAttack(steps=50, relative_step=0.1, **common))
@@ -74,7 +78,7 @@ def _with_both_losses(attack: Attack) -> Attack:
     return BestOf(attacks=(attack, dataclasses.replace(attack, loss="margin")))
 
 
-def noise(norm: str) -> list[tuple[str, Attack]]:
+def noise(norm: str, thresholds: Mapping[str, float]) -> list[tuple[str, Attack]]:
     """Returns the additive-noise attacks: eight in L2, two in Linf."""
     found = []
     for distribution in ("gaussian", "uniform") if norm == "l2" else ("uniform",):
@@ -82,30 +86,30 @@ def noise(norm: str) -> list[tuple[str, Attack]]:
             for repeats in (1, 100):
                 label = ("repeated " if repeats > 1 else "") + ("clipping-aware " if aware else "") + f"{distribution} noise"
                 attack = AdditiveNoise(
-                    norm=norm, epsilon=THRESHOLDS[norm], distribution=distribution, clipping_aware=aware, repeats=repeats
+                    norm=norm, epsilon=thresholds[norm], distribution=distribution, clipping_aware=aware, repeats=repeats
                 )
                 found.append((label[0].upper() + label[1:], attack))
     return found
 
 
-def battery(hardened: bool) -> list[tuple[str, Attack]]:
+def battery(hardened: bool, thresholds: Mapping[str, float]) -> list[tuple[str, Attack]]:
     """Returns the 42 attacks with their names, cheap and strong ones first in each norm."""
     restarts = STARTS if hardened else 1
     ddn = DecoupledDirectionNorm()
     return [
-        *gradient_steps("linf", hardened),
+        *gradient_steps("linf", hardened, thresholds),
         ("DeepFool", DeepFool(norm="linf")),
         ("Brendel-Bethge", BrendelBethge(norm="linf", restarts=restarts)),
-        *noise("linf"),
+        *noise("linf", thresholds),
         *flexible("linf"),
         ("DDN", _with_both_losses(dataclasses.replace(ddn, steps=300)) if hardened else ddn),
-        *gradient_steps("l2", hardened),
+        *gradient_steps("l2", hardened, thresholds),
         ("DeepFool", DeepFool(norm="l2")),
         ("C&W", CarliniWagnerL2(learning_rate=1e-2, initial_constant=1e-3, steps=10_000, **_PATIENT)),
         ("Brendel-Bethge", BrendelBethge(norm="l2", restarts=restarts)),
         ("Boundary", BoundaryAttack()),
-        ("L2 contrast", L2ContrastReduction(epsilon=THRESHOLDS["l2"])),
-        *noise("l2"),
+        ("L2 contrast", L2ContrastReduction(epsilon=thresholds["l2"])),
+        *noise("l2", thresholds),
         *flexible("l2"),
         ("Brendel-Bethge", BrendelBethge(norm="l1", restarts=restarts)),
         *flexible("l1"),
@@ -114,9 +118,9 @@ def battery(hardened: bool) -> list[tuple[str, Attack]]:
     ]
 
 
-def sparse(hardened: bool) -> list[tuple[str, Attack]]:
+def sparse(hardened: bool, thresholds: Mapping[str, float]) -> list[tuple[str, Attack]]:
     """Returns the attacks made for L1, and a search for few pixels that no hidden gradient misleads."""
-    epsilon = THRESHOLDS["l1"]
+    epsilon = thresholds["l1"]
     bim = L1Descent(epsilon=epsilon, steps=10, relative_step=0.2)
     pgd = _foolbox_pgd(L1Descent, epsilon=epsilon)
     descent = {"steps": 100, "relative_step": 0.05} if hardened else {}
@@ -130,3 +134,19 @@ def sparse(hardened: bool) -> list[tuple[str, Attack]]:
         ("EAD", ElasticNet(**elastic)),
         *([("Greedy pixels", GreedyPixels())] if hardened else []),
     ]
+
+
+def _suite(hardened: bool, l1: bool) -> AttackSuite:
+    def members(info: DatasetInfo) -> tuple[Member, ...]:
+        attacks = battery(hardened, info.thresholds) + (sparse(hardened, info.thresholds) if l1 else [])
+        found = [Member(attack, f"{label} {NORM_NAMES[attack.norm]}") for label, attack in attacks]
+        return tuple(sorted(found, key=lambda member: NORMS.index(member.attack.norm)))
+
+    name = "paper42" + ("_l1" if l1 else "") + ("_hardened" if hardened else "")
+    more = " and six for sparse norms" if hardened else " and five for L1"
+    text = "42 attacks of Liu et al. (inferred)" + (more if l1 else "")
+    changes = "hardened, refined on binarised models" if hardened else "with the settings of Foolbox"
+    return AttackSuite(name, f"{text}, {changes}", 200, members, refined=hardened)
+
+
+SUITES = tuple(_suite(hardened, l1) for hardened in (False, True) for l1 in (False, True))

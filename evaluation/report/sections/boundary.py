@@ -5,9 +5,11 @@ import math
 import numpy as np
 from cortexzoo.evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm
 from cortexzoo.evaluation.report.layout import MISSING, by_dataset, data_line, distance, of_official
-from cortexzoo.evaluation.report.seeds import by_model
+from cortexzoo.evaluation.report.sections.base import Section
+from cortexzoo.evaluation.report.seeds import by_group
 from cortexzoo.evaluation.results import metrics
-from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.evaluation.results.score import Score
+from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.files import markdown_row
 
 _COLUMNS = ["model", "seeds", "median L2", "median squared L2 per value", "95 % interval", "DDN: median L2", "N"]
@@ -35,7 +37,7 @@ def boundary_table(summaries: list[Summary]) -> str:
             raise ValueError(f"Expected results of the Boundary attack on {group[0].dataset.name}. Received: none.")
         first, values = scored[0], math.prod(scored[0].dataset.image_shape)
         parts.append(f"{data_line(first)} The split has {of_official(first.clean_samples, first.dataset)}.")
-        rows = [_row(name, models, values) for name, models in by_model(scored).items()]
+        rows = [_row(name, models, values) for name, models in by_group(scored).items()]
         parts.append("\n".join(map(markdown_row, [_COLUMNS, [":--"] + ["--:"] * (len(_COLUMNS) - 1), *rows])))
     return "\n\n".join([*parts, _CAPTION]) + "\n"
 
@@ -68,3 +70,6 @@ def _row(name: str, models: list[Summary], values: int) -> list[str]:
         MISSING if None in others else distance(float(np.mean([score.median for score in others]))),
         f"{min(score.samples for score in scores):,}",
     ]
+
+
+SECTION = Section("boundary", Summary, lambda summaries, page, figures: boundary_table(summaries))

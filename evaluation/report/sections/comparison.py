@@ -1,6 +1,7 @@
 """Our numbers beside those of a paper."""
 
 from cortexzoo.evaluation.report.layout import MISSING, Cell, Table, tables
+from cortexzoo.evaluation.report.sections.base import Section
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.evaluation.suites import paper42_published as published
 
@@ -51,3 +52,6 @@ def _cell(table: Table, label: str, column: int, cell: Cell) -> str:
     difference = float(cell.value.split(" ")[0]) - theirs
     sign = " ↓" if difference <= -_STRONGER else " ↑" if difference >= _STRONGER else ""
     return f"{ours}<br><sub>{f'{median:g} / ' if median is not None else ''}{theirs:g} ({difference:+.0f}){sign}</sub>"
+
+
+SECTION = Section("comparison", Summary, lambda summaries, page, figures: comparison_table(summaries))

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 from cortexzoo.evaluation.report.layout import by_dataset, column_names
+from cortexzoo.evaluation.report.sections.base import Section
 from cortexzoo.evaluation.results.metrics import survivors
-from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.evaluation.results.score import Score
+from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORM_NAMES
 
 FIELDS = ("model", "digest", "dataset", "suite", "seed", "norm", "sample", "distance", "broken", "attacks")
@@ -64,3 +66,6 @@ def _cell(summary: Summary, norm: str) -> str:
     labels = [labels for labels in nearest(summary, union) if labels] if union else []
     count = Counter(label.removesuffix(f" {NORM_NAMES[norm]}") for found in labels for label in found)
     return "<br>".join(f"{label} {100 * times / len(labels):.0f} %" for label, times in count.most_common(_NAMED))
+
+
+SECTION = Section("nearest", Summary, lambda summaries, page, figures: nearest_table(summaries))

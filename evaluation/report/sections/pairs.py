@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 from cortexzoo.evaluation.report.layout import by_dataset, column_names
+from cortexzoo.evaluation.report.sections.base import Section
 from cortexzoo.evaluation.results.metrics import mcnemar, survivors
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORM_NAMES, NORMS
@@ -53,3 +54,6 @@ def _cell(result: tuple[float, float] | None, comparisons: int) -> str:
         return "—"
     text = f"{result[0]:+.1f}"
     return f"**{text}**" if result[1] * comparisons < _ALPHA else text
+
+
+SECTION = Section("pairs", Summary, lambda summaries, page, figures: pairs_table(summaries))

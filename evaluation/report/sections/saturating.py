@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from cortexzoo.evaluation.report.curves import COLOURS
 from cortexzoo.evaluation.report.layout import FLAG, MISSING, by_dataset, data_line, interval, percent
-from cortexzoo.evaluation.report.seeds import Estimate, by_model, estimate, without_seed
+from cortexzoo.evaluation.report.links import image_link
+from cortexzoo.evaluation.report.sections.base import Section
+from cortexzoo.evaluation.report.seeds import Estimate, by_group, estimate, group_of
 from cortexzoo.evaluation.results import diagnostics, metrics
-from cortexzoo.evaluation.results.store import Store
-from cortexzoo.evaluation.results.summary import Score, Summary, union_of
+from cortexzoo.evaluation.results.score import Score, union_of
+from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.evaluation.suites import brendel_bethge_comment as comment
 from cortexzoo.figures import figure_style, save_figure
 from cortexzoo.files import csv_text, markdown_row, write_text
@@ -19,10 +21,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 SUITE = "brendel_bethge_comment"
-# How a model's name tells its training; one without is plain.
+# How a network was trained, in the order of the table; the plain one has no variant on its card.
 TRAININGS = ("plain", "saturating", "fgsm", "pgd")
 COMMENT, WORST, WORST_OF_ALL = "comment suite", "worst case", f"worst case with RayS {FLAG}"
-_STABILIZED = tuple(label for label, _, _ in comment.stabilized())
 SHOWN = {
     comment.PROBABILITIES: "FGSM, probabilities",
     comment.LOGITS: "FGSM, logits",
@@ -41,13 +42,6 @@ _COLUMNS = 3
 FIELDS = ("model", "digest", "dataset", "seed", "column", "epsilon", "samples", "accuracy", "low", "high")
 
 
-def architecture(name: str) -> tuple[str, str]:
-    """Returns architecture and training of a model's name: ("relu_mlp", "fgsm") of "mnist/fgsm_relu_mlp"."""
-    name = name.rsplit("/", 1)[-1]
-    training, _, rest = name.partition("_")
-    return (rest, training) if training in TRAININGS[1:] and rest else (name, TRAININGS[0])
-
-
 def scores(summary: Summary) -> dict[str, Score]:
     """Returns the columns of the table that a model has, by name: single attacks, and unions on the images all members saw.
 
@@ -57,7 +51,7 @@ def scores(summary: Summary) -> dict[str, Score]:
     if summary.suite != SUITE:
         raise ValueError(f"Expected results of the suite {SUITE}. Received: {summary.suite}.")
     found = {score.label: score for score in summary.attacks}
-    stabilized = [found[label] for label in _STABILIZED if label in found]
+    stabilized = [found[label] for label in comment.STABILIZED if label in found]
     others = [score for score in summary.attacks if score.label != comment.DECISIONS]
     unions = {
         COMMENT: union_of(COMMENT, stabilized) if stabilized else None,
@@ -67,12 +61,11 @@ def scores(summary: Summary) -> dict[str, Score]:
     return {name: score for name in SHOWN if (score := found.get(name) or unions.get(name)) is not None}
 
 
-def saturating_section(summaries: list[Summary], store: Store, figures: Path) -> tuple[str, list[Path]]:
+def saturating_section(summaries: list[Summary], figures: Path) -> tuple[str, list[Path]]:
     """Writes the figure and the CSV of each data set, and returns the Markdown of tables and sentences with the figures.
 
     Args:
         summaries: models under the suite, in any order.
-        store: the results, for the shares of all-zero gradients.
         figures: folder of the files.
 
     Raises:
@@ -82,10 +75,10 @@ def saturating_section(summaries: list[Summary], store: Store, figures: Path) ->
     for group in by_dataset(summaries):
         models = _models(group)
         dataset = group[0].dataset.name
-        parts += [data_line(group[0]), _table(models, store), _caption(models), "\n".join(_sentences(models))]
+        parts += [data_line(group[0]), _table(models), _caption(models), "\n".join(_sentences(models))]
         with figure_style():
             drawn.append(save_figure(_figure(models), figures / f"saturating-{dataset}.png"))
-        rows = [row for model in models for summary in model.summaries for row in _csv_rows(summary, store)]
+        rows = [row for model in models for summary in model.summaries for row in _csv_rows(summary)]
         write_text(figures / f"saturating-{dataset}.csv", csv_text(FIELDS, rows))
     return "\n\n".join(part for part in parts if part) + "\n", drawn
 
@@ -95,13 +88,19 @@ class _Model:
     """One architecture and training, with one seed or several.
 
     Attributes:
-        architecture, training: see `architecture`.
+        architecture: the family of the network, such as relu_mlp.
+        training: one of `TRAININGS`.
         summaries: one a seed.
     """
 
     architecture: str
     training: str
     summaries: list[Summary]
+
+    @property
+    def epsilons(self) -> tuple[float, ...]:
+        """The sizes of the attacks."""
+        return comment.epsilons(self.summaries[0].dataset.thresholds["linf"])
 
     @functools.cached_property
     def scores(self) -> dict[str, list[Score]]:
@@ -124,30 +123,37 @@ class _Model:
         values = [metrics.accuracy_at(score.distances, epsilon) for score in found]
         return estimate(values, min(score.samples for score in found))
 
-    def zero_gradients(self, store: Store) -> dict[str, float]:
+    def zero_gradients(self) -> dict[str, float]:
         """The shares that all seeds have: their means."""
-        kept = [diagnostics.zero_gradients(store, summary.digest, summary.dataset.name) for summary in self.summaries]
+        kept = [diagnostics.zero_gradients(summary.evaluation) for summary in self.summaries]
         common = [name for name in diagnostics.GRADIENTS if all(name in shares for shares in kept)]
         return {name: float(np.mean([shares[name]["value"] for shares in kept])) for name in common}
 
 
 def _models(summaries: list[Summary]) -> list[_Model]:
     """By architecture, in the order of first appearance, then by training."""
-    found = [_Model(*architecture(name), members) for name, members in by_model(summaries).items()]
+    found = [_model(members) for members in by_group(summaries).values()]
     names = list(dict.fromkeys(model.architecture for model in found))
     return sorted(found, key=lambda model: (names.index(model.architecture), TRAININGS.index(model.training)))
 
 
-def _table(models: list[_Model], store: Store) -> str:
+def _model(seeds: list[Summary]) -> _Model:
+    model = seeds[0].evaluation.model
+    if model.variant in TRAININGS:
+        return _Model(model.family, model.variant, seeds)
+    return _Model(group_of(seeds[0]), TRAININGS[0], seeds)
+
+
+def _table(models: list[_Model]) -> str:
     shares = list(diagnostics.GRADIENTS)
     head = ["architecture", "training", "ε", "clean", "all-zero gradients: " + " / ".join(shares), *SHOWN.values()]
     lines = [markdown_row(head), markdown_row([":--", ":--", *["--:"] * (len(head) - 2)])]
     for model in models:
-        zeros = model.zero_gradients(store)
+        zeros = model.zero_gradients()
         share = " / ".join(percent(zeros[name]) if name in zeros else MISSING for name in shares)
         # What does not depend on epsilon stands in the first line.
         given = [model.architecture, model.training_title], [_shown(model.clean), share]
-        for epsilon in comment.EPSILONS:
+        for epsilon in model.epsilons:
             cells = [_shown(model.accuracy(name, epsilon)) if name in model.scores else MISSING for name in SHOWN]
             lines.append(markdown_row([*given[0], f"{epsilon:g}", *given[1], *cells]))
             given = [""] * 2, [""] * 2
@@ -181,10 +187,10 @@ def _counts(found: list[Score]) -> str:
 
 def _substitutes(summaries: list[Summary]) -> list[str]:
     """Says which model was attacked on another endpoint than the one an attack was made for."""
-    wanted = {label: endpoints[0] for label, _, endpoints in comment.stabilized()}
+    wanted = {label: endpoints[0] for label, endpoints in comment.STABILIZED.items()}
     found: dict[tuple[str, str], dict[str, None]] = {}
     for summary in summaries:
-        name = without_seed(summary.name, summary.dataset.name)
+        name = group_of(summary)
         pairs = {(wanted[s.label], s.endpoints[0]) for s in summary.attacks if s.label in wanted and s.endpoints}
         for pair in sorted(pair for pair in pairs if pair[0] != pair[1]):
             found.setdefault(pair, {})[name] = None
@@ -213,7 +219,7 @@ def _sentence(own: _Model, twin: _Model) -> str:
         saturating, plain = accuracies(worst, epsilon)
         return saturating - plain
 
-    silent, best = (max(comment.EPSILONS, key=difference) for difference in (gap, gain))
+    silent, best = (max(own.epsilons, key=difference) for difference in (gap, gain))
     naive, least = ([percent(value) for value in accuracies(column, silent)] for column in (comment.PROBABILITIES, WORST))
     found = [model.accuracy(worst, best) for model in (own, twin)]
     at_best = [f"{percent(share.value)} % {interval((share.low, share.high))}" for share in found]
@@ -240,16 +246,16 @@ def _test(own: _Model, twin: _Model, column: str, epsilon: float) -> str:
     kept = [[metrics.survivors(score.distances, epsilon) for score in pair] for pair in pairs]
     if len({np.sign(int(one.sum()) - int(other.sum())) for one, other in kept}) > 1:
         return ", the seeds do not agree"
-    largest = min(1.0, len(comment.EPSILONS) * max(metrics.mcnemar(*pair) for pair in kept))
+    largest = min(1.0, len(own.epsilons) * max(metrics.mcnemar(*pair) for pair in kept))
     shown = f"p = {largest:.2g}" if len(pairs) == 1 else f"seed by seed p ≤ {largest:.2g}"
-    return f", McNemar's exact test, corrected for {len(comment.EPSILONS)} ε: {shown}"
+    return f", McNemar's exact test, corrected for {len(own.epsilons)} ε: {shown}"
 
 
-def _csv_rows(summary: Summary, store: Store) -> list[dict[str, Any]]:
+def _csv_rows(summary: Summary) -> list[dict[str, Any]]:
     identity = {"model": summary.name, "digest": summary.digest, "dataset": summary.dataset.name, "seed": summary.seed}
     rows = []
     for name, score in scores(summary).items():
-        for epsilon in (0.0, *comment.EPSILONS):
+        for epsilon in (0.0, *comment.epsilons(summary.dataset.thresholds["linf"])):
             low, high = metrics.wilson_interval(int(metrics.survivors(score.distances, epsilon).sum()), score.samples)
             values = {
                 "accuracy": metrics.accuracy_at(score.distances, epsilon),
@@ -258,7 +264,7 @@ def _csv_rows(summary: Summary, store: Store) -> list[dict[str, Any]]:
                 "samples": score.samples,
             }
             rows.append({**identity, "column": name, "epsilon": epsilon, **values})
-    for name, kept in diagnostics.zero_gradients(store, summary.digest, summary.dataset.name).items():
+    for name, kept in diagnostics.zero_gradients(summary.evaluation).items():
         count = kept["samples"]
         low, high = metrics.wilson_interval(round(kept["value"] * count), count)
         values = {"accuracy": kept["value"], "low": low, "high": high, "samples": count}
@@ -294,7 +300,7 @@ def _figure(models: list[_Model]) -> Figure:
 
 
 def _draw(panel: Axes, model: _Model) -> None:
-    epsilons = (0.0, *comment.EPSILONS)
+    epsilons = (0.0, *model.epsilons)
     style = {"color": COLOURS[TRAININGS.index(model.training)], "markersize": 3, "capsize": 2}
     for column, line in ((comment.PROBABILITIES, "o--"), (WORST, "o-")):
         if column in model.scores:
@@ -304,3 +310,12 @@ def _draw(panel: Axes, model: _Model) -> None:
             errors = np.maximum([left - low, high - left], 0.0)
             label = f"{model.training}, {SHOWN[column]}"
             panel.errorbar(epsilons, 100 * left, 100 * errors, fmt=line, label=label, **style)
+
+
+def _make(summaries: list[Summary], page: Path, figures: Path) -> str:
+    text, drawn = saturating_section(summaries, figures)
+    links = (image_link(path, page.parent, "Apparent robustness and worst case") for path in drawn)
+    return "\n\n".join([text.rstrip(), *links])
+
+
+SECTION = Section("saturating", Summary, _make)

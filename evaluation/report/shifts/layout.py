@@ -4,12 +4,12 @@ import dataclasses
 import functools
 
 import numpy as np
-from cortexzoo import datasets
-from cortexzoo.evaluation.report.seeds import Estimate, by_model, estimate, seed_of
+from cortexzoo.evaluation.evaluation import Evaluation
+from cortexzoo.evaluation.report.seeds import Estimate, by_group, estimate
 from cortexzoo.evaluation.results import metrics
 from cortexzoo.evaluation.results.shifts import Curve, ShiftSummary
 from cortexzoo.evaluation.shifts.spectra import Spectrum, shift_spectrum
-from cortexzoo.evaluation.suites.shifts import CORRUPTION
+from cortexzoo.evaluation.suites.corruptions import corruptions
 
 # Images from which a corruption's spectrum is measured.
 _SPECTRUM_IMAGES = 100
@@ -53,7 +53,7 @@ class SeedGroup:
 
     def seeds_shared(self, other: "SeedGroup") -> int:
         """Returns how many seeds both models were trained with."""
-        return len({seed_of(one.name) for one in self.summaries} & {seed_of(one.name) for one in other.summaries})
+        return len({_seed(one) for one in self.summaries} & {_seed(one) for one in other.summaries})
 
     def gain(self, baseline: "SeedGroup", labels: list[str]) -> Estimate | None:
         """Returns by how much the mean area of these shifts is greater than another model's; None where there is none.
@@ -66,8 +66,8 @@ class SeedGroup:
             baseline: the other model.
             labels: of shifts; none for unchanged images.
         """
-        others = {seed_of(summary.name): summary for summary in baseline.summaries}
-        pairs = [(s, others[seed_of(s.name)]) for s in self.summaries if seed_of(s.name) in others]
+        others = {_seed(summary): summary for summary in baseline.summaries}
+        pairs = [(s, others[_seed(s)]) for s in self.summaries if _seed(s) in others]
         differences = [_differences(_image_areas(own, labels), _image_areas(other, labels)) for own, other in pairs]
         if not differences or any(len(found) < 2 for found in differences):
             return None
@@ -77,6 +77,10 @@ class SeedGroup:
         bounds = [metrics.t_interval(values) for values in (images, seeds) if len(values) > 1]
         lows, highs = zip(*bounds, strict=True)
         return Estimate(float(np.mean(seeds)), max(-1.0, min(lows)), min(1.0, max(highs)))
+
+
+def _seed(summary: ShiftSummary) -> str:
+    return summary.evaluation.model.seed_label
 
 
 def _image_areas(summary: ShiftSummary, labels: list[str]) -> dict[int, float]:
@@ -107,7 +111,7 @@ def seed_groups(summaries: list[ShiftSummary]) -> list[SeedGroup]:
     Args:
         summaries: models of one data set.
     """
-    return [SeedGroup(name, members) for name, members in by_model(summaries).items()]
+    return [SeedGroup(name, members) for name, members in by_group(summaries).items()]
 
 
 def labels_of(summaries: list[ShiftSummary]) -> list[str]:
@@ -119,17 +123,17 @@ def corruption_spectra(summaries: list[ShiftSummary]) -> dict[str, Spectrum]:
     """Measures the spectra of the corruptions on the first test images, by label, low frequencies first.
 
     Args:
-        summaries: models of one data set; under another suite than that of corruptions there are none.
+        summaries: models of one data set; models under another suite have none.
     """
-    if summaries[0].suite != CORRUPTION.name:
+    if not any(curve.ordinal for summary in summaries for curve in summary.curves):
         return {}
     labels = labels_of(summaries)
-    found = {label: spectrum for label, spectrum in _spectra(summaries[0].dataset).items() if label in labels}
+    found = {label: spectrum for label, spectrum in _spectra(summaries[0].evaluation).items() if label in labels}
     return dict(sorted(found.items(), key=lambda item: item[1].centroid))
 
 
 # Each table and figure of a data set asks for them.
 @functools.lru_cache(maxsize=8)
-def _spectra(info: datasets.DatasetInfo) -> dict[str, Spectrum]:
-    split = datasets.load(info.name, "test").first(_SPECTRUM_IMAGES)
-    return {member.label: shift_spectrum(member.shift, split) for member in CORRUPTION.members_on(info)}
+def _spectra(evaluation: Evaluation) -> dict[str, Spectrum]:
+    split = evaluation.split.first(_SPECTRUM_IMAGES)
+    return {member.label: shift_spectrum(member.shift, split) for member in corruptions()}

@@ -4,11 +4,11 @@ import dataclasses
 import math
 
 import numpy as np
-from cortexzoo.datasets import Split
 from cortexzoo.evaluation.report.layout import distance
 from cortexzoo.evaluation.results import metrics
-from cortexzoo.evaluation.results.store import RunKey, Store
-from cortexzoo.evaluation.results.summary import Score, Summary
+from cortexzoo.evaluation.results.score import Score
+from cortexzoo.evaluation.results.store import RunKey
+from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORMS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,15 +36,13 @@ class Adversarial:
     image: np.ndarray | None
 
 
-def adversarial_grid(summary: Summary, store: Store, split: Split) -> Figure:
+def gallery(summary: Summary) -> Figure:
     """Draws columns of samples: the clean image, and below it the nearest adversarial of each attack.
 
     All attacks where there are at most eight, otherwise the best of each norm.
 
     Args:
         summary: a model with at least one attack.
-        store: where its adversarial images are kept.
-        split: the test split.
     """
     scores = chosen_attacks(summary.attacks)
     ids = sorted(set.union(*(set(map(int, score.ids)) for score in scores)))[:_COLUMNS]
@@ -52,10 +50,10 @@ def adversarial_grid(summary: Summary, store: Store, split: Split) -> Figure:
     # Words and a distance do not fit on one line.
     sheet = _Sheet(["clean", *(score.label for score in scores)], len(ids), 1 if max(map(len, class_names)) < 5 else 2)
     sheet.figure.suptitle(f"{summary.name}: predicted class and distance, orange within ε, blue beyond", fontsize=9)
-    _draw_clean(sheet, summary, store, split, ids)
+    _draw_clean(sheet, summary, ids)
     for row, score in enumerate(scores, start=1):
         sheet.label(row, f"{score.label}\nε = {score.epsilon:g}")
-        for column, adversarial in enumerate(adversarials(summary, store, score, ids)):
+        for column, adversarial in enumerate(adversarials(summary, score, ids)):
             _draw_adversarial(sheet, row, column, adversarial, score.epsilon, class_names)
     return sheet.figure
 
@@ -68,8 +66,9 @@ def chosen_attacks(scores: list[Score]) -> list[Score]:
     return [min(group, key=lambda score: (score.accuracy, score.median)) for group in members if group]
 
 
-def adversarials(summary: Summary, store: Store, score: Score, ids: list[int]) -> list[Adversarial | None]:
+def adversarials(summary: Summary, score: Score, ids: list[int]) -> list[Adversarial | None]:
     """Returns the nearest adversarial of each sample over the attacked endpoints; None where a sample was not attacked."""
+    store = summary.evaluation.store
     keys = [RunKey(summary.digest, summary.dataset.name, name, summary.seed, score.settings) for name in score.endpoints]
     runs = [run for run in map(store.find_run, keys) if run is not None]
     reached = {run: store.distances(run) for run in runs}
@@ -129,7 +128,8 @@ class _Sheet:
                 self._axes.plot((x, x + _SIDE), ends, color=_NONE, linewidth=1.0)
 
 
-def _draw_clean(sheet: _Sheet, summary: Summary, store: Store, split: Split, ids: list[int]) -> None:
+def _draw_clean(sheet: _Sheet, summary: Summary, ids: list[int]) -> None:
+    store, split = summary.evaluation.store, summary.evaluation.split
     kept, _, predictions = store.clean(summary.digest, summary.dataset.name)
     predicted = {int(i): int(prediction) for i, prediction in zip(kept, predictions, strict=True)}
     position = {int(i): k for k, i in enumerate(split.ids)}

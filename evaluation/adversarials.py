@@ -1,0 +1,111 @@
+"""Adversarial images out of the store: in memory as arrays, on disk as .npz files."""
+
+import dataclasses
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from cortexzoo.evaluation.results.score import Score
+from cortexzoo.evaluation.results.store import RunKey
+from cortexzoo.evaluation.results.summary import Summary
+from cortexzoo.files import write_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Adversarials:
+    """What an attack, or the best of several, made of images.
+
+    Attributes:
+        images: float32, (n, height, width, channels), in [0, 1]: the adversarial where one was found. Elsewhere what the
+            attack ended with, or the image itself where it was wrong before any attack or nothing is kept.
+        ids: int64, (n,). Positions of the images in their split.
+        labels: int64, (n,). The true labels.
+        predictions: int64, (n,). How the model classifies `images`.
+        distances: float64, (n,). Of the adversarial in `norm`; 0 where the image was wrong before any attack, infinite
+            where the attack failed.
+        norm: of the distances: "linf", "l2", "l1" or "l0".
+        epsilon: the size allowed; infinite where the smallest was sought.
+    """
+
+    images: np.ndarray
+    ids: np.ndarray
+    labels: np.ndarray
+    predictions: np.ndarray
+    distances: np.ndarray
+    norm: str
+    epsilon: float = float("inf")
+
+    @property
+    def success(self) -> np.ndarray:
+        """Which images are taken for another class than wanted, within `epsilon`, bool, (n,)."""
+        return np.isfinite(self.distances) & (self.distances <= self.epsilon * (1 + 1e-5))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def save(self, path: Path) -> None:
+        """Writes the arrays as a compressed .npz file, atomically."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        write_bytes(path, buffer.getvalue())
+
+
+def adversarials_of(summary: Summary, score: Score) -> Adversarials:
+    """Returns the adversarial images of one attack: of each sample that of the endpoint where it is nearest."""
+    return _nearest(summary, [score], score.ids)
+
+
+def worst_case(summary: Summary, norm: str) -> Adversarials:
+    """Returns each image's nearest adversarial over the attacks of a norm, on the images that all of them attacked.
+
+    Raises:
+        ValueError: the norm has no attack.
+    """
+    union = summary.union(norm)
+    if union is None:
+        known = ", ".join(score.norm for score in summary.unions)
+        raise ValueError(f"Expected a norm that was attacked, one of {known}. Received: {norm!r}.")
+    return _nearest(summary, [score for score in summary.attacks if score.norm == norm], union.ids)
+
+
+def _nearest(summary: Summary, scores: list[Score], ids: np.ndarray) -> Adversarials:
+    evaluation, store = summary.evaluation, summary.evaluation.store
+    split, position = evaluation.split, {int(i): k for k, i in enumerate(evaluation.split.ids)}
+    places = np.array([position[int(i)] for i in ids], int)
+    images, reached = split.images[places].copy(), np.full(len(ids), np.inf)
+    kept_ids, _, clean = store.clean(summary.digest, summary.dataset.name)
+    predictions = dict(zip(map(int, kept_ids), map(int, clean), strict=True))
+    predicted = np.array([predictions[int(i)] for i in ids])
+    for score in scores:
+        for endpoint in score.endpoints:
+            run = store.find_run(RunKey(summary.digest, summary.dataset.name, endpoint, summary.seed, score.settings))
+            found, classes, kept = store.distances(run), store.predicted(run), store.images(run, summary.dataset.image_shape)
+            for k, i in enumerate(map(int, ids)):
+                if i in found and (found[i] < reached[k] or (np.isinf(reached[k]) and i in kept)):
+                    reached[k] = found[i]
+                    if i in kept:
+                        images[k], predicted[k] = kept[i], classes[i]
+    return Adversarials(images, ids, split.labels[places], predicted, reached, scores[0].norm)
+
+
+def save_adversarials(summary: Summary, directory: Path) -> list[Path]:
+    """Writes a file for each attack and one for the worst case of each norm, as DIRECTORY/MODEL/LABEL.npz.
+
+    Args:
+        summary: a model under a suite of attacks, evaluated with `keeps_images`.
+        directory: created where missing.
+
+    Returns:
+        The files.
+    """
+    folder = directory / _slug(summary.name)
+    found = {_slug(score.label): adversarials_of(summary, score) for score in summary.attacks}
+    found |= {f"worst-{score.norm}": worst_case(summary, score.norm) for score in summary.unions}
+    for name, adversarials in found.items():
+        adversarials.save(folder / f"{name}.npz")
+    return [folder / f"{name}.npz" for name in found]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text.replace("∞", "inf")).strip("-.")

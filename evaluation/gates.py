@@ -1,0 +1,57 @@
+"""Gates for continuous integration: the least accuracy that a model has to keep."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cortexzoo.evaluation.results import metrics
+from cortexzoo.norms import NORM_NAMES, NORMS
+
+
+def parse_gates(texts: Sequence[str]) -> dict[str, float]:
+    """Returns the least accuracy by norm, or by "clean", that a command line names, such as ["linf:0.5", "clean:0.9"].
+
+    Raises:
+        ValueError: a text is no gate.
+    """
+    gates = {}
+    for text in texts:
+        name, _, number = text.partition(":")
+        try:
+            least = float(number)
+        except ValueError:
+            least = -1.0
+        if name not in (*NORMS, "clean") or not 0.0 <= least <= 1.0:
+            raise ValueError(
+                f"Expected NORM:SHARE with a norm of {', '.join(NORMS)} or `clean` and a share in [0, 1], as in linf:0.5. "
+                f"Received: {text!r}."
+            )
+        gates[name] = least
+    return gates
+
+
+def failures(summaries: list[Any], gates: dict[str, float]) -> list[str]:
+    """Returns a sentence for each model and gate where the lower end of the 95 % interval is below.
+
+    Raises:
+        ValueError: a gate is in a norm that the suite does not attack.
+    """
+    return [text for summary in summaries for name, least in gates.items() if (text := _failure(summary, name, least))]
+
+
+def _failure(summary: Any, name: str, least: float) -> str:
+    if name == "clean":
+        samples, low = summary.clean_samples, metrics.wilson_interval(summary.correct, summary.clean_samples)[0]
+        what = "clean accuracy"
+    else:
+        union = summary.union(name)
+        if union is None:
+            raise ValueError(
+                f"Expected a suite that attacks {NORM_NAMES[name]}, for --fail_under={name}:{least:g}. "
+                f"Received: {summary.suite}."
+            )
+        samples, low = union.samples, union.interval[0]
+        what = f"robust accuracy in {NORM_NAMES[name]} at {union.epsilon:.4g}"
+    if low >= least:
+        return ""
+    found = f"at least {100 * low:.1f} % (95 % interval, {samples} images)"
+    return f"{summary.name}: {what} is {found}; {100 * least:.1f} % was asked for."

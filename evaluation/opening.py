@@ -1,0 +1,109 @@
+"""Whatever a person calls a model -> a SavedModel to attack: an id, a path, a Keras model in memory."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cortexzoo import catalog
+from cortexzoo.evaluation.models import KERAS_FILES, Model, catalogued, from_path
+
+# Exported models by Keras object: a second call with the same weights exports nothing.
+_exported: "weakref.WeakKeyDictionary[Any, Model]" = weakref.WeakKeyDictionary()
+
+
+def open_model(model: Any, image_shape: tuple[int, int, int] | None = None, name: str | None = None) -> Model:
+    """Returns a model to evaluate.
+
+    Args:
+        model: id in the catalogue; path of a SavedModel or of the folder of its versions; path of a .keras or .h5 file;
+            or a `keras.Model` from images to class scores. A Keras model is exported to a temporary SavedModel, so that
+            what is judged is what would be deployed, in inference mode.
+        image_shape: (height, width, channels) of the images, for a Keras model that takes any.
+        name: what tables call it; defaults to the id, the end of the path or the Keras model's name.
+
+    Raises:
+        ValueError: the id is unknown, there is nothing at the path, or the model cannot be exported.
+        IntegrityError: a file of a catalogued model differs from its card.
+        TypeError: it is none of these.
+    """
+    if isinstance(model, (str, Path)):
+        found = _open_path(str(model), image_shape)
+    elif hasattr(model, "get_weights") and callable(model):
+        found = _export(model, image_shape)
+    else:
+        raise TypeError(
+            "Expected `model` to be an id of the catalogue, the path of a SavedModel, a .keras or an .h5 file, or a "
+            f"keras.Model. Received: {type(model).__name__}."
+        )
+    return found if name is None else dataclasses.replace(found, name=name, group=name)
+
+
+def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:
+    path = Path(text)
+    if path.suffix in KERAS_FILES:
+        from cortexzoo.keras_files import load_keras_file
+
+        loaded = _export(load_keras_file(path), image_shape)
+        return dataclasses.replace(loaded, name=path.stem, group=path.stem)
+    known = {card.id for card in catalog.list_models()}
+    if text in known or not path.is_dir():
+        # Names close matches where there is neither such an id nor such a folder.
+        return catalogued([text])[0]
+    return from_path(path)
+
+
+def _export(model: Any, image_shape: tuple[int, int, int] | None) -> Model:
+    # Imported late: an attack on a SavedModel needs no Keras.
+    from cortexzoo.export import export_model
+
+    digest = keras_digest(model)
+    if (kept := _exported.get(model)) is not None and kept.kept_digest == digest is not None:
+        return kept
+    folder = Path(tempfile.mkdtemp(prefix="cortexzoo-"))
+    name = getattr(model, "name", None) or type(model).__name__
+    try:
+        path = export_model(model, folder / "1", image_shape=image_shape)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    found = Model(name, path, kept_digest=digest, group=name)
+    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    _exported[model] = found
+    return found
+
+
+def keras_digest(model: Any) -> str | None:
+    """Returns the identity of a Keras model in the store: SHA-256 over its architecture and weights.
+
+    Exported twice the same model has other bytes, as names in its graph count on. None for a model whose architecture
+    Keras cannot write down; it is known by the files of its SavedModel.
+    """
+    try:
+        config = model.get_config()
+    except NotImplementedError:
+        return None
+    text = json.dumps(_without_names({"class": type(model).__name__, "config": config}), sort_keys=True, default=repr)
+    digest = hashlib.sha256(text.encode())
+    for weight in model.get_weights():
+        digest.update(f"{weight.dtype} {weight.shape}".encode())
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _without_names(value: Any, names: dict[str, str] | None = None) -> Any:
+    """A config with the names of layers, which Keras counts on from model to model, replaced by their order."""
+    names = {} if names is None else names
+    if isinstance(value, dict):
+        if isinstance(value.get("name"), str):
+            names.setdefault(value["name"], f"#{len(names)}")
+        kept = {key: part for key, part in value.items() if key not in ("compile_config", "build_config")}
+        return {key: _without_names(part, names) for key, part in kept.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_names(part, names) for part in value]
+    return names.get(value, value) if isinstance(value, str) else value

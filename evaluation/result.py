@@ -1,0 +1,128 @@
+"""What `evaluate` returns: the numbers of one model, for people and for programs."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortexzoo.evaluation.adversarials import Adversarials, worst_case
+from cortexzoo.evaluation.report import report_of
+from cortexzoo.evaluation.results.score import Score
+from cortexzoo.evaluation.results.summary import Summary
+from rich.console import Console
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+_WIDTH = 80
+
+
+class Result:
+    """One model under one suite. Prints as the table; a notebook shows it as HTML.
+
+    Attributes:
+        summary: every number behind it, with per-sample distances.
+    """
+
+    def __init__(self, summary: Any) -> None:
+        self.summary = summary
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Accuracy on all images before any attack, in [0, 1]."""
+        return self._attacked().clean_accuracy
+
+    @property
+    def robust_accuracies(self) -> dict[str, float]:
+        """Accuracy in the worst case over all attacks at the first threshold, in [0, 1], by norm."""
+        return {score.norm: score.accuracy for score in self._attacked().unions}
+
+    @property
+    def signs_of_masking(self) -> dict[str, str]:
+        """Reasons to distrust a high robust accuracy, as sentences by name; empty where no check warns."""
+        return {check.name: check.finding for check in self._attacked().checks if check.warning}
+
+    def robust_accuracy(self, norm: str, epsilon: float | None = None) -> float:
+        """Returns the accuracy in the worst case over all attacks of a norm, in [0, 1].
+
+        Args:
+            norm: "linf", "l2", "l1" or "l0".
+            epsilon: the threshold; defaults to the evaluation's first. No attack runs anew: the distances decide.
+
+        Raises:
+            ValueError: no attack of this norm was run.
+        """
+        return self._union(norm, epsilon).accuracy
+
+    def interval(self, norm: str, epsilon: float | None = None) -> tuple[float, float]:
+        """Returns the 95 % Wilson interval of `robust_accuracy`."""
+        return self._union(norm, epsilon).interval
+
+    def distances(self, norm: str) -> "Any":
+        """Returns each image's smallest distance over all attacks of a norm, float64, (n,).
+
+        0 where the image is misclassified before any attack, infinite where all attacks failed.
+        """
+        return self._union(norm).distances
+
+    def adversarials(self, norm: str) -> Adversarials:
+        """Returns each image's nearest adversarial; of all images only where `keep_images=True` was passed."""
+        return worst_case(self._attacked(), norm)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Returns a row for each attack and threshold, or shift and level (needs pandas).
+
+        Raises:
+            ImportError: there is no pandas.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                'Expected pandas. Received: no such package. Install it: pip install "cortexzoo[notebook]".'
+            ) from error
+        return pandas.read_csv(io.StringIO(report_of([self.summary]).as_csv([self.summary])))
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the numbers as plain JSON values."""
+        return report_of([self.summary]).as_json([self.summary])
+
+    def figure(self, norm: str | None = None) -> "Figure":
+        """Returns a matplotlib figure: accuracy against the size of the perturbation, or against the level of a shift.
+
+        Args:
+            norm: this norm alone; None for all that were attacked.
+        """
+        return report_of([self.summary]).figure([self.summary], norm)
+
+    def save(self, directory: str | Path) -> list[Path]:
+        """Writes tables (Markdown, CSV, JSON) and figures into a folder and returns the files."""
+        return report_of([self.summary]).write([self.summary], Path(directory))
+
+    def __str__(self) -> str:
+        console = Console(file=io.StringIO(), width=_WIDTH, force_jupyter=False)
+        with console.capture() as capture:
+            console.print(report_of([self.summary]).terminal_table([self.summary]))
+        return capture.get()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        console = Console(record=True, file=io.StringIO(), width=100, force_jupyter=False)
+        console.print(report_of([self.summary]).terminal_table([self.summary]))
+        return console.export_html(inline_styles=True, code_format="<pre style='font-family:monospace'>{code}</pre>")
+
+    def _attacked(self) -> Summary:
+        if not isinstance(self.summary, Summary):
+            raise ValueError(
+                f"Expected a suite of attacks. Received: {self.summary.suite}, a suite of shifts; see `to_dataframe`."
+            )
+        return self.summary
+
+    def _union(self, norm: str, epsilon: float | None = None) -> Score:
+        summary = self._attacked()
+        union = summary.union(norm)
+        if union is None:
+            known = ", ".join(score.norm for score in summary.unions) or "none"
+            raise ValueError(f"Expected a norm that the suite {summary.suite} attacked: {known}. Received: {norm!r}.")
+        return union if epsilon is None else union.at(epsilon)

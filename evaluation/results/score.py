@@ -1,0 +1,85 @@
+"""One attack, or several at their best, at one threshold."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from cortexzoo.evaluation.results import metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One attack, or the union of several, at one threshold.
+
+    Attributes:
+        label: name in tables.
+        norm: the norm of the distances.
+        epsilon: the threshold.
+        distances: float64, (n,): 0 for misclassified images, infinity where the attack failed.
+        ids: int64, (n,): the sample ids.
+        seconds: time of the attack, in all runs together.
+        settings: of the attack; empty for a union.
+        uses_gradients: whether the attack follows gradients.
+        endpoints: the endpoints attacked.
+        versions: package versions under which the attack ran; empty for a union.
+    """
+
+    label: str
+    norm: str
+    epsilon: float
+    distances: np.ndarray
+    ids: np.ndarray
+    seconds: float = 0.0
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    uses_gradients: bool = True
+    endpoints: tuple[str, ...] = ()
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """How many images were attacked."""
+        return len(self.ids)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images with a distance beyond the threshold."""
+        return metrics.accuracy_at(self.distances, self.epsilon)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % Wilson interval."""
+        return metrics.wilson_interval(int(np.sum(metrics.survivors(self.distances, self.epsilon))), self.samples)
+
+    @property
+    def median(self) -> float:
+        """Median distance over all images; it may be infinite."""
+        return metrics.median_distance(self.distances)
+
+    def at(self, epsilon: float) -> "Score":
+        """Returns the same distances at another threshold."""
+        return dataclasses.replace(self, epsilon=epsilon)
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the score as plain JSON values; an infinite median becomes None."""
+        return {
+            "label": self.label,
+            "norm": self.norm,
+            "epsilon": self.epsilon,
+            "samples": self.samples,
+            "accuracy": self.accuracy,
+            "interval": list(self.interval),
+            "median": self.median if math.isfinite(self.median) else None,
+            "seconds": round(self.seconds, 2),
+            "endpoints": list(self.endpoints),
+            "settings": self.settings,
+            "versions": self.versions,
+        }
+
+
+def union_of(label: str, members: list[Score]) -> Score:
+    """The minimum over attacks of one norm, on the images that all of them attacked."""
+    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in members)))
+    distances = metrics.union([score.distances[np.isin(score.ids, ids)] for score in members])
+    seconds = sum(score.seconds for score in members)
+    return Score(label, members[0].norm, members[0].epsilon, distances, np.array(ids), seconds)

@@ -1,0 +1,86 @@
+"""Suites of attacks: every image's smallest distance under each of them."""
+
+import dataclasses
+from collections.abc import Callable
+
+from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation.attacks import Refined, Transfer
+from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.attacks.member import Member
+from cortexzoo.evaluation.evaluation import Evaluation
+from cortexzoo.evaluation.models import Model, plain_twin
+from cortexzoo.evaluation.results.keys import run_keys
+from cortexzoo.evaluation.results.summary import Summary, summarize
+from cortexzoo.evaluation.running.attacks import run_attacks
+from cortexzoo.evaluation.suites.base import Suite
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackSuite(Suite):
+    """A named list of attacks.
+
+    Attributes:
+        build: the attacks on a data set, whose thresholds and number of classes they may take: cheap and strong first.
+        refined: whether the adversarials of models with a surrogate endpoint are refined, see `Refined`.
+        gradients: whether the all-zero gradients among the attacked images are counted, see `diagnostics.GRADIENTS`.
+        transfers: whether an attack takes its adversarials from other models, a model's plain twin among them.
+    """
+
+    build: Callable[[DatasetInfo], tuple[Member, ...]]
+    refined: bool = False
+    gradients: bool = False
+    transfers: bool = False
+
+    @property
+    def summary_type(self) -> type:
+        """See `Suite.summary_type`."""
+        return Summary
+
+    def sources_of(self, model: Model) -> tuple[str, ...] | None:
+        """See `Suite.sources_of`. Without any source the transfer attacks are left out."""
+        return plain_twin(model) if self.transfers else None
+
+    def members(self, evaluation: Evaluation) -> tuple[Member, ...]:
+        """Returns the attacks of every threat model, each once: those that take no threshold are the same for all."""
+        found: dict[str, Member] = {}
+        for info in evaluation.threat_models:
+            for member in self._members_on(info, evaluation):
+                found.setdefault(f"{member.label} {settings(member.attack)}", member)
+        return tuple(found.values())
+
+    def run(self, evaluation: Evaluation) -> None:
+        """See `Suite.run`."""
+        run_attacks(evaluation, self.members, self.samples, self.gradients)
+
+    def summarize(self, evaluation: Evaluation) -> Summary:
+        """See `Suite.summarize`."""
+        return summarize(evaluation, self.name, self.members(evaluation), self.samples)
+
+    def has_results(self, evaluation: Evaluation) -> bool:
+        """See `Suite.has_results`."""
+        if evaluation.store.check(evaluation.digest, evaluation.info.name, "endpoints") is None:
+            return False
+        keys = (key for member in self.members(evaluation) for key in run_keys(evaluation, member))
+        return any(evaluation.store.find_run(key) is not None for key in keys)
+
+    def outline(self, info: DatasetInfo) -> list[str]:
+        """See `Suite.outline`."""
+        limits = {member: f" (first {member.samples} images)" if member.samples else "" for member in self.build(info)}
+        return [f"{member.label:10} {member.attack}{limit}" for member, limit in limits.items()]
+
+    def _members_on(self, info: DatasetInfo, evaluation: Evaluation) -> list[Member]:
+        members = [member for member in self.build(info) if member.attack.norm in evaluation.norms]
+        members = [_with_sources(member, evaluation) for member in members]
+        members = [member for member in members if not isinstance(member.attack, Transfer) or member.attack.sources]
+        # What has no useful gradient, and so a surrogate, is a threshold as a rule. Other models share the results of an
+        # attack with the suites that do not refine.
+        if self.refined and "attack_logits" in evaluation.endpoints:
+            return [dataclasses.replace(member, attack=Refined(inner=member.attack)) for member in members]
+        return members
+
+
+def _with_sources(member: Member, evaluation: Evaluation) -> Member:
+    if not isinstance(member.attack, Transfer):
+        return member
+    names, digests = (tuple(getattr(source, name) for source in evaluation.sources) for name in ("name", "digest"))
+    return dataclasses.replace(member, attack=dataclasses.replace(member.attack, sources=names, digests=digests))

@@ -1,0 +1,47 @@
+"""The sizes of perturbations at which accuracy is told: the data set's own, or those that a person names."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from cortexzoo.datasets import DatasetInfo
+from cortexzoo.norms import NORMS
+
+# Of images for which nothing is agreed upon: those of CIFAR-10, with a word about it beside the table.
+_BY_CONVENTION = {"linf": 8 / 255, "l2": 0.5, "l1": 12.0, "l0": 24.0}
+
+
+def thresholds_for(info: DatasetInfo, epsilons: Mapping[str, float | Sequence[float]]) -> dict[str, tuple[float, ...]]:
+    """Returns the thresholds of each norm: those that are named, else the data set's, else a convention.
+
+    Raises:
+        ValueError: an unknown norm, or a threshold that is not a positive number.
+    """
+    own = {norm: (value,) for norm, value in (info.thresholds or _BY_CONVENTION).items()}
+    named = {norm: tuple(values) if isinstance(values, Sequence) else (values,) for norm, values in epsilons.items()}
+    for norm, values in named.items():
+        if norm not in NORMS or not values or any(not 0.0 < value < math.inf for value in values):
+            raise ValueError(
+                f"Expected positive thresholds of the norms {', '.join(NORMS)}, as in {{'linf': 8 / 255}}. "
+                f"Received: {norm!r}: {values}."
+            )
+    return own | {norm: tuple(sorted(set(map(float, values)))) for norm, values in named.items()}
+
+
+def parse_thresholds(texts: Sequence[str]) -> dict[str, list[float]]:
+    """Returns the thresholds that a command line names, such as ["linf:8/255", "linf:0.1", "l2:0.5"].
+
+    Raises:
+        ValueError: a text is none.
+    """
+    found: dict[str, list[float]] = {}
+    for text in texts:
+        norm, _, number = text.partition(":")
+        whole, _, parts = number.partition("/")
+        try:
+            value = float(whole) / float(parts or 1)
+        except (ValueError, ZeroDivisionError):
+            norm, value = "", 0.0
+        if norm not in NORMS:
+            raise ValueError(f"Expected NORM:SIZE with a norm of {', '.join(NORMS)}, as in linf:8/255. Received: {text!r}.")
+        found.setdefault(norm, []).append(value)
+    return found
