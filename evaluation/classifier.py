@@ -12,6 +12,7 @@ from cortexzoo.catalog import file_digest
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation import probing
 from cortexzoo.evaluation.conversion import LOGITS, Preprocessing, in_batches, to_logits
+from cortexzoo.evaluation.memory import images_at_once
 from cortexzoo.evaluation.probing import ClassifierError
 
 _AS_IT_IS = Preprocessing()
@@ -37,7 +38,7 @@ class Classifier:
         num_classes: width of the logits.
         endpoints: names of the functions to attack: "logits", and those of "attack_logits" and the stabilised ones that the
             model has.
-        batch_limit: the most images to differentiate at once; None where any number fits.
+        batch_limit: the most images to differentiate at once, given or measured; None where any number fits.
         signs: reasons to distrust a robust accuracy that the model's answers to the probe give, as sentences by name.
 
     Args:
@@ -80,6 +81,7 @@ class Classifier:
         self._kind, self.signs = probing.examine(self._fed(self._raw), dataset.num_classes, probe, where)
         self._serve = self._answering(self._raw)
         self.num_classes = self._check_outputs(dataset, probe)
+        self.batch_limit = batch_limit or images_at_once(self.endpoint("logits"), self.image_shape)
 
     def endpoint(self, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
         """Returns a differentiable function from images in [0, 1] to logits: the Python endpoint, else the signature."""

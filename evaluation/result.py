@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortexzoo.evaluation.adversarials import Adversarials, worst_case
 from cortexzoo.evaluation.report import report_of
+from cortexzoo.evaluation.results import diagnostics
 from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.summary import Summary
 from rich.console import Console
@@ -34,8 +35,14 @@ class Result:
 
     @property
     def robust_accuracies(self) -> dict[str, float]:
-        """Accuracy in the worst case over all attacks at the first threshold, in [0, 1], by norm."""
-        return {score.norm: score.accuracy for score in self._attacked().unions}
+        """Accuracy in the worst case over all attacks at the first threshold, in [0, 1], by norm.
+
+        Norms are left out in which the suite has single steps alone: they break few images of any model.
+        """
+        summary = self._attacked()
+        return {
+            score.norm: score.accuracy for score in summary.unions if diagnostics.has_iterative(summary.attacks, score.norm)
+        }
 
     @property
     def signs_of_masking(self) -> dict[str, str]:

@@ -277,6 +277,8 @@ def _clean_notes(summaries: list[Summary]) -> list[str]:
 def of_official(count: int, dataset: DatasetInfo) -> str:
     """Says how many of the official test images are meant, the first ones: a data set may be at hand in part."""
     official = dataset.official_test_size
+    if not dataset.tfds_name:
+        return f"all {official:,} images" if count == official else f"the first {count:,} of {official:,} images"
     if count < official:
         return f"the first {count:,} of {official:,} official test images"
     return f"all {official:,} official test images"

@@ -132,6 +132,11 @@ def from_scores(scores: list[Score]) -> list[Check]:
     return checks
 
 
+def has_iterative(scores: list[Score], norm: str) -> bool:
+    """Tells whether a norm was attacked by more than single steps along the gradient."""
+    return any(score.norm == norm and not (score.uses_gradients and _is_single_step(score)) for score in scores)
+
+
 def _is_single_step(score: Score) -> bool:
     return all(part.get("steps") == 1 for part in _parts(score.settings))
 

@@ -24,13 +24,14 @@ def run_attack(evaluation: Evaluation, attack: Attack, epsilon: float) -> Advers
     attacker = attacker_of(evaluation, attackable, len(split))
     images, predictions = split.images.copy(), clean.copy()
     reached = np.where(attackable, np.inf, 0.0)
+    label = attack.name.rsplit("/", 1)[-1]
     names, size = endpoints(classifier.endpoints, attack), chunk_size(evaluation, attack)
     with progress_bar(evaluation.model.name, len(names) * len(split)) as advance:
         for name in names:
             for first in range(0, len(split), size):
                 chosen = np.arange(first, min(first + size, len(split)))
-                _attack_chunk(attacker, Task(attack.name, attack, name, 0, chosen), images, predictions, reached)
-                advance(len(chosen), f"{attack.name} ({name})")
+                _attack_chunk(attacker, Task(label, attack, name, 0, chosen), images, predictions, reached)
+                advance(len(chosen), f"{label} ({name})")
     return Adversarials(images, split.ids, split.labels, predictions, reached, attack.norm, epsilon)
 
 

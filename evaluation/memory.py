@@ -1,0 +1,72 @@
+"""How many images a model can be differentiated on at once, found by measuring."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+# Images up to this many values fit by the hundred with any model that is trained on them.
+_SMALL = 64 * 64 * 3
+# Attacks hold several copies of images and gradients beside the activations, and other processes want memory, too.
+_SHARE = 0.4
+_FEW = 4
+_Function = Callable[[tf.Tensor], tf.Tensor]
+
+
+def images_at_once(logits: _Function, image_shape: tuple[int, int, int]) -> int | None:
+    """Returns how many images to differentiate at once; None where any number fits, or memory cannot be measured.
+
+    The peak of one gradient of one image and of a few tells what an image takes; what the machine has left is shared out.
+
+    Args:
+        logits: a differentiable function of images, (n, height, width, channels).
+        image_shape: (height, width, channels).
+    """
+    if int(np.prod(image_shape)) <= _SMALL or (available := _available()) is None:
+        return None
+    gradient = _compiled_gradient(logits, image_shape)
+    # Once for all that is built at the first call.
+    gradient(tf.zeros((1, *image_shape)))
+    one, few = (_peak_of(gradient, count, image_shape) for count in (1, _FEW))
+    each = max((few - one) / (_FEW - 1), 4.0 * float(np.prod(image_shape)))
+    return max(1, int(_SHARE * available / each))
+
+
+def _compiled_gradient(logits: _Function, image_shape: tuple[int, int, int]) -> Callable:
+    @tf.function(input_signature=[tf.TensorSpec((None, *image_shape), tf.float32)], autograph=False)
+    def gradient(images: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(tf.reduce_max(logits(images), axis=-1))
+        return tape.gradient(total, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    return gradient
+
+
+def _peak_of(gradient: Callable, count: int, image_shape: tuple[int, int, int]) -> float:
+    """The most bytes that the process held while a gradient was computed."""
+    # Sets the peak back to what is held now (Linux, proc(5)).
+    Path("/proc/self/clear_refs").write_text("5")
+    gradient(tf.fill((count, *image_shape), 0.5))
+    return _kilobytes(Path("/proc/self/status"), "VmHWM")
+
+
+def _available() -> float | None:
+    """Bytes that are free, within the limit of a container; None where the system does not tell."""
+    try:
+        free = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
+        if not os.access("/proc/self/clear_refs", os.W_OK):
+            return None
+    except (OSError, StopIteration):
+        return None
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        free = min(free, float(text) - float(used.read_text()))
+    return free
+
+
+def _kilobytes(path: Path, name: str) -> float:
+    line = next(line for line in path.read_text().splitlines() if line.startswith(f"{name}:"))
+    return 1024.0 * float(line.split()[1])
