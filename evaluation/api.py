@@ -12,7 +12,7 @@ from cortexzoo.evaluation.attacks.registry import build_attack
 from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.models import catalogued
-from cortexzoo.evaluation.opening import open_model
+from cortexzoo.evaluation.opening import open_model, open_scaled
 from cortexzoo.evaluation.result import Result
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.running.single import run_attack
@@ -163,7 +163,7 @@ def _open(model: Any, images: Any, labels: Any, scale: float | None, name: str |
                 "Expected `images` and `labels`. Received: none, and the model is for no data set of the catalogue."
             )
         return open_images(opened.dataset), opened
-    source = images if isinstance(images, ImageSource) else open_images(images, labels, scale=scale)
+    source = open_scaled(images, labels, scale)
     return source, open_model(model, source.info.image_shape, name)
 
 

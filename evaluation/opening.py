@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from cortexzoo import catalog
 from cortexzoo.evaluation.models import KERAS_FILES, Model, catalogued, from_path
+from cortexzoo.images import ImageSource, open_images
 
 # Exported models by Keras object: a second call with the same weights exports nothing.
 _exported: "weakref.WeakKeyDictionary[Any, Model]" = weakref.WeakKeyDictionary()
@@ -42,6 +43,16 @@ def open_model(model: Any, image_shape: tuple[int, int, int] | None = None, name
             f"keras.Model. Received: {type(model).__name__}."
         )
     return found if name is None else dataclasses.replace(found, name=name, group=name)
+
+
+def open_scaled(images: Any, labels: Any, scale: float | None) -> ImageSource:
+    """Opens images for a model whose white is `scale`: in [0, 1] or uint8, or else from 0 to `scale` like its input."""
+    try:
+        return open_images(images, labels)
+    except ValueError:
+        if scale is None:
+            raise
+        return open_images(images, labels, scale=scale)
 
 
 def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:

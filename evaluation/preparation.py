@@ -8,7 +8,7 @@ import numpy as np
 from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.models import Model, catalogued, remembered
-from cortexzoo.evaluation.opening import open_model
+from cortexzoo.evaluation.opening import open_model, open_scaled
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.suites.base import Suite
 from cortexzoo.evaluation.targeted import check_targets
@@ -79,7 +79,7 @@ class Preparation:
 
     @functools.cached_property
     def _own_images(self) -> ImageSource:
-        return open_images(self.data, scale=self.scale)
+        return open_scaled(self.data, None, self.scale)
 
     def _images_for(self, model: Model) -> ImageSource:
         if self.data:
