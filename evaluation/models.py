@@ -9,7 +9,6 @@ from cortexzoo import catalog
 from cortexzoo.evaluation.classifier import newest_version, saved_model_digest
 from cortexzoo.evaluation.results.store import Store
 
-KERAS_FILES = (".keras", ".h5", ".hdf5")
 _VARIANTS = ("saturating", "fgsm", "pgd")
 
 

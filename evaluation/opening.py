@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from cortexzoo import catalog
-from cortexzoo.evaluation.models import KERAS_FILES, Model, catalogued, from_path
+from cortexzoo.evaluation.models import Model, catalogued, from_path
 from cortexzoo.images import ImageSource, open_images
 
+_KERAS_FILES = (".keras", ".h5", ".hdf5")
 # Exported models by Keras object: a second call with the same weights exports nothing.
 _exported: "weakref.WeakKeyDictionary[Any, Model]" = weakref.WeakKeyDictionary()
 
@@ -57,7 +58,7 @@ def open_scaled(images: Any, labels: Any, scale: float | None) -> ImageSource:
 
 def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:
     path = Path(text)
-    if path.suffix in KERAS_FILES:
+    if path.suffix in _KERAS_FILES:
         from cortexzoo.keras_files import load_keras_file
 
         loaded = _export(load_keras_file(path), image_shape)

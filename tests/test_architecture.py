@@ -17,7 +17,8 @@ ALLOWED = {
     "evaluation": (
         "cortexzoo.evaluation",
         *(f"cortexzoo.{name}" for name in ("card", "card_page", "catalog", "console", "datasets", "export", "figures")),
-        *(f"cortexzoo.{name}" for name in ("files", "heads", "images", "norms", "sections", "startup")),
+        *(f"cortexzoo.{name}" for name in ("files", "heads", "images", "keras_files")),
+        *(f"cortexzoo.{name}" for name in ("norms", "sections", "startup")),
     ),
 }
 FORBIDDEN = {

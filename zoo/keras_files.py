@@ -1,0 +1,39 @@
+"""Keras' own files, .keras and .h5 -> Keras models, without running code that a file brings along."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
+    """Loads a model that `model.save` wrote, in Keras' safe mode; it is not compiled.
+
+    Args:
+        path: a .keras, .h5 or .hdf5 file.
+
+    Raises:
+        ValueError: there is no such file, it is no model, or it holds a Lambda layer or a class that is not known here.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES or not path.is_file():
+        raise ValueError(f"Expected a file of one of the kinds {', '.join(SUFFIXES)}. Received: {path}, which is none.")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"Expected a Keras model in {path}. {_advice(str(error))}") from error
+
+
+def _advice(message: str) -> str:
+    reason = message.strip().splitlines()[0] if message.strip() else "no reason given"
+    if "lambda" in message.lower():
+        return (
+            "Received: one with a Lambda layer, whose code would run on loading. Replace it by a layer, or load the "
+            "model where you trust it and pass the keras.Model."
+        )
+    if "Could not locate class" in message or "Unknown layer" in message:
+        return f"Received: {reason} Import the module that defines and registers the class first, or pass the keras.Model."
+    return f"Received: {reason}"
