@@ -57,7 +57,7 @@ def _begin(threads: int, parent: int, parts: tuple) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    threading.Thread(classifier=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _attacker = Attacker.from_parts(*parts)
 
 
