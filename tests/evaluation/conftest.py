@@ -12,7 +12,6 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import Store
 
 from tests.conftest import load_split
-from tests.evaluation import fake_results
 from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, save_classifier, tiny_split
 
 
@@ -78,8 +77,7 @@ def tiny_batch(tiny_classifier: Classifier, tiny: Split) -> Batch:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """An empty store, and the images of `fake_results` for those that draw them."""
-    monkeypatch.setattr(datasets, "load", lambda name, split: fake_results.SPLIT)
+def store() -> Iterator[Store]:
+    """An empty store."""
     with Store(":memory:") as opened:
         yield opened

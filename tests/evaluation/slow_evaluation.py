@@ -11,9 +11,8 @@ import numpy as np
 from cortexzoo.evaluation.attacks import Batch, ProjectedGradientDescent
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import Store
-from cortexzoo.evaluation.running.runner import run_suite
-from cortexzoo.evaluation.suites import Member, Suite
 
+from tests.evaluation.evaluations import evaluation_of, suite_of
 from tests.evaluation.small_models import TINY, tiny_split
 
 SAMPLES, CHUNK = 40, 4
@@ -37,9 +36,9 @@ def evaluate(model: str | Path, store: str | Path, workers: int = 1) -> None:
     """Attacks all tiny images."""
     classifier = Classifier(model, TINY, np.full((2, *TINY.image_shape), 0.5, np.float32))
     split = tiny_split(classifier.serving_logits, SAMPLES)
-    suite = Suite("slow", "for tests", (Member(Slow(norm="l2", epsilon=0.16, rounds=4), "PGD"),), len(split))
+    suite = suite_of(Slow(norm="l2", epsilon=0.16, rounds=4), samples=len(split))
     with Store(store) as opened:
-        run_suite(classifier, TINY, split, suite, opened, samples=len(split), seed=3, name="tiny", workers=workers)
+        suite.run(evaluation_of(opened, classifier, TINY, split, seed=3, workers=workers))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from cortexzoo import datasets
 from cortexzoo.datasets import DatasetInfo, Split
 from cortexzoo.evaluation.attacks import Attack, Batch
 from cortexzoo.evaluation.attacks.starting_points import StartingPoints
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 
-TINY = DatasetInfo("tiny", "tiny", (4, 4, 1), ("a", "b", "c"), 40)
+TINY = DatasetInfo("tiny", "tiny", (4, 4, 1), ("a", "b", "c"), 40, thresholds=datasets.info("mnist").thresholds)
 Logits = Callable[[tf.Tensor], tf.Tensor]
 
 

@@ -12,14 +12,14 @@ import pytest
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Attack, Batch
 from cortexzoo.evaluation.attacks.base import settings
+from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import RunKey, Store, StoreError
 from cortexzoo.evaluation.running.attacker import KEPT_IMAGES
-from cortexzoo.evaluation.running.runner import run_key, run_suite
-from cortexzoo.evaluation.suites import Member, Suite
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.evaluation.evaluations import evaluation_of, suite_of
 from tests.evaluation.rows import read_rows
 from tests.evaluation.small_models import TINY, random_network, save_classifier
 
@@ -56,8 +56,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 def run(
     store: Store, classifier: Classifier, split: Split, samples: int, *, attack: Attack | None = None, seed: int = 0
 ) -> None:
-    suite = Suite("test", "for tests", (Member(attack or Noise(), "noise"),), samples)
-    run_suite(classifier, TINY, split, suite, store, samples=samples, seed=seed, name="tiny")
+    suite_of(attack or Noise()).run(evaluation_of(store, classifier, TINY, split, samples=samples, seed=seed))
+
+
+def key_of(classifier: Classifier, attack: Attack) -> RunKey:
+    return RunKey(classifier.digest, "tiny", "logits", 0, settings(attack))
 
 
 def test_a_run_is_found_by_its_key_again(tmp_path: Path) -> None:
@@ -245,9 +248,9 @@ def test_more_samples_compute_the_new_ones_only(
 
 
 def test_a_member_with_a_limit_of_its_own(calls: list[list[int]], tiny_classifier: Classifier, tiny: Split) -> None:
-    suite = Suite("test", "for tests", (Member(Noise(), "noise", samples=3),), 20)
+    suite = suite_of(Member(Noise(), "noise", samples=3), samples=20)
     with Store(":memory:") as store:
-        run_suite(tiny_classifier, TINY, tiny, suite, store, samples=20, seed=0, name="tiny")
+        suite.run(evaluation_of(store, tiny_classifier, TINY, tiny))
     assert calls == [[0, 1, 2]]
 
 
@@ -285,7 +288,7 @@ def test_misclassified_images_are_not_attacked_and_have_distance_0(
     labels[[1, 5]] = (labels[[1, 5]] + 1) % TINY.num_classes
     with Store(":memory:") as store:
         run(store, tiny_classifier, dataclasses.replace(tiny, labels=labels), 8)
-        number = store.find_run(run_key(tiny_classifier, "tiny", Member(Noise(), ""), "logits", 0))
+        number = store.find_run(key_of(tiny_classifier, Noise()))
         found = store.distances(number)
         assert {i for i, distance in found.items() if distance == 0.0} == {1, 5}
         assert store.images(number, TINY.image_shape).keys() == set(range(8)) - {1, 5}
@@ -296,7 +299,7 @@ def test_a_chunk_of_misclassified_images_only(calls: list[list[int]], tiny_class
     labels = (tiny.labels + 1) % TINY.num_classes
     with Store(":memory:") as store:
         run(store, tiny_classifier, dataclasses.replace(tiny, labels=labels), 8)
-        number = store.find_run(run_key(tiny_classifier, "tiny", Member(Noise(), ""), "logits", 0))
+        number = store.find_run(key_of(tiny_classifier, Noise()))
         assert store.distances(number) == dict.fromkeys(range(8), 0.0)
     assert calls == []
 
@@ -320,7 +323,7 @@ def test_what_is_no_image_is_refused_and_not_stored(value: float, tiny_classifie
     with Store(":memory:") as store:
         with pytest.raises(ValueError, match=r"Expected tests/broken to give images of shape \(8, 4, 4, 1\) in \[0, 1\]"):
             run(store, tiny_classifier, tiny, 8, attack=Broken(value=value))
-        number = store.find_run(run_key(tiny_classifier, "tiny", Member(Broken(value=value), ""), "logits", 0))
+        number = store.find_run(key_of(tiny_classifier, Broken(value=value)))
         assert store.distances(number) == {}
 
 
