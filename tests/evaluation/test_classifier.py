@@ -14,10 +14,11 @@ from cortexzoo.evaluation.attacks import SPSA, BasicIterativeMethod, Batch, Carl
 from cortexzoo.evaluation.classifier import SIGNATURE, Classifier, ClassifierError, saved_model_digest
 from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.results.store import Store
-from cortexzoo.evaluation.running.runner import evaluate_clean, run_suite
-from cortexzoo.evaluation.suites import CLEAN
+from cortexzoo.evaluation.running.clean import evaluate_clean
+from cortexzoo.evaluation.suites.clean import CLEAN
 
 from tests.conftest import load_split
+from tests.evaluation.evaluations import evaluation_of
 from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, save_classifier, tiny_split
 
 PROBE = np.random.default_rng(0).uniform(0, 1, (4, *TINY.image_shape)).astype(np.float32)
@@ -280,7 +281,7 @@ def test_endpoint_that_is_not_what_is_served(tmp_path: Path) -> None:
 def test_labels_out_of_range(tiny_classifier: Classifier) -> None:
     split = Split(PROBE, np.array([0, 1, 2, 3]), np.arange(4))
     with pytest.raises(ClassifierError, match=r"Expected labels below 3.*Received: label 3 in tiny"):
-        evaluate_clean(tiny_classifier, TINY, split, Store(":memory:"))
+        evaluate_clean(evaluation_of(Store(":memory:"), tiny_classifier, TINY, split))
 
 
 def test_nan_beyond_the_probe_is_found_on_the_whole_split(tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_nan_beyond_the_probe_is_found_on_the_whole_split(tmp_path: Path) -> Non
     split = Split(np.concatenate([PROBE, np.zeros_like(PROBE[:1])]), np.zeros(5, np.int64), np.arange(10, 15))
     with Store(":memory:") as store:
         with pytest.raises(ClassifierError, match=r"NaN or infinity for 1 images, the first of them sample 14\."):
-            run_suite(classifier, TINY, split, CLEAN, store, samples=0, seed=0, name="tiny")
+            CLEAN.run(evaluation_of(store, classifier, TINY, split))
         assert len(store.clean(classifier.digest, TINY.name)[0]) == 0
         # Or a report would take the model for one that was evaluated.
         assert store.check(classifier.digest, TINY.name, "endpoints") is None

@@ -10,9 +10,10 @@ from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results import diagnostics
+from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.store import Store
-from cortexzoo.evaluation.results.summary import Score
 
+from tests.evaluation.evaluations import evaluation_of
 from tests.evaluation.small_models import TINY, random_network, save_classifier
 
 N = 20
@@ -140,12 +141,14 @@ def half_masked(tmp_path: Path) -> Classifier:
 def test_zero_gradients_are_counted_and_kept(half_masked: Classifier) -> None:
     images = np.full((10, *TINY.image_shape), 0.6, np.float32)
     images[:4] = 0.1
-    batch = Batch(images, half_masked.predict(images), np.arange(10), 0)
+    split = Split(images, half_masked.predict(images), np.arange(10))
     with Store(":memory:") as store:
-        diagnostics.measure(half_masked, batch, store, "tiny")
+        evaluation = evaluation_of(store, half_masked, TINY, split)
+        store.set_check(half_masked.digest, "tiny", "endpoints", list(half_masked.endpoints))
+        diagnostics.measure(evaluation)
         # Measured once.
-        diagnostics.measure(half_masked, batch.take(np.arange(1)), store, "tiny")
-        plain, surrogate = diagnostics.from_store(store, half_masked.digest, "tiny")
+        diagnostics.measure(evaluation_of(store, half_masked, TINY, split.first(1)))
+        plain, surrogate = diagnostics.from_store(evaluation)
     assert (plain.name, plain.value, plain.warning) == ("All-zero gradient of `logits`", 0.4, True)
     assert "40.0 % of 10 images" in plain.finding
     assert (surrogate.name, surrogate.value, surrogate.warning) == ("All-zero gradient of `attack_logits`", 0.0, False)

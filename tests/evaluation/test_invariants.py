@@ -31,17 +31,21 @@ from cortexzoo.evaluation.attacks import (
 )
 from cortexzoo.evaluation.attacks.base import settings
 from cortexzoo.evaluation.attacks.line_search import PathSearch
+from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.attacks.starting_points import STARTS
 from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.norms import distances, largest_distance
 from cortexzoo.evaluation.results import metrics
-from cortexzoo.evaluation.results.store import Store
-from cortexzoo.evaluation.results.summary import summarize
+from cortexzoo.evaluation.results.keys import endpoints
+from cortexzoo.evaluation.results.store import RunKey, Store
 from cortexzoo.evaluation.running.attacker import KEPT_IMAGES
-from cortexzoo.evaluation.running.runner import endpoints, run_key, run_suite
-from cortexzoo.evaluation.suites import SUITES, Member, Suite
+from cortexzoo.evaluation.running.attacks import run_attacks
+from cortexzoo.evaluation.suites import suites
+from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 
 from tests.conftest import load_split
+from tests.evaluation.evaluations import evaluation_of, suite_of
 from tests.evaluation.rows import read_rows
 from tests.evaluation.small_models import TINY, correct_batch, random_network, reached, save_classifier, tiny_split
 
@@ -55,7 +59,8 @@ def way_of_working(attack: Attack) -> str:
 
 
 # The same attack in several suites is one.
-MEMBERS = [(member.label, member.attack) for suite in SUITES.values() for member in suite.members]
+SUITES = [suite for suite in suites().values() if isinstance(suite, AttackSuite)]
+MEMBERS = [(member.label, member.attack) for suite in SUITES for member in suite.build(MNIST)]
 ATTACKS = {way_of_working(attack): (label, attack) for label, attack in reversed(MEMBERS)}
 LABELS, FULL = zip(*ATTACKS.values(), strict=True)
 LIGHT = {"passes": 1, "steps": 20, "rounds": 3, "search_steps": 4, "directions": 16}
@@ -98,8 +103,14 @@ def on_tiny(attack: Attack, **values: object) -> Attack:
     return light(attack, epsilon=TINY_EPSILONS[attack.norm], epsilons=TINY_GRID, **values)
 
 
-def suite_of(*attacks: Attack) -> Suite:
-    return Suite("test", "for tests", tuple(Member(attack, str(i)) for i, attack in enumerate(attacks)), 10)
+def run(evaluation: Evaluation, samples: int, *attacks: Attack) -> None:
+    """Runs these attacks and no others; a suite would leave out those that lack sources."""
+    members = tuple(Member(attack, str(i)) for i, attack in enumerate(attacks))
+    run_attacks(evaluation, lambda evaluation: members, samples, gradients=False)
+
+
+def key_of(classifier: Classifier, dataset: str, attack: Attack, endpoint: str = "logits") -> RunKey:
+    return RunKey(classifier.digest, dataset, endpoint, 0, settings(attack))
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +118,7 @@ def light_store(digits_classifier: Classifier, digits: Split, tmp_path_factory: 
     """Every attack on the first digits, of which all adversarial images are kept."""
     path = tmp_path_factory.mktemp("light") / "results.sqlite"
     with Store(path) as store:
-        suite, kept = suite_of(*map(light, FULL)), KEPT_IMAGES
-        run_suite(digits_classifier, MNIST, digits, suite, store, samples=kept, seed=0, name="digits", train=lambda: digits)
+        run(evaluation_of(store, digits_classifier, MNIST, digits, train=digits), KEPT_IMAGES, *map(light, FULL))
     return path
 
 
@@ -119,7 +129,7 @@ def test_recorded_distance_is_that_of_the_kept_image(
     first = digits.first(KEPT_IMAGES)
     clean = digits_classifier.predict(first.images)
     with Store(light_store) as store:
-        run = store.find_run(run_key(digits_classifier, "mnist", Member(light(attack), ""), "logits", 0))
+        run = store.find_run(key_of(digits_classifier, "mnist", light(attack)))
         recorded, images = store.distances(run), store.images(run, (28, 28, 1))
         predictions = {sample: store.prediction(run, sample) for sample in recorded}
     correct = set(first.ids[clean == first.labels].tolist())
@@ -243,7 +253,7 @@ def test_more_constants_of_carlini_wagner_do_not_end_farther(tiny_classifier: Cl
 def stored(path: Path, attack: Attack, classifier: Classifier, split: Split, seed: int) -> dict[str, list[tuple]]:
     """The rows after one attack on a tiny split."""
     with Store(path) as store:
-        run_suite(classifier, TINY, split, suite_of(attack), store, samples=8, seed=seed, name="tiny", train=lambda: split)
+        run(evaluation_of(store, classifier, TINY, split, train=split, seed=seed), 8, attack)
     return read_rows(path)
 
 
@@ -313,13 +323,13 @@ def test_masked_model_is_broken_through_attack_logits_and_the_worst_case_counts(
     attack = BasicIterativeMethod(norm="linf", epsilon=0.1)
     assert masked.endpoints == ("logits", "attack_logits")
     with Store(":memory:") as store:
-        suite = suite_of(attack)
-        run_suite(masked, TINY, split, suite, store, samples=12, seed=0, name="masked")
+        suite, evaluation = suite_of(attack, samples=12), evaluation_of(store, masked, TINY, split)
+        suite.run(evaluation)
         found = {
-            endpoint: store.distances(store.find_run(run_key(masked, "tiny", suite.members[0], endpoint, 0)))
+            endpoint: store.distances(store.find_run(key_of(masked, "tiny", attack, endpoint)))
             for endpoint in masked.endpoints
         }
-        summary = summarize(store, masked.digest, TINY, suite, seed=0, endpoints_of_classifier=masked.endpoints, samples=12)
+        summary = suite.summarize(evaluation)
     assert np.all(np.isinf(list(found["logits"].values())))
     assert np.all(np.isfinite(list(found["attack_logits"].values())))
     (score,) = summary.attacks
@@ -330,14 +340,15 @@ def test_masked_model_is_broken_through_attack_logits_and_the_worst_case_counts(
 
 def test_worst_case_takes_the_nearer_endpoint_for_each_sample(masked: Classifier) -> None:
     split = tiny_split(masked.serving_logits, 3)
-    suite = suite_of(BasicIterativeMethod(norm="linf", epsilon=0.1))
+    attack = BasicIterativeMethod(norm="linf", epsilon=0.1)
     with Store(":memory:") as store:
         store.add_model(masked.digest, "masked")
+        store.set_check(masked.digest, "tiny", "endpoints", list(masked.endpoints))
         store.set_clean(masked.digest, "tiny", split.ids, split.labels, split.labels)
         for endpoint, found in {"logits": [0.5, np.inf, 0.05], "attack_logits": [0.2, 0.3, np.inf]}.items():
-            run = store.run_id(run_key(masked, "tiny", suite.members[0], endpoint, 0), {})
+            run = store.run_id(key_of(masked, "tiny", attack, endpoint), {})
             store.add_results(run, split.ids, np.array(found), split.labels, 1.5)
-        summary = summarize(store, masked.digest, TINY, suite, seed=0, endpoints_of_classifier=masked.endpoints, samples=3)
+        summary = suite_of(attack, samples=3).summarize(evaluation_of(store, masked, TINY, split))
     np.testing.assert_array_equal(summary.attacks[0].distances, [0.2, 0.3, 0.05])
     assert summary.attacks[0].seconds == 3.0
 

@@ -3,39 +3,56 @@
 from collections import Counter
 
 import pytest
+from cortexzoo import datasets
 from cortexzoo.evaluation.attacks import Refined
 from cortexzoo.evaluation.attacks.base import settings
-from cortexzoo.evaluation.norms import THRESHOLDS
-from cortexzoo.evaluation.suites import SUITES
+from cortexzoo.evaluation.attacks.member import Member
+from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.suites import find, suites
+
+from tests.evaluation import fake_results
+from tests.evaluation.evaluations import evaluation_of
+
+MNIST = datasets.info("mnist")
+
+
+def members_on(suite: str, *endpoints: str) -> tuple[Member, ...]:
+    """The members as a model with these endpoints meets them."""
+    with Store(":memory:") as store:
+        fake_results.add_clean(store, "tiny/net", endpoints)
+        model = fake_results.model_of("tiny/net")
+        return find(suite).members(evaluation_of(store, model, fake_results.INFO, fake_results.SPLIT))
 
 
 @pytest.mark.parametrize("suffix", ["", "_hardened"])
 def test_counts_of_the_paper(suffix: str) -> None:
-    members = SUITES[f"paper42{suffix}"].members
+    members = find(f"paper42{suffix}").build(MNIST)
     assert Counter(member.attack.norm for member in members) == {"l2": 22, "linf": 12, "l1": 6, "l0": 2}
-    extended = Counter(member.attack.norm for member in SUITES[f"paper42_l1{suffix}"].members)
+    extended = Counter(member.attack.norm for member in find(f"paper42_l1{suffix}").build(MNIST))
     assert extended == {"l2": 22, "linf": 12, "l1": 11, "l0": 3 if suffix else 2}
 
 
-@pytest.mark.parametrize("suite", [name for name in SUITES if name.startswith("paper42")])
+@pytest.mark.parametrize("suite", [name for name in suites() if name.startswith("paper42")])
 def test_members_are_told_apart(suite: str) -> None:
-    members = SUITES[suite].members
+    members = find(suite).build(MNIST)
     assert len({member.label for member in members}) == len(members)
     described = [str(sorted(settings(member.attack).items())) for member in members]
     assert len(set(described)) == len(described)
 
 
-def test_sizes_include_the_tables_threshold() -> None:
-    for member in SUITES["paper42_l1"].members:
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_sizes_include_the_tables_threshold(dataset: str) -> None:
+    info = datasets.info(dataset)
+    for member in find("paper42_l1").build(info):
         epsilon = getattr(member.attack, "epsilon", None)
-        assert epsilon in (None, THRESHOLDS[member.attack.norm])
+        assert epsilon in (None, info.thresholds[member.attack.norm])
 
 
 def test_only_models_with_a_surrogate_are_refined() -> None:
-    hardened, published = SUITES["paper42_hardened"], SUITES["paper42"]
-    assert hardened.members_on(("logits",)) == hardened.members
-    refined = hardened.members_on(("logits", "attack_logits"))
-    for before, after in zip(hardened.members, refined, strict=True):
+    hardened, published = find("paper42_hardened").build(MNIST), find("paper42").build(MNIST)
+    assert members_on("paper42_hardened", "logits") == hardened
+    refined = members_on("paper42_hardened", "logits", "attack_logits")
+    for before, after in zip(hardened, refined, strict=True):
         assert after.attack == Refined(inner=before.attack)
         assert (after.attack.norm, after.label) == (before.attack.norm, before.label)
-    assert published.members_on(("logits", "attack_logits")) == published.members
+    assert members_on("paper42", "logits", "attack_logits") == published

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Batch, BestOf, EpsilonGrid, FastGradientMethod, RescaledGradientAttack
 from cortexzoo.evaluation.attacks.tensors import input_gradient
 from cortexzoo.evaluation.classifier import Classifier
@@ -20,6 +21,7 @@ from cortexzoo.evaluation.results import diagnostics
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.shifts import ProjectedGradient
 
+from tests.evaluation.evaluations import evaluation_of
 from tests.evaluation.small_models import TINY, reached, save_classifier
 
 EPSILONS = (0.002, 0.004, 0.008, 0.016)
@@ -103,8 +105,11 @@ def test_naive_gradient_leaves_the_image_unchanged(saturated: Saturated) -> None
 
 def test_share_of_zero_gradients(saturated: Saturated) -> None:
     with Store(":memory:") as store:
-        diagnostics.measure_gradients(saturated.classifier, saturated.batch, store, "tiny")
-        kept = diagnostics.zero_gradients(store, saturated.classifier.digest, "tiny")
+        split = Split(saturated.batch.images, saturated.batch.labels, saturated.batch.ids)
+        evaluation = evaluation_of(store, saturated.classifier, TINY, split)
+        store.set_check(saturated.classifier.digest, "tiny", "endpoints", list(saturated.classifier.endpoints))
+        diagnostics.measure_gradients(evaluation, len(split))
+        kept = diagnostics.zero_gradients(evaluation)
     assert {name: value["endpoint"] for name, value in kept.items()} == {
         "probabilities": "logits",
         "logits": "logits",
