@@ -70,7 +70,7 @@ def catalogued(model_ids: list[str]) -> list[Model]:
 def _from_card(model_id: str) -> Model:
     path, card = catalog.verified_saved_model(model_id), catalog.model_card(model_id)
     known = {"group": card.group or card.id, "family": card.family, "variant": card.variant}
-    return Model(model_id, path, card.dataset, model_id, **known)
+    return Model(card.id, path, card.dataset, model_id, **known)
 
 
 def remembered(names: list[str], store: Store) -> list[Model]:

@@ -23,9 +23,10 @@ def open_model(model: Any, image_shape: tuple[int, int, int] | None = None, name
     """Returns a model to evaluate.
 
     Args:
-        model: id in the catalogue; path of a SavedModel or of the folder of its versions; path of a .keras or .h5 file;
-            or a `keras.Model` from images to class scores. A Keras model is exported to a temporary SavedModel, so that
-            what is judged is what would be deployed, in inference mode.
+        model: id in the catalogue, or path of an entry such as runs/catalogue/mnist/mine; path of a SavedModel or of the
+            folder of its versions; path of a .keras or .h5 file; or a `keras.Model` from images to class scores. A Keras
+            model is exported to a temporary SavedModel, so that what is judged is what would be deployed, in inference
+            mode.
         image_shape: (height, width, channels) of the images, for a Keras model that takes any.
         name: what tables call it; defaults to the id, the end of the path or the Keras model's name.
 
@@ -64,7 +65,7 @@ def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:
         loaded = _export(load_keras_file(path), image_shape)
         return dataclasses.replace(loaded, name=path.stem, group=path.stem)
     known = {card.id for card in catalog.list_models()}
-    if text in known or not path.is_dir():
+    if text in known or not path.is_dir() or (path / "card.json").is_file():
         # Names close matches where there is neither such an id nor such a folder.
         return catalogued([text])[0]
     return from_path(path)

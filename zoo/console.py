@@ -59,31 +59,31 @@ def run(
     app.run(guarded, argv=[program, *arguments], flags_parser=_parse)
 
 
-def choose(program: str, summaries: Mapping[str, str], arguments: Sequence[str], doc: str) -> tuple[str, list[str]]:
+def choose(program: str, commands: Mapping[str, str], arguments: Sequence[str], doc: str) -> tuple[str, list[str]]:
     """Returns the command that the first argument names, and the other arguments.
 
     Without a name, or where help is asked for, it prints the commands and exits; `help NAME` stands for `NAME --help`.
 
     Args:
         program: the program's name for people.
-        summaries: one line for each command.
+        commands: the docstring of each command, or its first line.
         arguments: what follows the program's name.
         doc: its first line stands above the list of commands, the rest below.
     """
     name, *rest = arguments or ["--help"]
     if name == "help" and rest:
         name, rest = rest[0], ["--help"]
-    if name in summaries:
+    if name in commands:
         return name, rest
     if name == "help" or name in _HELP:
-        _show(overview(summaries, doc))
-    close = difflib.get_close_matches(name, summaries, n=3, cutoff=0.5)
-    hint = f"Did you mean: {', '.join(close)}?" if close else f"Known: {', '.join(summaries)}."
+        _show(overview(commands, doc))
+    close = difflib.get_close_matches(name, commands, n=3, cutoff=0.5)
+    hint = f"Did you mean: {', '.join(close)}?" if close else f"Known: {', '.join(commands)}."
     refuse(program, f"Expected a command. Received: {name!r}. {hint}")
 
 
 def discover(package: str) -> dict[str, str]:
-    """Returns the modules of a package, and its packages that run as programs, with the first line of their docstrings.
+    """Returns the modules of a package, and its packages that run as programs, with their docstrings.
 
     Nothing but the package itself is imported. Names that begin with an underscore are left out.
     """
@@ -92,8 +92,7 @@ def discover(package: str) -> dict[str, str]:
         for path in sorted(Path(folder).glob("[!_]*")):
             source = path / "__main__.py" if path.is_dir() else path
             if source.suffix == ".py" and source.is_file():
-                doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
-                found[path.stem] = doc.partition("\n")[0].removesuffix(".")
+                found[path.stem] = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
     return found
 
 
@@ -103,10 +102,11 @@ def refuse(program: str, message: str) -> None:
     sys.exit(USAGE_ERROR)
 
 
-def overview(summaries: Mapping[str, str], doc: str) -> str:
-    """Returns a list of commands, with the first line of `doc` above and the rest below."""
+def overview(commands: Mapping[str, str], doc: str) -> str:
+    """Returns a list of commands and the first lines of their docstrings, between the first line of `doc` and its rest."""
     title, _, rest = doc.strip().partition("\n")
-    width = max(map(len, summaries), default=0) + 2
+    width = max(map(len, commands), default=0) + 2
+    summaries = {name: text.strip().partition("\n")[0].removesuffix(".") for name, text in commands.items()}
     lines = [f"  {name:{width}}{summary}" for name, summary in summaries.items()]
     return "\n".join([title, "", *lines, "", rest.strip("\n")])
 

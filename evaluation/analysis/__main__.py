@@ -1,78 +1,86 @@
-"""Looks into catalogued models: figures and CSV files.
+"""Analyses: figures and tables that look into models.
 
-  python -m cortexzoo.evaluation.analysis latents --model=mnist/dim --output=docs/figures
-                                     t-SNE of each autoencoder's latents, with silhouette and purity
-  python -m cortexzoo.evaluation.analysis logit_scale --model=mnist/dim --samples=200
-                                     what a factor on the logits does to attacks
-  python -m cortexzoo.evaluation.analysis spectra --model=mnist/dim --samples=100
-                                     power spectra of noises, corruptions and attacks
-  python -m cortexzoo.evaluation.analysis boundary --model=mnist/dim --samples=100
-                                     how the Boundary attack converges; draws all models whose tables lie in --output
-  python -m cortexzoo.evaluation.analysis histograms --model=mnist/cnn --model=mnist/dim
-                                     weights and activities of each layer, with their excess kurtosis
-  python -m cortexzoo.evaluation.analysis rdm --model=mnist/cnn --model=mnist/dim
-                                     how unlike the activity patterns of images are, class by class
-  python -m cortexzoo.evaluation.analysis interpolation --model=mnist/cnn --model=mnist/dim
-                                     length elements, softmax and Jacobian spectra between two images
-  python -m cortexzoo.evaluation.analysis grid --model=mnist/cnn
-                                     L-BFGS from each class to each other, in float32 and stabilised
-  python -m cortexzoo.evaluation.analysis kurtosis_experiment
-                                     how kurtotic weights protect linear classifiers; trains them, no model
+Examples:
+  cortexzoo analyze histograms --model=mnist/cnn --model=mnist/dim
+  cortexzoo analyze spectra --model=my_model/1 --data=mnist --output=figures
 
-`histograms`, `rdm` and `interpolation` draw several models into one figure; the others take them one by one.
-`latents` needs the extra `analysis`: pip install "cortexzoo[analysis]".
+`cortexzoo analyze NAME --help` explains an analysis by examples.
 """
 
+import ast
 import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
+from cortexzoo.console import choose, discover, run
 from cortexzoo.startup import configure_tensorflow
 
-_MODEL = flags.DEFINE_multi_string("model", ["mnist/dim"], "Id in the catalogue; `zoo list` shows the ids. Repeatable.")
-_SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=50)
-_OUTPUT = flags.DEFINE_string("output", "report", "Folder for the files.")
-# What an analysis takes: one model, several to compare, or none.
-_ANALYSES = {
-    "latents": "one",
-    "logit_scale": "one",
-    "spectra": "one",
-    "boundary": "one",
-    "histograms": "several",
-    "rdm": "several",
-    "interpolation": "several",
-    "grid": "one",
-    "kurtosis_experiment": "none",
-}
+_PACKAGE = "cortexzoo.evaluation.analysis"
+_MODEL = flags.DEFINE_multi_string("model", [], "Id in the catalogue, or path of a SavedModel or a Keras file.")
+_DATA = flags.DEFINE_string(
+    "data",
+    None,
+    "Data set, name in TFDS, .npz file or folder of images; by default the models' own.",
+)
+_SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", None, "Seed; 0 by default.", lower_bound=0, upper_bound=2**31 - 1)
+_OUTPUT = flags.DEFINE_string("output", "runs/analysis", "Folder for figures and tables.")
 
 
-def main(arguments: list[str]) -> None:
-    """Runs the analysis that the first argument names."""
-    if len(arguments) != 2 or arguments[1] not in _ANALYSES:
-        received = " ".join(arguments[1:]) or "none"
-        raise app.UsageError(f"Expected one analysis of {', '.join(_ANALYSES)}. Received: {received}.")
-    configure_tensorflow()
-    # The data library reports every file that it opens.
-    logging.set_verbosity(logging.WARNING)
+def main(arguments: Sequence[str]) -> None:
+    """Runs the analysis that the first argument after the program's name calls."""
+    docs = discover(_PACKAGE)
+    name, rest = choose("cortexzoo analyze", docs, arguments[1:], __doc__)
+
+    def analyse(remaining: list[str]) -> None:
+        if len(remaining) > 1:
+            raise app.UsageError(f"Expected flags only, as in --model=mnist/dim. Received: {' '.join(remaining[1:])}.")
+        calls = _calls(_parameters(name))
+        configure_tensorflow()
+        # The data library reports every file that it opens.
+        logging.set_verbosity(logging.WARNING)
+        _analyse(name, calls)
+
+    run(analyse, f"cortexzoo analyze {name}", rest, docs[name])
+
+
+def _parameters(name: str) -> list[str]:
+    """Returns the parameters of an analysis from its source. An import takes seconds, and refusing a flag should not."""
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    (arguments,) = (function.args for function in functions if function.name == "analyse")
+    return [argument.arg for argument in [*arguments.args, *arguments.kwonlyargs]]
+
+
+def _calls(parameters: list[str]) -> list[dict[str, Any]]:
+    """Returns the arguments of each call, after checking that the analysis takes what the flags give."""
+    needs_model = "model" in parameters or "models" in parameters
+    given = {"data": _DATA.value, "seed": _SEED.value}
+    given = {name: value for name, value in given.items() if value is not None}
+    unused = [name for name in given if name not in parameters] + (["model"] if _MODEL.value and not needs_model else [])
+    if unused:
+        raise app.UsageError(f"This analysis does not take {', '.join(f'--{name}' for name in unused)}.")
+    if not needs_model:
+        return [given]
+    if not _MODEL.value:
+        raise app.UsageError("Expected --model=ID or --model=PATH. Received: none. `cortexzoo list` shows the ids.")
+    return [{"models": _MODEL.value, **given}] if "models" in parameters else [{"model": m, **given} for m in _MODEL.value]
+
+
+def _analyse(name: str, calls: list[dict[str, Any]]) -> None:
     from cortexzoo.catalog import IntegrityError
 
+    function = importlib.import_module(f"{_PACKAGE}.{name}").analyse
     try:
-        for path in _analyse(arguments[1], _MODEL.value, _SAMPLES.value, Path(_OUTPUT.value)):
-            print(path)
+        for options in calls:
+            for path in function(samples=_SAMPLES.value, directory=Path(_OUTPUT.value), **options):
+                print(path)
     except (ValueError, IntegrityError) as error:
         sys.exit(str(error))
 
 
-def _analyse(name: str, model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
-    analyse = importlib.import_module(f"cortexzoo.evaluation.analysis.{name}").analyse
-    if _ANALYSES[name] == "none":
-        return analyse(samples, directory)
-    if _ANALYSES[name] == "several":
-        return analyse(model_ids, samples, directory)
-    return [path for model_id in model_ids for path in analyse(model_id, samples, directory)]
-
-
 if __name__ == "__main__":
-    app.run(main)
+    main(sys.argv)

@@ -1,6 +1,10 @@
-"""How the Boundary attack converges: the median squared distance against steps.
+"""How the Boundary attack converges with its steps.
 
-After few steps its result is mostly where it began. The figure tells how many are enough.
+  cortexzoo analyze boundary --model=mnist/dim --samples=100
+
+After few steps the result lies close to the starting point. The figure, median
+squared distance against steps, shows how many are enough. It has every model of
+the data set whose table is in the folder --output.
 """
 
 import csv
@@ -9,9 +13,9 @@ import math
 from pathlib import Path
 
 import numpy as np
-from cortexzoo import datasets
-from cortexzoo.evaluation.analysis import networks
-from cortexzoo.evaluation.analysis.output import stem, write_table
+from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation.analysis.tools import networks
+from cortexzoo.evaluation.analysis.tools.output import stem, write_table
 from cortexzoo.evaluation.attacks import Batch, BoundaryAttack
 from cortexzoo.evaluation.attacks.nearest_start import nearest_first
 from cortexzoo.evaluation.attacks.starting_points import CANDIDATES, StartingPoints
@@ -19,32 +23,38 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from cortexzoo.evaluation.report.curves import line_style
 from cortexzoo.figures import save_figure
+from cortexzoo.images import open_images
 from matplotlib.figure import Figure
 
 FIELDS = ("model", "samples", "steps", "quarter", "median", "three_quarters")
-# The published code takes as many.
+# As many as the published code takes.
 _PUBLISHED_STEPS = 50
-# Of a decade of steps this many are kept.
+# Rows kept for each factor of ten in steps.
 _PER_DECADE = 10
 
 
-def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
-    """Writes boundary-DATASET-NAME.csv, and boundary-DATASET.png with all models of the data set whose tables lie there.
+def analyse(model: str, samples: int, directory: Path, data: str | None = None, seed: int = 0) -> list[Path]:
+    """Writes boundary-DATA-NAME.csv, and boundary-DATA.png with all models of the data set whose tables are there.
 
     Args:
-        model_id: id in the catalogue.
+        model: id in the catalogue, or path of a SavedModel or a Keras file.
         samples: the first test images.
         directory: where the files go; created where missing.
+        data: data set; by default the model's own.
+        seed: seed of the attack.
 
     Returns:
         The files.
     """
-    (classifier,), split = networks.load([model_id], samples)
+    (network,), split = networks.load([model], samples, data)
+    classifier, name = network.classifier, network.name
     info = classifier.dataset
-    batch = Batch(split.images, split.labels, split.ids, 0)
-    starts = StartingPoints(classifier, datasets.load(info.name, "train").first(CANDIDATES))
-    rows = [(model_id, len(batch), *row) for row in convergence(classifier, batch, starts)]
-    table = write_table(directory / f"{stem('boundary', [model_id])}.csv", FIELDS, rows)
+    batch = Batch(split.images, split.labels, split.ids, seed)
+    source = open_images(data or info.name)
+    candidates = source.load("train" if source.has_train else "test").first(CANDIDATES)
+    starts = StartingPoints(classifier, candidates)
+    rows = [(name, len(batch), *row) for row in convergence(classifier, batch, starts)]
+    table = write_table(directory / f"{stem('boundary', info.name, [name])}.csv", FIELDS, rows)
     figure = save_figure(_draw(directory, info), directory / f"boundary-{info.name}.png")
     return [table, figure]
 
@@ -54,13 +64,13 @@ def convergence(
 ) -> list[tuple[int, float, float, float]]:
     """Returns steps with the quartiles of the squared L2 distance per value, over all images.
 
-    A misclassified image has distance 0, one without an adversarial an infinite one.
+    A misclassified image has distance 0; an image without an adversarial has an infinite distance.
 
     Args:
         classifier: the model.
-        batch: the samples, also misclassified ones.
+        batch: the samples, misclassified ones included.
         starts: where the attack begins.
-        attack: with its settings; the default ones where it is None.
+        attack: the attack. Defaults to `BoundaryAttack()`.
     """
     from rich.progress import track
 
@@ -80,7 +90,7 @@ def convergence(
 
 
 def _is_kept(step: int) -> bool:
-    """Steps at about equal distances on a logarithmic axis, among the multiples of 10 that the attack tells of."""
+    """Picks steps that are about evenly spaced on a logarithmic axis; the attack reports every tenth one."""
     if step < 100:
         return True
     return int(_PER_DECADE * math.log10(step)) != int(_PER_DECADE * math.log10(step - 10))
@@ -94,11 +104,11 @@ def _squared(classifier: Classifier, part: Batch, best: np.ndarray, count: int) 
 
 
 def _quartiles(values: np.ndarray) -> tuple[float, ...]:
-    # Values of the sample, as infinity has no neighbour to interpolate with.
+    # Values of the sample itself: there is no interpolating with infinity.
     return tuple(float(value) for value in np.quantile(values, (0.25, 0.5, 0.75), method="inverted_cdf"))
 
 
-def _draw(directory: Path, info: datasets.DatasetInfo) -> Figure:
+def _draw(directory: Path, info: DatasetInfo) -> Figure:
     figure = Figure(figsize=(6.4, 4.2), dpi=130, layout="constrained")
     panel = figure.add_subplot()
     for i, path in enumerate(sorted(directory.glob(f"boundary-{info.name}-*.csv"))):

@@ -1,14 +1,18 @@
-"""Weights and activities of each layer as histograms, with their excess kurtosis (Nayebi and Ganguli 2017).
+"""Each layer's weights and activities as histograms, with their kurtosis.
 
-A kurtotic layer has most of its weights near 0 and a few far away. Saturated units are at the ends of their range.
+  cortexzoo analyze histograms --model=mnist/cnn --model=mnist/dim
+
+The figures are those of Nayebi and Ganguli (2017): a row of histograms for each
+model. A layer with a high kurtosis has most of its weights near 0 and a few far
+away. Saturated units are at the ends of their range.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from cortexzoo.evaluation.analysis import networks
-from cortexzoo.evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
+from cortexzoo.evaluation.analysis.tools import networks
+from cortexzoo.evaluation.analysis.tools.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
 from cortexzoo.evaluation.report.curves import COLOURS
 from cortexzoo.figures import save_figure
 from matplotlib.figure import Figure
@@ -18,13 +22,14 @@ _BINS = 60
 _KINDS = ("weights", "activities")
 
 
-def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
+def analyse(models: Sequence[str], samples: int, directory: Path, data: str | None = None) -> list[Path]:
     """Writes weights-NAMES.png, activities-NAMES.png and histograms-NAMES.csv, a row of histograms for each model.
 
     Args:
-        model_ids: ids in the catalogue, of one data set.
+        models: ids in the catalogue, or paths of SavedModels or Keras files, of one data set.
         samples: the first test images, for the activities.
         directory: where the files go; created where missing.
+        data: data set; by default the models' own.
 
     Returns:
         The files.
@@ -32,26 +37,28 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     Raises:
         ValueError: the models are of different data sets, or have no `features` or no `model_weights`.
     """
-    classifiers, split = networks.load(model_ids, samples)
+    loaded, split = networks.load(models, samples, data)
+    classifiers = [network.classifier for network in loaded]
+    names, dataset = [network.name for network in loaded], classifiers[0].dataset.name
     layers = {
         "weights": [networks.weights_of(classifier.path) for classifier in classifiers],
         "activities": [networks.features_of(classifier, split.images) for classifier in classifiers],
     }
     rows = [
-        (model_id, kind, name, values.size, *summary(values))
+        (model, kind, name, values.size, *summary(values))
         for kind in _KINDS
-        for model_id, found in zip(model_ids, layers[kind], strict=True)
+        for model, found in zip(names, layers[kind], strict=True)
         for name, values in found.items()
     ]
-    # Activities are what units pass on; what goes into them is in the table.
+    # The figure shows what units pass on. Their inputs are in the table only.
     passed_on = [{k: v for k, v in found.items() if not k.startswith("pre_activation")} for found in layers["activities"]]
     figures = {
-        "weights": _draw(model_ids, layers["weights"], "weights"),
-        "activities": _draw(model_ids, passed_on, f"activities on the first {len(split):,} test images"),
+        "weights": _draw(names, layers["weights"], "weights"),
+        "activities": _draw(names, passed_on, f"activities on the first {len(split):,} test images"),
     }
-    paths = [save_figure(figures[kind], directory / f"{stem(kind, model_ids)}.png") for kind in _KINDS]
+    paths = [save_figure(figures[kind], directory / f"{stem(kind, dataset, names)}.png") for kind in _KINDS]
     header = ("model", "kind", "layer", "values", "mean", "standard_deviation", "excess_kurtosis")
-    return [*paths, write_table(directory / f"{stem('histograms', model_ids)}.csv", header, rows)]
+    return [*paths, write_table(directory / f"{stem('histograms', dataset, names)}.csv", header, rows)]
 
 
 def summary(values: np.ndarray) -> tuple[float, float, float]:
@@ -74,7 +81,7 @@ def excess_kurtosis(values: np.ndarray) -> float:
     return float(np.square(squares).mean() / variance**2 - 3) if variance > 0 else float("nan")
 
 
-def _draw(model_ids: Sequence[str], layers: list[dict[str, np.ndarray]], what: str) -> Figure:
+def _draw(models: Sequence[str], layers: list[dict[str, np.ndarray]], what: str) -> Figure:
     counts = list(map(len, layers))
     figure = new_figure(max(2.3 * min(max(counts), COLUMNS), 6.0) + 0.5, 2.2 * lines_of(counts) + 0.5)
     for row, (found, panels) in enumerate(zip(layers, layer_panels(figure, counts), strict=True)):
@@ -84,6 +91,6 @@ def _draw(model_ids: Sequence[str], layers: list[dict[str, np.ndarray]], what: s
             panel.yaxis.set_minor_formatter(NullFormatter())
             panel.set_title(f"{name}\nexcess kurtosis {excess_kurtosis(values):.3g}", fontsize=8)
             panel.tick_params(labelsize=7)
-        panels[0].set_ylabel(f"{model_ids[row]}\ndensity", fontsize=8)
+        panels[0].set_ylabel(f"{models[row]}\ndensity", fontsize=8)
     figure.suptitle(f"{what[0].upper()}{what[1:]}: each layer's distribution", fontsize=10)
     return figure

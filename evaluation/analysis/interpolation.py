@@ -1,9 +1,14 @@
-"""What a network does on the straight line from one image to another (Nayebi and Ganguli 2017).
+"""What a network does on the straight line between two images.
 
-Along the line from a source to a classifier, with logits z, softmax p and Jacobian J = dz/dx: the length element of
-information geometry, ds^2 = dz' (diag p - p p') dz with dz = J dx, the Euclidean one |dz|, the softmax and the singular
-values of J. The Fisher length of the line is at least the angle of Bhattacharyya between its ends,
-2 arccos sum sqrt(p_k q_k): the shortest way there is from one distribution to the other.
+  cortexzoo analyze interpolation --model=mnist/cnn --model=mnist/dim
+
+The figure is that of Nayebi and Ganguli (2017): lengths, softmax and spectra of
+the Jacobian. With logits z, softmax p and
+Jacobian J = dz/dx, each point of the line has the Fisher length element,
+ds^2 = dz' (diag p - p p') dz with dz = J dx, the Euclidean one |dz|, the softmax
+and the singular values of J. The Fisher length of a line is at least the
+Bhattacharyya angle between its ends, 2 arccos sum sqrt(p_k q_k): no path from
+one distribution to the other is shorter.
 """
 
 import dataclasses
@@ -12,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from cortexzoo.datasets import Split
-from cortexzoo.evaluation.analysis import networks
-from cortexzoo.evaluation.analysis.output import new_figure, stem, write_table
+from cortexzoo.evaluation.analysis.tools import networks
+from cortexzoo.evaluation.analysis.tools.output import new_figure, stem, write_table
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.report.curves import COLOURS
 from cortexzoo.figures import save_figure
@@ -22,18 +27,18 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))
-# Points of the line to start with. More are put between two of them where the softmax turns by more than this angle, or
-# where the trapezoid differs from the angle by more than this error. The finest step, 1 / (200 x 2^12), is about what
-# float32 images can tell apart.
+# A line starts with this many points. More are put between two of them where the softmax turns by more than this angle, or
+# where the trapezoid differs from the angle by more than this error. The finest step, 1 / (200 x 2^12), is about the
+# resolution of float32 images.
 _POINTS, _FINEST_ANGLE, _ERROR, _REFINEMENTS = 201, 0.05, 2e-4, 12
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """What was found at the points of one line, (n, ...) each, float64.
+    """Measurements at the points of one line, (n, ...) each, float64.
 
     Attributes:
-        position: from 0, the source, to 1, the classifier.
+        position: from 0, the source, to 1, the target.
         probabilities: softmax of the logits, (n, classes).
         fisher: the Fisher length element ds/dt, t the position.
         euclidean: the Euclidean length element of the logits, |dz/dt|.
@@ -61,15 +66,16 @@ class Line:
 Lines = dict[tuple[str, tuple[int, int]], Line]
 
 
-def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
+def analyse(models: Sequence[str], samples: int, directory: Path, data: str | None = None) -> list[Path]:
     """Writes interpolation-NAMES.png, interpolation-NAMES.csv (every point) and interpolation-lengths-NAMES.csv.
 
     The images of a class are the first of the test split that all models classify correctly.
 
     Args:
-        model_ids: ids in the catalogue, of one data set.
+        models: ids in the catalogue, or paths of SavedModels or Keras files, of one data set.
         samples: the first test images, among which the ends of the lines are looked for.
         directory: where the files go; created where missing.
+        data: data set; by default the models' own.
 
     Returns:
         The files.
@@ -79,26 +85,35 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     """
     from rich.progress import track
 
-    classifiers, split = networks.load(model_ids, samples)
+    loaded, split = networks.load(models, samples, data)
+    classifiers = [network.classifier for network in loaded]
+    info, labelled = classifiers[0].dataset, [network.name for network in loaded]
+    _check_classes(info.num_classes)
     ends = first_correct(classifiers, split, sorted({label for pair in PAIRS for label in pair}))
     lines = {
-        (model_id, pair): interpolate(classifier, split.images[ends[pair[0]]], split.images[ends[pair[1]]])
-        for model_id, classifier in track(list(zip(model_ids, classifiers, strict=True)), "interpolations")
+        (model, pair): interpolate(classifier, split.images[ends[pair[0]]], split.images[ends[pair[1]]])
+        for model, classifier in track(list(zip(labelled, classifiers, strict=True)), "interpolations")
         for pair in PAIRS
     }
-    names, ids = classifiers[0].dataset.class_names, {label: int(split.ids[place]) for label, place in ends.items()}
+    names, ids = info.class_names, {label: int(split.ids[place]) for label, place in ends.items()}
     return [
-        save_figure(_draw(model_ids, lines, names), directory / f"{stem('interpolation', model_ids)}.png"),
-        _write_points(lines, names, directory / f"{stem('interpolation', model_ids)}.csv"),
-        _write_lengths(lines, names, ids, directory / f"{stem('interpolation-lengths', model_ids)}.csv"),
+        save_figure(_draw(labelled, lines, names), directory / f"{stem('interpolation', info.name, labelled)}.png"),
+        _write_points(lines, names, directory / f"{stem('interpolation', info.name, labelled)}.csv"),
+        _write_lengths(lines, names, ids, directory / f"{stem('interpolation-lengths', info.name, labelled)}.csv"),
     ]
+
+
+def _check_classes(count: int) -> None:
+    needed = max(label for pair in PAIRS for label in pair) + 1
+    if count < needed:
+        raise ValueError(f"Expected at least {needed} classes for the pairs {PAIRS}. Received: {count}.")
 
 
 def first_correct(classifiers: Sequence[Classifier], split: Split, labels: Sequence[int]) -> dict[int, int]:
     """Returns for each label the position of its first image that all models classify correctly.
 
     Raises:
-        ValueError: there is none of a label.
+        ValueError: a label has none.
     """
     correct = np.all([classifier.predict(split.images) == split.labels for classifier in classifiers], axis=0)
     found = {label: np.flatnonzero(correct & (split.labels == label)) for label in labels}
@@ -137,7 +152,7 @@ def bhattacharyya_angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Args:
         first, second: probabilities, (..., classes).
     """
-    # From the distance of the roots on the sphere: arccos of nearly 1 would lose half of the digits.
+    # By the chord between the square roots, as arccos near 1 would lose half of the digits.
     chord = np.linalg.norm(np.sqrt(first) - np.sqrt(second), axis=-1)
     return 4 * np.arcsin(np.clip(chord / 2, 0.0, 1.0))
 
@@ -172,60 +187,60 @@ def _merge(first: Line, second: Line) -> Line:
 
 def _write_points(lines: Lines, names: tuple[str, ...], path: Path) -> Path:
     first = next(iter(lines.values()))
-    header = ["model", "source", "classifier", "position", "fisher_element", "euclidean_element"]
+    header = ["model", "source", "target", "position", "fisher_element", "euclidean_element"]
     header += [f"probability_{k}" for k in range(first.probabilities.shape[1])]
     header += [f"singular_value_{k}" for k in range(first.singular_values.shape[1])]
     rows = []
-    for (model_id, (source, end)), line in lines.items():
+    for (model, (source, end)), line in lines.items():
         parts = (line.position, line.fisher, line.euclidean, line.probabilities, line.singular_values)
-        rows += [(model_id, names[source], names[end], *map(float, row)) for row in np.column_stack(parts)]
+        rows += [(model, names[source], names[end], *map(float, row)) for row in np.column_stack(parts)]
     return write_table(path, header, rows)
 
 
 def _write_lengths(lines: Lines, names: tuple[str, ...], ids: dict[int, int], path: Path) -> Path:
-    header = ("model", "source", "classifier", "source_id", "target_id")
+    header = ("model", "source", "target", "source_id", "target_id")
     header += ("fisher_length", "bhattacharyya_angle", "euclidean_length")
     rows = []
-    for (model_id, (source, end)), line in lines.items():
+    for (model, (source, end)), line in lines.items():
         angle = float(bhattacharyya_angle(line.probabilities[0], line.probabilities[-1]))
         lengths = (line.fisher_length, angle, line.euclidean_length)
-        rows.append((model_id, names[source], names[end], ids[source], ids[end], *lengths))
+        rows.append((model, names[source], names[end], ids[source], ids[end], *lengths))
     return write_table(path, header, rows)
 
 
-def _draw(model_ids: Sequence[str], lines: Lines, names: tuple[str, ...]) -> Figure:
-    height = 2 + 2 * len(model_ids)
+def _draw(models: Sequence[str], lines: Lines, names: tuple[str, ...]) -> Figure:
+    height = 2 + 2 * len(models)
     figure = new_figure(2.9 * len(PAIRS) + 1.0, 1.9 * height + 0.6)
     panels = figure.subplots(height, len(PAIRS), sharex=True, sharey="row")
     for column, pair in enumerate(PAIRS):
         axes = panels[:, column]
         axes[0].set_title(f"{names[pair[0]]} → {names[pair[1]]}", fontsize=10)
-        for row, model_id in enumerate(model_ids):
-            line, colour = lines[model_id, pair], COLOURS[row % len(COLOURS)]
-            axes[0].semilogy(line.position, _positive(line.fisher), color=colour, label=model_id)
-            axes[1].semilogy(line.position, _positive(line.euclidean), color=colour, label=model_id)
+        for row, model in enumerate(models):
+            line, colour = lines[model, pair], COLOURS[row % len(COLOURS)]
+            axes[0].semilogy(line.position, _positive(line.fisher), color=colour, label=model)
+            axes[1].semilogy(line.position, _positive(line.euclidean), color=colour, label=model)
             _draw_softmax(axes[2 + row], line, pair, names)
-            _draw_spectrum(axes[2 + len(model_ids) + row], line)
-        axes[-1].set_xlabel("position from source to classifier", fontsize=8)
+            _draw_spectrum(axes[2 + len(models) + row], line)
+        axes[-1].set_xlabel("position from source to target", fontsize=8)
     spectra = np.concatenate([_positive(line.singular_values).ravel() for line in lines.values()])
     if np.isfinite(spectra).any():
         # One scale, so that the models compare.
-        for panel in panels[-len(model_ids) :, 0]:
+        for panel in panels[-len(models) :, 0]:
             panel.set_ylim(np.nanmin(spectra) / 2, 2 * np.nanmax(spectra))
     labels = ["Fisher length element", "Euclidean length element"]
-    labels += [f"{model_id}\nsoftmax" for model_id in model_ids]
-    labels += [f"{model_id}\nJacobian singular values" for model_id in model_ids]
+    labels += [f"{model}\nsoftmax" for model in models]
+    labels += [f"{model}\nJacobian singular values" for model in models]
     for panel, label in zip(panels[:, 0], labels, strict=True):
         panel.set_ylabel(label, fontsize=8)
     panels[0, 0].legend(fontsize=7)
     for panel in panels.flat:
         panel.tick_params(labelsize=7)
-    figure.suptitle("Straight lines from a source to a classifier image", fontsize=11)
+    figure.suptitle("Straight lines from a source to a target image", fontsize=11)
     return figure
 
 
 def _draw_softmax(panel: Axes, line: Line, pair: tuple[int, int], names: tuple[str, ...]) -> None:
-    """The two classes of the line, and in grey what else wins at some point."""
+    """Draws the two classes of the line, and all others in grey."""
     for k in range(line.probabilities.shape[1]):
         if k not in pair:
             panel.plot(line.position, line.probabilities[:, k], color="0.6", linewidth=0.8)
@@ -239,7 +254,7 @@ def _draw_softmax(panel: Axes, line: Line, pair: tuple[int, int], names: tuple[s
 
 
 def _draw_spectrum(panel: Axes, line: Line) -> None:
-    """The largest singular value dark, the smallest light."""
+    """Draws the largest singular value dark and the smallest light."""
     from matplotlib import colormaps
 
     count = line.singular_values.shape[1]
@@ -249,5 +264,5 @@ def _draw_spectrum(panel: Axes, line: Line) -> None:
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
-    """Zeros have no place on a logarithmic axis: a gap shows where they are."""
+    """Replaces zeros, which a logarithmic axis cannot show, by gaps."""
     return np.where(values > 0, values, np.nan)

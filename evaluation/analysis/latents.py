@@ -1,8 +1,12 @@
-"""The latent spaces of a model of one autoencoder a class: t-SNE pictures and two numbers (Figure 3 of Liu et al. 2022).
+"""Latent spaces of models with one autoencoder for each class.
 
-For each autoencoder the latents of the test images are drawn, coloured by class. The silhouette and the purity of the
-nearest neighbours tell how far its own class stands apart from the others; they are computed in the latent space itself and
-not in the picture, which keeps neighbourhoods only.
+  cortexzoo analyze latents --model=mnist/dim
+
+The figure is Figure 3 of Liu et al. (2022): the latents of the test images in
+each autoencoder, drawn by t-SNE and coloured by class. The silhouette and the purity of the nearest
+neighbours measure how well an autoencoder separates its own class from the rest.
+They are computed in the latent space, as t-SNE keeps neighbourhoods only.
+Needs scikit-learn: pip install "cortexzoo[analysis]".
 """
 
 import importlib.util
@@ -10,29 +14,31 @@ import os
 from pathlib import Path
 
 import numpy as np
-from cortexzoo import catalog, datasets
-from cortexzoo.evaluation.analysis.output import new_figure, stem, write_table
+from cortexzoo.evaluation.analysis.tools import networks
+from cortexzoo.evaluation.analysis.tools.output import new_figure, stem, write_table
 from cortexzoo.figures import save_figure
 from matplotlib.figure import Figure
 
 FIELDS = ("autoencoder", "silhouette", "purity")
 _NEIGHBOURS = 10
+_FEWEST = 50
 _COLUMNS = 5
 
 
-def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
-    """Writes latents-NAME.png and latents-NAME.csv.
+def analyse(model: str, samples: int, directory: Path, data: str | None = None) -> list[Path]:
+    """Writes latents-DATA-NAME.png and .csv.
 
     Args:
-        model_id: id in the catalogue.
+        model: id in the catalogue, or path of a SavedModel or a Keras file.
         samples: the first test images.
         directory: where the files go; created where missing.
+        data: data set; by default the model's own.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: the model has no latents, see `latents_of`, or scikit-learn is not installed.
+        ValueError: the model has no latents, see `latents_of`; there are too few images; or scikit-learn is not installed.
     """
     if importlib.util.find_spec("sklearn") is None:
         raise ValueError(
@@ -40,16 +46,17 @@ def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
         )
     from rich.progress import track
 
-    card = catalog.model_card(model_id)
-    split = datasets.load(card.dataset, "test").first(samples)
-    latents = latents_of(catalog.verified_saved_model(model_id), split.images)
-    names = datasets.info(card.dataset).class_names
+    (network,), split = networks.load([model], samples, data)
+    if len(split) < _FEWEST:
+        raise ValueError(f"Expected at least {_FEWEST} images for t-SNE. Received: {len(split)}. Pass more --samples.")
+    latents = latents_of(network.classifier.path, split.images)
+    info, name = network.classifier.dataset, network.name
     rows, pictures = [], []
     for own in track(range(latents.shape[1]), "t-SNE"):
-        rows.append((names[own], *separation(latents[:, own], split.labels == own)))
+        rows.append((info.class_names[own], *separation(latents[:, own], split.labels == own)))
         pictures.append(project(latents[:, own]))
-    path = directory / f"{stem('latents', [model_id])}.csv"
-    figure = _draw(pictures, rows, split.labels, names, f"{model_id}, first {len(split):,} test images")
+    path = directory / f"{stem('latents', info.name, [name])}.csv"
+    figure = _draw(pictures, rows, split.labels, info.class_names, f"{name}, first {len(split):,} test images")
     return [save_figure(figure, path.with_suffix(".png")), write_table(path, FIELDS, rows)]
 
 
@@ -74,7 +81,7 @@ def latents_of(saved_model: os.PathLike[str], images: np.ndarray) -> np.ndarray:
 
 
 def separation(latents: np.ndarray, own: np.ndarray) -> tuple[float, float]:
-    """Returns how far a class stands apart.
+    """Returns how well a class is separated from the others.
 
     Args:
         latents: (n, size).
@@ -88,17 +95,17 @@ def separation(latents: np.ndarray, own: np.ndarray) -> tuple[float, float]:
     from sklearn.neighbors import NearestNeighbors
 
     silhouette = float(silhouette_samples(latents, own)[own].mean())
-    # The nearest neighbour of a point is the point.
+    # The nearest neighbour of a point is the point itself.
     near = NearestNeighbors(n_neighbors=_NEIGHBOURS + 1).fit(latents).kneighbors(latents[own], return_distance=False)[:, 1:]
     return silhouette, float(own[near].mean())
 
 
 def project(latents: np.ndarray) -> np.ndarray:
-    """Returns a t-SNE picture, (n, 2); the same for the same latents."""
+    """Returns a t-SNE embedding, (n, 2); the same for the same latents."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    # Two threads gain a fifth on an idle machine, and wait for each other most of the time on a busy one.
+    # Two threads are a fifth faster on an idle machine, and wait for each other most of the time on a busy one.
     with threadpool_limits(1, "openmp"):
         return TSNE(random_state=0, init="pca", perplexity=30).fit_transform(latents)
 

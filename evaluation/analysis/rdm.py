@@ -1,25 +1,30 @@
-"""Relational dissimilarity matrices: how unlike the activity patterns of images are (Nayebi and Ganguli 2017).
+"""How dissimilar the activity patterns of images are in each layer.
 
-Where a layer tells the classes apart, the matrix of images sorted by class has dark blocks on its diagonal.
+  cortexzoo analyze rdm --model=mnist/cnn --model=mnist/dim --samples=1000
+
+The figure shows representational dissimilarity matrices, as in Nayebi and
+Ganguli (2017). The images are sorted by class: where a layer separates the
+classes, there are dark blocks on the diagonal.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from cortexzoo.evaluation.analysis import networks
-from cortexzoo.evaluation.analysis.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
+from cortexzoo.evaluation.analysis.tools import networks
+from cortexzoo.evaluation.analysis.tools.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
 from cortexzoo.figures import save_figure
 from matplotlib.figure import Figure
 
 
-def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Path]:
+def analyse(models: Sequence[str], samples: int, directory: Path, data: str | None = None) -> list[Path]:
     """Writes rdm-NAMES.png, a row of matrices for each model, and rdm-NAMES.csv.
 
     Args:
-        model_ids: ids in the catalogue, of one data set.
+        models: ids in the catalogue, or paths of SavedModels or Keras files, of one data set.
         samples: the first test images.
         directory: where the files go; created where missing.
+        data: data set; by default the models' own.
 
     Returns:
         The files.
@@ -27,20 +32,21 @@ def analyse(model_ids: Sequence[str], samples: int, directory: Path) -> list[Pat
     Raises:
         ValueError: the models are of different data sets, or have no `features`.
     """
-    classifiers, split = networks.load(model_ids, samples)
+    loaded, split = networks.load(models, samples, data)
+    classifiers, labelled = [network.classifier for network in loaded], [network.name for network in loaded]
     order = np.argsort(split.labels, kind="stable")
     images, labels = split.images[order], split.labels[order]
     matrices, rows = [], []
-    for model_id, classifier in zip(model_ids, classifiers, strict=True):
+    for model, classifier in zip(labelled, classifiers, strict=True):
         features = networks.features_of(classifier, images)
         found = {name: dissimilarity(values) for name, values in features.items()}
-        rows += [(model_id, name, features[name].shape[1], *within_and_between(m, labels)) for name, m in found.items()]
+        rows += [(model, name, features[name].shape[1], *within_and_between(m, labels)) for name, m in found.items()]
         shown = {name: m for name, m in found.items() if not name.startswith("pre_activation")}
         matrices.append({name: m.astype(np.float32) for name, m in shown.items()})
     title = f"Dissimilarity (1 - correlation) of activity patterns, first {len(split):,} test images by class"
-    figure = _draw(model_ids, matrices, labels, classifiers[0].dataset.class_names, title)
+    figure = _draw(labelled, matrices, labels, classifiers[0].dataset.class_names, title)
     header = ("model", "layer", "units", "within_class", "between_classes", "undefined")
-    name = stem("rdm", model_ids)
+    name = stem("rdm", classifiers[0].dataset.name, labelled)
     return [save_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
 
 
@@ -79,7 +85,7 @@ def within_and_between(matrix: np.ndarray, labels: np.ndarray) -> tuple[float, f
     return means[0], means[1], undefined
 
 
-def _draw(model_ids: Sequence[str], matrices: list[dict], labels: np.ndarray, names: tuple[str, ...], title: str) -> Figure:
+def _draw(models: Sequence[str], matrices: list[dict], labels: np.ndarray, names: tuple[str, ...], title: str) -> Figure:
     counts = list(map(len, matrices))
     figure = new_figure(max(2.3 * min(max(counts), COLUMNS), 6.0) + 1.0, 2.5 * lines_of(counts) + 0.5)
     panels = layer_panels(figure, counts)
@@ -87,14 +93,14 @@ def _draw(model_ids: Sequence[str], matrices: list[dict], labels: np.ndarray, na
     present = np.unique(labels)
     starts = np.searchsorted(labels, present)
     middles = (starts + np.searchsorted(labels, present, side="right")) / 2
-    for model_id, found, own in zip(model_ids, matrices, panels, strict=True):
+    for model, found, own in zip(models, matrices, panels, strict=True):
         for panel, (name, matrix) in zip(own, found.items(), strict=True):
             drawn = panel.imshow(matrix, cmap="viridis", vmin=0.0, vmax=highest)
             panel.set_title(name, fontsize=8)
             panel.set_xticks(middles, [names[i] for i in present], fontsize=6)
             panel.set_yticks(middles, [names[i] for i in present], fontsize=6)
             panel.tick_params(length=0)
-        own[0].set_ylabel(model_id, fontsize=8)
+        own[0].set_ylabel(model, fontsize=8)
     figure.colorbar(drawn, ax=figure.axes, shrink=0.8, extend="max", label="1 - correlation")
     figure.suptitle(title, fontsize=10)
     return figure

@@ -1,21 +1,25 @@
-"""Power spectra of what noises, common corruptions and attacks add to images.
+"""Power spectra of noises, corruptions and attacks.
 
-The centroid of a spectrum, its mean frequency weighted by power, parts the corruptions in three groups: the thirds of the
-way from 0 to white noise.
+  cortexzoo analyze spectra --model=mnist/dim --samples=100
+
+The centroid of a spectrum is its mean frequency, weighted by power. Corruptions
+fall into three groups by their centroid: low, medium and high are the thirds of
+the range from 0 to the centroid of white noise.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from cortexzoo.datasets import Split
-from cortexzoo.evaluation.analysis import networks
-from cortexzoo.evaluation.analysis.output import stem, write_table
+from cortexzoo.evaluation.analysis.tools import networks
+from cortexzoo.evaluation.analysis.tools.output import stem, write_table
 from cortexzoo.evaluation.attacks import Attack, Batch, DecoupledDirectionNorm, ProjectedGradientDescent
 from cortexzoo.evaluation.classifier import Classifier
-from cortexzoo.evaluation.norms import THRESHOLDS
 from cortexzoo.evaluation.report.curves import line_style
 from cortexzoo.evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum, shift_spectrum
-from cortexzoo.evaluation.suites.shifts import CORRUPTION, NOISE
+from cortexzoo.evaluation.suites.corruptions import CORRUPTION
+from cortexzoo.evaluation.suites.noise import NOISE
 from cortexzoo.figures import save_figure
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,59 +28,62 @@ FIELDS = ("perturbation", "kind", "group", "centroid", "frequency", "power")
 _COLUMNS = 7
 
 
-def analyse(model_id: str, samples: int, directory: Path) -> list[Path]:
-    """Writes spectra-NAME.csv, the radial spectra, and spectra-NAME.png, the two-dimensional and the radial ones.
+def analyse(model: str, samples: int, directory: Path, data: str | None = None, seed: int = 0) -> list[Path]:
+    """Writes spectra-DATA-NAME.csv, the radial spectra, and .png, the two-dimensional and the radial ones.
 
     Args:
-        model_id: id in the catalogue: its data set is shifted, and it is attacked.
+        model: the model that is attacked: id in the catalogue, or path of a SavedModel or Keras file.
         samples: the first test images.
         directory: where the files go; created where missing.
+        data: the images that are changed; by default those of the model.
+        seed: seed of the attacks, noises and corruptions.
 
     Returns:
         The files.
     """
     from rich.progress import track
 
-    (classifier,), split = networks.load([model_id], samples)
-    info = classifier.dataset
+    (network,), split = networks.load([model], samples, data)
+    classifier, info = network.classifier, network.classifier.dataset
     found: dict[str, dict[str, Spectrum]] = {"noise": {}, "corruption": {}, "attack": {}}
     for kind, suite in (("noise", NOISE), ("corruption", CORRUPTION)):
-        for member in track(suite.members_on(info), suite.name):
-            found[kind][member.label] = shift_spectrum(member.shift, split)
-    for label, attack in track(attacks(), "attacks"):
-        found["attack"][label] = attack_spectrum(classifier, attack, split)
+        for member in track(suite.build(info, ()), suite.name):
+            found[kind][member.label] = shift_spectrum(member.shift, split, seed)
+    for label, attack in track(attacks(networks.thresholds(info)), "attacks"):
+        found["attack"][label] = attack_spectrum(classifier, attack, split, seed)
     found["corruption"] = dict(sorted(found["corruption"].items(), key=lambda item: item[1].centroid))
     rows = []
     for kind, spectra in found.items():
         for label, spectrum in spectra.items():
             identity = (label, kind, spectrum.group, f"{spectrum.centroid:.4f}")
             rows.extend((*identity, f"{f:.4f}", f"{p:.4g}") for f, p in zip(*spectrum.radial(), strict=True))
-    name = stem("spectra", [model_id])
-    figure = _draw(found, f"{info.name}, first {len(split):,} test images; attacks on {model_id}")
+    name = stem("spectra", info.name, [network.name])
+    figure = _draw(found, f"{info.name}, first {len(split):,} test images; attacks on {network.name}")
     return [write_table(directory / f"{name}.csv", FIELDS, rows), save_figure(figure, directory / f"{name}.png")]
 
 
-def attacks() -> list[tuple[str, Attack]]:
-    """Returns the attacks whose perturbations are looked at, with their names."""
+def attacks(thresholds: Mapping[str, float]) -> list[tuple[str, Attack]]:
+    """Returns the attacks whose perturbations are measured, with their names."""
     return [
-        ("PGD L∞", ProjectedGradientDescent(norm="linf", epsilon=THRESHOLDS["linf"])),
-        ("PGD L2", ProjectedGradientDescent(norm="l2", epsilon=THRESHOLDS["l2"])),
+        ("PGD L∞", ProjectedGradientDescent(norm="linf", epsilon=thresholds["linf"])),
+        ("PGD L2", ProjectedGradientDescent(norm="l2", epsilon=thresholds["l2"])),
         ("DDN L2", DecoupledDirectionNorm()),
     ]
 
 
-def attack_spectrum(classifier: Classifier, attack: Attack, split: Split) -> Spectrum:
+def attack_spectrum(classifier: Classifier, attack: Attack, split: Split, seed: int = 0) -> Spectrum:
     """Returns the mean spectrum of the smallest perturbations that an attack finds.
 
     Args:
         classifier: the model.
         attack: the attack.
         split: the images; those that are misclassified, or on which the attack fails, are left out.
+        seed: seed of the attack.
 
     Raises:
         ValueError: the attack fails on all of them.
     """
-    batch = Batch(split.images, split.labels, split.ids, 0)
+    batch = Batch(split.images, split.labels, split.ids, seed)
     batch = batch.take(~classifier.misclassifies(batch.images, batch.labels))
     images = attack.run(classifier, "logits", batch)
     wrong = classifier.misclassifies(images, batch.labels)
@@ -86,7 +93,7 @@ def attack_spectrum(classifier: Classifier, attack: Attack, split: Split) -> Spe
 
 
 def _draw(found: dict[str, dict[str, Spectrum]], title: str) -> Figure:
-    # Gaussian noise is a corruption, too.
+    # A list, as Gaussian noise is both a noise and a corruption.
     every = [(label, spectrum) for spectra in found.values() for label, spectrum in spectra.items()]
     rows = -(-len(every) // _COLUMNS)
     figure = Figure(figsize=(11, 1.75 * rows + 3.4), dpi=120, layout="constrained")

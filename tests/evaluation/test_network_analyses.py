@@ -1,20 +1,27 @@
 """What the analyses of networks measure has known values; the commands write figures and tables of them."""
 
 import csv
+import importlib
+import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from cortexzoo import catalog, datasets
+from cortexzoo.console import discover
 from cortexzoo.datasets import DatasetInfo, Split
-from cortexzoo.evaluation.analysis import grid, histograms, interpolation, kurtosis_experiment, networks, rdm
-from cortexzoo.evaluation.analysis.__main__ import _ANALYSES, _analyse
+from cortexzoo.evaluation.analysis import histograms, interpolation, kurtosis_experiment, rdm, source_target
+from cortexzoo.evaluation.analysis.tools import networks
+from cortexzoo.evaluation.analysis.tools.networks import Network
+from cortexzoo.evaluation.analysis.tools.output import stem
 from cortexzoo.evaluation.attacks import LBFGS
 from cortexzoo.evaluation.classifier import Classifier, ClassifierError
+from cortexzoo.evaluation.models import Model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import image as matplotlib_image
@@ -62,7 +69,7 @@ def layered_split(layered: Classifier) -> Split:
 @pytest.fixture
 def catalogued(monkeypatch: pytest.MonkeyPatch, layered: Classifier, layered_split: Split) -> list[str]:
     """Two ids under which the analyses find the layered network."""
-    monkeypatch.setattr(networks, "load", lambda ids, samples: ([layered for _ in ids], layered_split))
+    monkeypatch.setattr(networks, "load", lambda models, *_: ([Network(name, layered) for name in models], layered_split))
     return ["tiny/vanilla", "tiny/saturating"]
 
 
@@ -199,7 +206,7 @@ def test_images_are_the_first_correct_and_the_least_confident(digits_classifier:
     correct = logits.argmax(axis=1) == digits.labels
     confidence = np.exp(logits)[np.arange(len(digits)), digits.labels] / np.exp(logits).sum(axis=1)
     found = interpolation.first_correct([digits_classifier], digits, [1, 7])
-    least = grid.least_confident(digits_classifier, digits)
+    least = source_target.least_confident(digits_classifier, digits)
     for label in (1, 7):
         own = np.flatnonzero(correct & (digits.labels == label))
         assert found[label] == own[0]
@@ -207,12 +214,12 @@ def test_images_are_the_first_correct_and_the_least_confident(digits_classifier:
     with pytest.raises(ValueError, match=r"none of the labels.*Pass more --samples"):
         interpolation.first_correct([digits_classifier], digits.first(1), [1])
     with pytest.raises(ValueError, match=r"Received: none\. Pass more --samples"):
-        grid.least_confident(digits_classifier, digits.first(1))
+        source_target.least_confident(digits_classifier, digits.first(1))
 
 
 @pytest.mark.skipif(not MODELS, reason="the catalogue has no such model")
 def test_a_catalogued_model_has_histograms(tmp_path: Path) -> None:
-    weights, activities, table = _analyse("histograms", MODELS, 100, tmp_path)
+    weights, activities, table = histograms.analyse(MODELS, 100, tmp_path)
     assert [path.name for path in (weights, activities, table)] == [
         "weights-mnist-cnn.png",
         "activities-mnist-cnn.png",
@@ -224,9 +231,72 @@ def test_a_catalogued_model_has_histograms(tmp_path: Path) -> None:
 
 
 def test_models_of_two_data_sets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "model_card", lambda model_id: SimpleNamespace(dataset=model_id.split("/")[0]))
+    monkeypatch.setattr(networks, "open_model", lambda name: Model(name, None, name.split("/")[0]))
     with pytest.raises(ValueError, match=r"Expected models of one data set\. Received: models of cifar10, mnist\."):
         networks.load(["mnist/cnn", "cifar10/cnn"], 10)
+
+
+def test_models_by_path(digits_path: Path, digits: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "load", lambda *_: digits)
+    for path in (digits_path, digits_path.parent):
+        (network,), split = networks.load([str(path)], 7, "mnist")
+        assert (network.classifier.path, len(split)) == (digits_path, 7)
+        assert network.name == "/".join(digits_path.parts[-2:])
+    with pytest.raises(ValueError, match=r"Expected --data=NAME for models that are not in the catalogue"):
+        networks.load([str(digits_path)], 7)
+    with pytest.raises(ValueError, match="`model_id` must name a model"):
+        networks.load(["nowhere/1"], 7, "mnist")
+
+
+def test_names_of_files() -> None:
+    assert stem("rdm", "mnist", ["mnist/cnn", "mnist/dim"]) == "rdm-mnist-cnn-dim"
+    assert stem("rdm", "mnist", ["mine", "cifar10/a"]) == "rdm-mnist-mine-cifar10-a"
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "cortexzoo", "analyze", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+ANALYSES = discover("cortexzoo.evaluation.analysis")
+
+
+def test_an_analysis_is_one_file() -> None:
+    """Each is found, and no other file is taken for one."""
+    folder = Path(rdm.__file__).parent
+    assert sorted(ANALYSES) == sorted(path.stem for path in folder.glob("[!_]*.py"))
+    for name, doc in ANALYSES.items():
+        assert f"\n  cortexzoo analyze {name}" in doc
+        parameters = inspect.signature(importlib.import_module(f"cortexzoo.evaluation.analysis.{name}").analyse).parameters
+        assert {"samples", "directory"} <= set(parameters)
+    result = analyze()
+    assert result.returncode == 0
+    for name, doc in ANALYSES.items():
+        assert re.search(rf"^  {name} +{re.escape(doc.partition('.')[0])}$", result.stdout, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["histogram", "--model=mnist/cnn"], "Received: 'histogram'. Did you mean: histograms"),
+        (["rdm"], "cortexzoo analyze rdm: Expected --model=ID or --model=PATH. Received: none."),
+        (["rdm", "--model=mnist/cnn", "--seed=1"], "This analysis does not take --seed."),
+        (["kurtosis_experiment", "--model=mnist/cnn", "--data=mnist"], "does not take --data, --model."),
+        (["rdm", "more", "--model=mnist/cnn"], "Expected flags only, as in --model=mnist/dim. Received: more."),
+    ],
+)
+def test_flags_that_an_analysis_does_not_take(arguments: list[str], message: str) -> None:
+    result = analyze(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_of_an_analysis() -> None:
+    result = analyze("rdm", "--help")
+    assert result.returncode == 0
+    assert ANALYSES["rdm"] in result.stdout
+    assert re.findall(r"^  --(\w+)", result.stdout, flags=re.MULTILINE) == ["model", "data", "samples", "seed", "output"]
 
 
 def test_matrices_of_two_models(catalogued: list[str], tmp_path: Path) -> None:
@@ -245,14 +315,15 @@ def test_interpolations_of_two_models(catalogued: list[str], tmp_path: Path, mon
     check_figure(figure)
     assert len(read(points)) >= 2 * 2 * 201
     assert len(read(lengths)) == 4
+    assert next(iter(read(lengths))).keys() >= {"source", "target", "source_id", "target_id"}
     assert all(float(row["fisher_length"]) >= 0.999 * float(row["bhattacharyya_angle"]) for row in read(lengths))
 
 
-def test_grid_has_every_pair_in_every_variant(
+def test_every_pair_of_classes_is_attacked_in_every_variant(
     faint: Classifier, layered_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(networks, "load", lambda ids, samples: ([faint for _ in ids], layered_split))
-    figure, table = grid.analyse("tiny/faint", 40, tmp_path, LBFGS(rounds=1))
+    monkeypatch.setattr(networks, "load", lambda models, *_: ([Network(name, faint) for name in models], layered_split))
+    figure, table = source_target.analyse("tiny/faint", 40, tmp_path, LBFGS(rounds=1))
     check_figure(figure)
     rows = read(table)
     names = ["float32", "float64", "float64, loss rescaled"]
@@ -318,5 +389,5 @@ def test_kurtosis_experiment_writes_all_families(tmp_path: Path, monkeypatch: py
 
 def test_page_names_real_analyses() -> None:
     page = (Path(__file__).parents[2] / "docs" / "saturating.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^python -m cortexzoo.evaluation\.analysis (\w+)", page, flags=re.MULTILINE)
-    assert set(commands) == {"histograms", "rdm", "interpolation", "grid", "kurtosis_experiment"} <= set(_ANALYSES)
+    commands = re.findall(r"^cortexzoo analyze (\w+)", page, flags=re.MULTILINE)
+    assert set(commands) == {"histograms", "rdm", "interpolation", "source_target", "kurtosis_experiment"} <= set(ANALYSES)

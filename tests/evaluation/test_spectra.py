@@ -67,7 +67,8 @@ MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/single_
 @pytest.mark.skipif(not MODELS, reason="the catalogue has no such model")
 def test_figure_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Split) -> None:
     monkeypatch.setattr(datasets, "load", lambda *_: digits)
-    monkeypatch.setattr(spectra, "attacks", lambda: [("FGM L2", FastGradientMethod(norm="l2", epsilon=9.0, rounds=1))])
+    attack = FastGradientMethod(norm="l2", epsilon=9.0, rounds=1)
+    monkeypatch.setattr(spectra, "attacks", lambda thresholds: [("FGM L2", attack)])
     paths = spectra.analyse(MODELS[0], 12, tmp_path)
     assert [path.name for path in paths] == ["spectra-mnist-single_im.csv", "spectra-mnist-single_im.png"]
     assert np.ptp(matplotlib_image.imread(paths[1])) > 0.9

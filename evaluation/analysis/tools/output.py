@@ -1,4 +1,4 @@
-"""Where the analyses write to, and what their figures have in common."""
+"""What the figures and tables of the analyses have in common."""
 
 import csv
 import io
@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 COLUMNS = 6
 
 
-def stem(analysis: str, model_ids: Sequence[str]) -> str:
+def stem(analysis: str, dataset: str, models: Sequence[str]) -> str:
     """Returns the beginning of the files' names: "rdm-mnist-cnn-dim" of mnist/cnn and mnist/dim."""
-    dataset = model_ids[0].split("/")[0]
-    return "-".join([analysis, dataset, *(model_id.removeprefix(f"{dataset}/").replace("/", "-") for model_id in model_ids)])
+    return "-".join([analysis, dataset, *(model.removeprefix(f"{dataset}/").replace("/", "-") for model in models)])
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -24,7 +23,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def layer_panels(figure: Figure, counts: Sequence[int]) -> list[list[Axes]]:
-    """Fills a figure with panels of layers, `COLUMNS` at most side by side; each model begins a line of its own.
+    """Fills a figure with a panel for each layer, at most `COLUMNS` side by side; each model begins a new line.
 
     Args:
         figure: an empty one.
@@ -43,7 +42,7 @@ def layer_panels(figure: Figure, counts: Sequence[int]) -> list[list[Axes]]:
 
 
 def lines_of(counts: Sequence[int]) -> int:
-    """Returns how many lines `layer_panels` needs."""
+    """Returns how many lines of panels `layer_panels` needs."""
     return sum(-(-count // COLUMNS) for count in counts)
 
 

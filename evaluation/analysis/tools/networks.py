@@ -1,16 +1,20 @@
-"""What the analyses read of a model: its weights, its activations and its Jacobian, without its class."""
+"""How the analyses read a model: its weights, activations and Jacobian, without its class."""
 
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from cortexzoo import catalog, datasets
-from cortexzoo.datasets import Split
+from cortexzoo.datasets import DatasetInfo, Split
 from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE
 from cortexzoo.evaluation.classifier import Classifier, ClassifierError
+from cortexzoo.evaluation.models import Model
+from cortexzoo.evaluation.opening import open_model
+from cortexzoo.evaluation.thresholds import thresholds_for
+from cortexzoo.images import open_images
 
 # Endpoints in float64: with derivatives by a formula that does not round to zero, and by TensorFlow's.
 PRECISE = ("logits_stable", "logits_float64")
@@ -18,18 +22,51 @@ _BATCH = 500
 _WEIGHT = re.compile(r"model_weights/(\d+)/\.ATTRIBUTES/VARIABLE_VALUE")
 
 
-def load(model_ids: Sequence[str], samples: int) -> tuple[list[Classifier], Split]:
-    """Returns the models, verified, and the first test images of their data set.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+    """A model to look into.
+
+    Attributes:
+        name: what figures and tables call it.
+        classifier: the model, loaded.
+        model: the model as it was opened; a Keras file is exported, and the export is there as long as this is.
+    """
+
+    name: str
+    classifier: Classifier
+    model: Model | None = None
+
+
+def load(models: Sequence[str], samples: int, data: str | None = None) -> tuple[list[Network], Split]:
+    """Returns the models, and the first test images of their data set.
+
+    Args:
+        models: ids, SavedModels or Keras files, see `cortexzoo.evaluation.opening.open_model`.
+        samples: number of images.
+        data: images, see `cortexzoo.images.open_images`; by default the data set of the catalogued models.
 
     Raises:
-        ValueError: an id is unknown, or the models are of different data sets.
+        ValueError: there are no such models or images, or the models are of different data sets.
     """
-    found = sorted({catalog.model_card(model_id).dataset for model_id in model_ids})
-    if len(found) != 1:
-        raise ValueError(f"Expected models of one data set. Received: models of {', '.join(found) or 'none'}.")
-    split = datasets.load(found[0], "test").first(samples)
-    info = datasets.info(found[0])
-    return [Classifier(catalog.verified_saved_model(model_id), info, split.images[:4]) for model_id in model_ids], split
+    opened = [open_model(model) for model in models]
+    source = open_images(data or _common_dataset(opened))
+    split = source.load("test").first(samples)
+    probe = split.images[:4]
+    return [Network(model.name, Classifier(model.saved_model(), source.info, probe), model) for model in opened], split
+
+
+def thresholds(info: DatasetInfo) -> dict[str, float]:
+    """Returns the size of a perturbation in each norm."""
+    return {norm: values[0] for norm, values in thresholds_for(info, {}).items()}
+
+
+def _common_dataset(models: Sequence[Model]) -> str:
+    found = sorted({model.dataset for model in models} - {""})
+    if not found:
+        raise ValueError("Expected --data=NAME for models that are not in the catalogue. Received: none.")
+    if len(found) > 1:
+        raise ValueError(f"Expected models of one data set. Received: models of {', '.join(found)}.")
+    return found[0]
 
 
 def weights_of(saved_model: os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -58,7 +95,7 @@ def features_of(classifier: Classifier, images: np.ndarray) -> dict[str, np.ndar
     """
     function = classifier.raw_endpoint("features")
     parts = [function(tf.constant(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
-    # In the order of the forward pass as far as the names tell: a SavedModel sorts them, "block_10" before "block_2".
+    # In the order of the forward pass, as far as names show it: a SavedModel sorts "block_10" before "block_2".
     names = sorted(parts[0], key=lambda name: (name == "logits", [int(n) for n in re.findall(r"\d+", name)], name))
     return {
         name: np.concatenate([part[name].numpy().reshape(len(part[name]), -1) for part in parts]).astype(np.float32)

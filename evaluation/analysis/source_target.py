@@ -1,8 +1,14 @@
-"""Adversarial images of L-BFGS from each class to each other one (Nayebi and Ganguli 2017), in float32 and stabilised.
+"""L-BFGS from every source class to every target class.
 
-The source is the least confident image of each class. A red cross stands where no adversarial was found. Brendel and Bethge
-(2017, https://arxiv.org/abs/1704.01547) trace such crosses to gradients that vanish in float32: the same attack goes through
-logits in float64, and with the loss divided by the norm of its first gradient, beside it.
+  cortexzoo analyze source_target --model=mnist/sigmoid_mlp
+
+The figure is that of Nayebi and Ganguli (2017): adversarial images for each pair
+of classes. The source is the image of each
+class of which the model is least sure; a red cross stands where no adversarial
+was found. Brendel and Bethge (2017, https://arxiv.org/abs/1704.01547) trace such
+crosses to gradients that vanish in float32. So the same attack is also shown
+with logits in float64, and with the loss divided by the norm of its first
+gradient.
 """
 
 import dataclasses
@@ -11,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from cortexzoo.datasets import Split
-from cortexzoo.evaluation.analysis import networks
-from cortexzoo.evaluation.analysis.output import new_figure, stem, write_table
+from cortexzoo.evaluation.analysis.tools import networks
+from cortexzoo.evaluation.analysis.tools.output import new_figure, stem, write_table
 from cortexzoo.evaluation.attacks.lbfgs import LBFGS, Descent
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.figures import save_figure
@@ -27,11 +33,11 @@ _ARITHMETIC = {"logits": "float32", "logits_float64": "float64", "logits_stable"
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One way to attack.
+    """One variant of the attack.
 
     Attributes:
         name: its title.
-        endpoint: which is differentiated.
+        endpoint: the endpoint that it differentiates.
         attack: the attack.
     """
 
@@ -50,14 +56,17 @@ def variants(classifier: Classifier, attack: LBFGS) -> list[Variant]:
     return [*found, Variant(f"{_ARITHMETIC[best]}, loss rescaled", best, dataclasses.replace(attack, rescale=True))]
 
 
-def analyse(model_id: str, samples: int, directory: Path, attack: LBFGS | None = None) -> list[Path]:
-    """Writes grid-NAME.png and grid-NAME.csv.
+def analyse(
+    model: str, samples: int, directory: Path, attack: LBFGS | None = None, *, data: str | None = None
+) -> list[Path]:
+    """Writes source-target-DATA-NAME.png and .csv.
 
     Args:
-        model_id: id in the catalogue.
-        samples: the first test images, of which the least confident one of each class is taken.
+        model: id in the catalogue, or path of a SavedModel or a Keras file.
+        samples: the first test images, among which the sources are looked for.
         directory: where the files go; created where missing.
         attack: the attack. Defaults to `LBFGS()`, 1000 iterations.
+        data: data set; by default the model's own.
 
     Returns:
         The files.
@@ -67,30 +76,31 @@ def analyse(model_id: str, samples: int, directory: Path, attack: LBFGS | None =
     """
     from rich.progress import track
 
-    (classifier,), split = networks.load([model_id], samples)
+    (network,), split = networks.load([model], samples, data)
+    classifier, label = network.classifier, network.name
     sources = least_confident(classifier, split)
     names = classifier.dataset.class_names
-    grids, rows = [], []
+    panels, rows = [], []
     for variant in variants(classifier, attack or LBFGS()):
         descents = {}
         for source, place in track(sources.items(), variant.name):
             towards = functools.partial(variant.attack.towards, classifier, variant.endpoint, split.images[place])
             descents |= {(source, wanted): towards(wanted) for wanted in sources if wanted != source}
-        grids.append((variant.name, descents))
+        panels.append((variant.name, descents))
         for (i, k), descent in descents.items():
             rows.append((variant.name, names[i], int(split.ids[sources[i]]), names[k], *_log(descent)))
-    header = ("variant", "source", "source_id", "classifier", "found", "l2_distance")
+    header = ("variant", "source", "source_id", "target", "found", "l2_distance")
     header += ("first_gradient_norm", "constant", "iterations", "reason")
-    figure = _draw(model_id, grids, {label: split.images[place] for label, place in sources.items()}, names)
-    name = stem("grid", [model_id])
+    figure = _draw(label, panels, {label: split.images[place] for label, place in sources.items()}, names)
+    name = stem("source-target", classifier.dataset.name, [label])
     return [save_figure(figure, directory / f"{name}.png"), write_table(directory / f"{name}.csv", header, rows)]
 
 
 def least_confident(classifier: Classifier, split: Split) -> dict[int, int]:
-    """Returns for each class the position of the correctly classified image to which the model gives least probability.
+    """Returns for each class the position of the correctly classified image of which the model is least sure.
 
     Raises:
-        ValueError: there is none of a class.
+        ValueError: a class has none.
     """
     logits = classifier.serving_logits(split.images).astype(np.float64)
     # The logarithm tells apart what is 1 in float32.
@@ -115,13 +125,13 @@ def _log(descent: Descent) -> tuple[int, float, float, float, int, str]:
 
 def _draw(
     model_id: str,
-    grids: list[tuple[str, dict[tuple[int, int], Descent]]],
+    panels: list[tuple[str, dict[tuple[int, int], Descent]]],
     clean: dict[int, np.ndarray],
     names: tuple[str, ...],
 ) -> Figure:
-    figure = new_figure(0.46 * len(clean) * len(grids) + 0.8, 0.46 * len(clean) + 1.0)
-    panels = figure.subplots(1, len(grids), squeeze=False)[0]
-    for panel, (name, descents) in zip(panels, grids, strict=True):
+    figure = new_figure(0.46 * len(clean) * len(panels) + 0.8, 0.46 * len(clean) + 1.0)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for panel, (name, descents) in zip(axes, panels, strict=True):
         for source, image in clean.items():
             _show(panel, source, source, image)
         for (source, wanted), descent in descents.items():
@@ -136,11 +146,11 @@ def _draw(
         middles = [label + _SIDE / 2 for label in clean]
         panel.set_xticks(middles, [names[label] for label in clean], fontsize=7)
         panel.set_yticks(middles, [names[label] for label in clean], fontsize=7)
-        panel.set(xlim=(-0.1, len(clean) + 0.02), ylim=(len(clean) + 0.02, -0.1), aspect="equal", xlabel="classifier")
+        panel.set(xlim=(-0.1, len(clean) + 0.02), ylim=(len(clean) + 0.02, -0.1), aspect="equal", xlabel="target")
         panel.tick_params(length=0)
         for spine in panel.spines.values():
             spine.set_visible(False)
-    panels[0].set_ylabel("source")
+    axes[0].set_ylabel("source")
     figure.suptitle(f"{model_id}: L-BFGS from each class's least confident image; the diagonal is clean", fontsize=10)
     return figure
 
