@@ -8,6 +8,12 @@ from cortexzoo.images.numpy_arrays import as_array
 
 # Beyond rounding in float32; what is less than this over 1.0 is cut off.
 _TOLERANCE = 1e-6
+# What people subtract: the largest value that is left, how to undo it, and the layer that does the same in the model.
+_NORMALIZATIONS = (
+    (0.5, "images + 0.5", "Rescaling(1, offset=-0.5)"),
+    (1.0, "(images + 1) / 2", "Rescaling(2, offset=-1)"),
+    (math.inf, "images * std + mean", "Normalization(mean=mean, variance=std**2)"),
+)
 
 
 def to_images(images: Any, *, scale: float | None, image_shape: tuple[int, int, int] | None) -> np.ndarray:
@@ -120,7 +126,7 @@ def _white(array: np.ndarray, low: float, high: float) -> float:
 
 
 def _check_range(low: float, high: float, white: float, given_for_floats: bool) -> None:
-    if given_for_floats and white > 1 and 0 < high <= 1:
+    if given_for_floats and white > 1 and 0 <= low < high <= 1:
         raise ValueError(
             f"Expected images from 0 to scale={white:g}. Received: floats from {low:g} to {high:g}, in [0, 1] already. "
             "Leave `scale` out."
@@ -133,13 +139,12 @@ def _check_range(low: float, high: float, white: float, given_for_floats: bool) 
 
 
 def _remedy(low: float, high: float, white: float) -> str:
-    if low < 0 and low >= -0.1 * white and high <= 1.1 * white:
-        return "Where interpolation overshot, np.clip(images, 0, 1) cuts it off."
-    if low < 0:
-        undo = "(images + 1) / 2" if low >= -1 and high <= 1 else "images * std + mean"
-        first = "Rescaling(2, offset=-1)" if low >= -1 and high <= 1 else "Normalization(mean=mean, variance=std**2)"
-        return (
-            f"They look normalised: undo it with {undo}, and make it the model's first layer, keras.layers.{first}, so that "
-            "the size of a perturbation is measured in pixels."
-        )
-    return f"Pass scale={255 if high <= 255 else 65535}, or whatever value stands for white."
+    if low >= 0:
+        return f"Pass scale={255 if high <= 255 else 65535}, or whatever value stands for white."
+    if low >= -0.1 * white and 0.5 * white < high <= 1.1 * white:
+        return f"If interpolation overshot, np.clip(images, 0, {white:g}) cuts it off."
+    undo, layer = next((undo, layer) for most, undo, layer in _NORMALIZATIONS if max(-low, high) <= most)
+    return (
+        f"They look normalised. Undo it with {undo}, and make keras.layers.{layer} the model's first layer, so that "
+        "perturbations are measured in pixels."
+    )

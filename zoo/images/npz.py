@@ -60,7 +60,8 @@ def _read(path: Path, key: str) -> np.ndarray:
 
 def _with_archive(path: Path, read: Any) -> Any:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves a file of its own open where it is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return read(archive)
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"Expected an .npz file of arrays of numbers. Received: {path}, unreadable: {error}") from None

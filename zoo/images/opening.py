@@ -64,7 +64,8 @@ def _open_named(data: str | os.PathLike[str], name: str | None, options: dict[st
     if isinstance(data, str) and data in datasets.DATASETS:
         return _open_catalogued(data, {"name": name, **options})
     path = Path(data).expanduser()
-    if path.is_dir():
+    # An empty text is no path, though `Path` takes it for the working directory.
+    if path.is_dir() and data:
         return folders.open_folder(path, name, **options)
     if path.is_file():
         return npz.open_npz(path, name, **options)

@@ -59,7 +59,9 @@ def _keys(builder: Any) -> tuple[str, str]:
     features, keys = builder.info.features, builder.info.supervised_keys or ("image", "label")
     shapes = {key: getattr(feature, "shape", None) for key, feature in features.items()}
     if len(keys) != 2 or not all(isinstance(key, str) for key in keys) or len(shapes.get(keys[0]) or ()) != 3:
-        raise ValueError(f"Expected labelled images in {builder.info.full_name}. Received: features {', '.join(features)}.")
+        raise ValueError(
+            f"Expected labelled images in {builder.info.full_name}. Received: features {', '.join(sorted(features))}."
+        )
     if shapes.get(keys[1]) != () or np.dtype(features[keys[1]].np_dtype).kind not in "iu":
         raise ValueError(f"Expected one class for each image of {builder.info.full_name}. Received: {features[keys[1]]}.")
     return keys

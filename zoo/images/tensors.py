@@ -1,6 +1,7 @@
 """Images and labels out of a `tf.data.Dataset`."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,8 @@ def read(
     Raises:
         ValueError: the dataset has no end, other elements, or images of several sizes; see `checks.to_content` too.
     """
+    # Keras' image_dataset_from_directory tells the names.
+    class_names = class_names or getattr(dataset, "class_names", None)
     images, labels, *notes = _read_arrays(dataset, image_shape)
     content = to_content(images, labels, scale=scale, image_shape=image_shape, class_names=class_names)
     return dataclasses.replace(content, notes=tuple(notes))
@@ -45,34 +48,43 @@ def _read_arrays(dataset: Any, image_shape: tuple[int, int, int] | None) -> tupl
     dataset = _pairs(dataset)
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("Expected a tf.data.Dataset with an end. Received: an infinite one. dataset.take(n) has one.")
-    image, label = dataset.element_spec
     try:
-        if _is_batched(image.shape, label.shape):
+        image, label = _shapes(dataset)
+        if _is_batched(image, label):
             return _joined(dataset.as_numpy_iterator())
-        if _has_one_size(image.shape, image_shape) and label.shape.is_fully_defined():
+        if _has_one_size(dataset.element_spec, image_shape):
             return _joined(dataset.batch(_BATCH).as_numpy_iterator())
         if image_shape is None:
             return _stacked(dataset.as_numpy_iterator())
         return _resized(dataset.as_numpy_iterator(), image_shape)
     except tf.errors.OpError as error:
-        raise ValueError(f"Expected a tf.data.Dataset that can be read to its end. Received: {error.message}") from None
+        # The first line says what happened, behind the name of a node.
+        cause = re.sub(r"\{\{.*?\}\}\s*", "", error.message.splitlines()[0])
+        raise ValueError(f"Expected a tf.data.Dataset that can be read to its end. Received: {cause}") from None
 
 
 def _pairs(dataset: Any) -> Any:
     """The dataset as one of (image, label)."""
+    import tensorflow as tf
+
     spec = dataset.element_spec
     if isinstance(spec, dict) and (keys := find_pair(spec)):
         dataset = dataset.map(lambda element: (element[keys[0]], element[keys[1]]))
-    elif not (isinstance(spec, tuple) and len(spec) == 2):
+    parts = dataset.element_spec
+    if not (isinstance(parts, tuple) and len(parts) == 2 and all(isinstance(part, tf.TensorSpec) for part in parts)):
         raise ValueError(f"{_ELEMENTS} Received: {spec}.")
-    if not all(hasattr(part, "shape") and hasattr(part, "dtype") for part in dataset.element_spec):
-        raise ValueError(f"{_ELEMENTS} Received: {spec}.")
-    if any(part.shape.rank is None for part in dataset.element_spec):
-        raise ValueError(
-            "Expected a tf.data.Dataset whose elements have known ranks. Received: an unknown one. "
-            "tf.data.Dataset.from_generator takes `output_signature`; tf.ensure_shape states a shape in `map`."
-        )
     return dataset
+
+
+def _shapes(dataset: Any) -> tuple[Any, Any]:
+    """The shapes of an image and a label, or of a batch of them; the first ones' where the dataset knows no rank."""
+    import tensorflow as tf
+
+    image, label = (part.shape for part in dataset.element_spec)
+    if image.rank is None or label.rank is None:
+        (images, labels) = _unzipped(dataset.take(1).as_numpy_iterator())
+        image, label = tf.TensorShape(images[0].shape), tf.TensorShape(labels[0].shape)
+    return image, label
 
 
 def _is_batched(image: Any, label: Any) -> bool:
@@ -82,8 +94,10 @@ def _is_batched(image: Any, label: Any) -> bool:
     return image.rank == 4 or label.rank == 2
 
 
-def _has_one_size(image: Any, image_shape: tuple[int, int, int] | None) -> bool:
-    return image.is_fully_defined() and (image_shape is None or tuple(image)[:3] == image_shape)
+def _has_one_size(element_spec: tuple[Any, Any], image_shape: tuple[int, int, int] | None) -> bool:
+    image, label = (part.shape for part in element_spec)
+    known = image.is_fully_defined() and label.is_fully_defined()
+    return known and image_shape in (None, tuple(image))
 
 
 def _joined(batches: Elements) -> tuple[np.ndarray, np.ndarray]:
