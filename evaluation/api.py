@@ -152,7 +152,9 @@ def attack(
 
 def preprocessing_of(scale: float | None, mean: float | Sequence[float], std: float | Sequence[float]) -> Preprocessing:
     """Returns what is done to an image before the model sees it."""
-    return Preprocessing(float(scale or 1.0), tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist()))
+    return Preprocessing(
+        1.0 if scale is None else float(scale), tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
+    )
 
 
 def _open(model: Any, images: Any, labels: Any, scale: float | None, name: str | None):

@@ -102,7 +102,7 @@ class Preparation:
             seed=self.seed,
             workers=self.workers,
             sources=self._sources_for(model, store),
-            preprocessing=Preprocessing(self.scale or 1.0, self.mean, self.std),
+            preprocessing=Preprocessing(1.0 if self.scale is None else self.scale, self.mean, self.std),
             batch_limit=self.batch_limit,
             keeps_images=self.keeps_images,
             norms=self.norms or NORMS,
