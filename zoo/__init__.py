@@ -3,39 +3,38 @@
 >>> import cortexzoo as cz
 >>> cz.list_models(dataset="mnist")          # cards: id, accuracy, robust accuracy, parameters, paper
 >>> model = cz.load_model("mnist/dim")       # a keras.Model, its files verified by SHA-256
->>> cz.export_model(model, "my_model/1")     # a SavedModel for TF Serving and for `python -m cortexzoo.evaluation`
+>>> result = cz.evaluate(model, images, labels, suite="quick")
+>>> found = cz.attack(model, images, labels, norm="linf", epsilon=0.1)
+>>> cz.export_model(model, "my_model/1")     # a SavedModel for TF Serving and for `cortexzoo evaluate`
 
-Importing `cortexzoo` is cheap: TensorFlow and Keras are loaded when a function first needs them.
+Importing `cortexzoo` is cheap: TensorFlow and Keras are loaded when a function first needs them. It has two effects: Keras
+knows the classes of the zoo, so that `keras.saving.load_model` reads their .keras files, and TensorFlow's C++ log is quiet
+unless TF_CPP_MIN_LOG_LEVEL is set.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from cortexzoo.card import ModelCard
-    from cortexzoo.catalog import IntegrityError, list_models, model_card, verify
-    from cortexzoo.export import export_model
-    from cortexzoo.loading import load_model
+from cortexzoo.registration import register_with_keras
+from cortexzoo.startup import quiet_tensorflow
 
 __version__ = "0.1.0"
+# Where each public name lives. Type checkers read `__init__.pyi`.
 _HOMES = {
     "IntegrityError": "cortexzoo.catalog",
     "ModelCard": "cortexzoo.card",
+    "attack": "cortexzoo.evaluation.api",
+    "evaluate": "cortexzoo.evaluation.api",
     "export_model": "cortexzoo.export",
     "list_models": "cortexzoo.catalog",
     "load_model": "cortexzoo.loading",
     "model_card": "cortexzoo.catalog",
     "verify": "cortexzoo.catalog",
 }
-__all__ = [
-    "IntegrityError",
-    "ModelCard",
-    "export_model",
-    "list_models",
-    "load_model",
-    "model_card",
-    "verify",
-]
+__all__ = sorted(_HOMES)
+
+quiet_tensorflow()
+register_with_keras()
 
 
 def __getattr__(name: str) -> Any:

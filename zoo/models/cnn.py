@@ -57,6 +57,10 @@ class ConvolutionalNetwork(ImageClassifier):
             for i in range(len(self.maps))
         ]
 
+    @property
+    def class_layers(self) -> list[keras.layers.Layer]:
+        return [self.convolutions[-1]]
+
     def call(self, images: Any, training: bool = False) -> Any:
         return self._activations(self.binarize(images) if self.binarize else images, training)[-1]
 

@@ -55,6 +55,10 @@ class FeedforwardNetwork(ImageClassifier):
             options = {"name": "saturation_penalty", "dtype": self.dtype_policy}
             self.penalty = SaturationPenalty(activation, saturation_penalty, **options)
 
+    @property
+    def class_layers(self) -> list[keras.layers.Layer]:
+        return [self.readout]
+
     def call(self, images: Any, training: bool = False) -> Any:
         return self._propagate(images, training=training)["logits"]
 

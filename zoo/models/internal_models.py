@@ -89,6 +89,11 @@ class DenoisedInternalModels(ImageClassifier):
         energy = ops.maximum(ops.sum(ops.cast(denoised, dtype), axis=-1), 1e-3)
         return ops.transpose(ops.sum(ops.cast(reconstructions, dtype), axis=-1) / energy)
 
+    @property
+    def class_layers(self) -> list[keras.layers.Layer]:
+        """The internal models of the classes; a denoiser and a shared encoder know of no class."""
+        return self.decoder if self.shared_encoder else [*self.encoder, *self.decoder]
+
     def call(self, images: Any, training: bool = False) -> Any:
         return self._classify(images, training=training)[0]
 

@@ -58,6 +58,10 @@ class ResidualNetwork(ImageClassifier):
             self.stage_ends.append(len(self.blocks) - 1)
         self.head = keras.layers.Dense(num_classes, name="head", dtype="float32")
 
+    @property
+    def class_layers(self) -> list[keras.layers.Layer]:
+        return [self.head]
+
     def call(self, images: Any, training: bool = False) -> Any:
         return self.activations(images, training)[1]
 

@@ -1,0 +1,132 @@
+"""Where models are loaded from, and what a new head keeps."""
+
+from pathlib import Path
+from typing import Any
+
+import cortexzoo as cz
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from cortexzoo import models
+from cortexzoo.loading import create_model
+
+from tests.zoo.conftest import SMALL_CONFIG, SMALL_ID
+
+SMALL = {"image_shape": (12, 12, 1), "num_classes": 10}
+# Each family, and how many of its trainable weights belong to single classes.
+FAMILIES: dict[str, tuple[str, dict[str, Any], int]] = {
+    "CNN": ("ConvolutionalNetwork", {"maps": (4,), "kernels": (3, 3), "strides": (1, 2)}, 2),
+    "MLP": ("MultilayerPerceptron", {"hidden_units": (8,), "saturation_penalty": 0.1}, 2),
+    "MaxPooling": ("MaxPoolingNetwork", {"maps": (2,), "kernel_size": 3, "hidden_units": (4,)}, 2),
+    "ResNet": ("ResidualNetwork", {"width": 1}, 2),
+    "DIM": ("DenoisedInternalModels", {"denoiser_widths": (8, 4), "internal_widths": (6, 4)}, 8),
+    "singleIM": (
+        "DenoisedInternalModels",
+        {"denoiser_widths": None, "internal_widths": (6, 4), "shared_encoder": True},
+        4,
+    ),
+}
+
+
+def save(name: str, path: Path) -> keras.Model:
+    """Saves a model of a family with weights that no initializer draws."""
+    class_name, config, _ = FAMILIES[name]
+    model = create_model(class_name, {**SMALL, **config})
+    model.set_weights([np.full(weight.shape, 0.25 + 0.01 * i, np.float32) for i, weight in enumerate(model.weights)])
+    model.save(path)
+    return model
+
+
+def test_paths_beside_a_card(catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = cz.load_model(SMALL_ID).get_weights()
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", "/nonexistent")
+    for path in (catalogue / SMALL_ID, catalogue / SMALL_ID / "1"):
+        for name in (path, str(path)):
+            for received, value in zip(cz.load_model(name).get_weights(), expected, strict=True):
+                np.testing.assert_array_equal(received, value)
+    assert cz.load_model(SMALL_ID, catalogue=catalogue).get_config()["denoiser_widths"] == SMALL_CONFIG["denoiser_widths"]
+    (catalogue / SMALL_ID / "1" / "variables" / "variables.index").write_bytes(b"")
+    with pytest.raises(cz.IntegrityError, match=r"variables\.index"):
+        cz.load_model(catalogue / SMALL_ID / "1")
+
+
+def test_savedmodel_without_a_card(catalogue: Path) -> None:
+    (catalogue / SMALL_ID / "card.json").unlink()
+    with pytest.raises(ValueError, match=r"Expected a SavedModel beside a card.json.* model.save\('mine.keras'\)"):
+        cz.load_model(catalogue / SMALL_ID / "1")
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_keras_files(tmp_path: Path, suffix: str) -> None:
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3, "softmax")])
+    path, images = tmp_path / f"mine.{suffix}", np.random.default_rng(0).random((2, 4, 4, 1), np.float32)
+    if suffix == "keras":
+        model.save(path)
+    else:
+        keras.src.legacy.saving.legacy_h5_format.save_model_to_hdf5(model, path, include_optimizer=False)
+    np.testing.assert_array_equal(cz.load_model(path)(images), model(images))
+    with pytest.raises(ValueError, match=r"Only models of the zoo can have another head by `num_classes`"):
+        cz.load_model(path, num_classes=2)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_lambda_layers_are_refused(tmp_path: Path, suffix: str) -> None:
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: 2.0 * x)])
+    path = tmp_path / f"mine.{suffix}"
+    if suffix == "keras":
+        model.save(path)
+    else:
+        keras.src.legacy.saving.legacy_h5_format.save_model_to_hdf5(model, path, include_optimizer=False)
+    with pytest.raises(ValueError, match=r"Expected a Keras file without code.* with a Lambda layer"):
+        cz.load_model(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="which does not exist"):
+        cz.load_model(tmp_path / "mine.keras")
+
+
+@pytest.mark.parametrize("num_classes", [3, 10])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_new_head(name: str, num_classes: int, tmp_path: Path) -> None:
+    """As many classes as before are other classes too: the head is new in any case."""
+    old = save(name, tmp_path / "old.keras")
+    new = cz.load_model(tmp_path / "old.keras", num_classes=num_classes)
+    images = np.random.default_rng(0).random((6, 12, 12, 1), np.float32)
+    assert new(images).shape == (6, num_classes)
+    assert new.get_config() == {**old.get_config(), "num_classes": num_classes}
+    fresh = [weight for layer in new.class_layers for weight in layer.weights]
+    assert len(fresh) == FAMILIES[name][2]
+    for received, value in zip(new.weights, old.weights, strict=True):
+        kept = not any(received is weight for weight in fresh)
+        assert kept == np.array_equal(received.numpy(), value.numpy()), received.path
+    new.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    assert np.isfinite(new.train_on_batch(images, np.arange(6) % num_classes))
+
+
+def test_every_family_is_tried_for_a_new_head() -> None:
+    assert {class_name for class_name, _, _ in FAMILIES.values()} == set(models.__all__) - {"ImageClassifier"}
+
+
+def test_internal_models_alone_have_no_body(tmp_path: Path) -> None:
+    model = create_model("DenoisedInternalModels", {**SMALL, "denoiser_widths": None, "internal_widths": (6, 4)})
+    model.save(tmp_path / "im.keras")
+    with pytest.raises(ValueError, match=r"weights of its own for every class.* such as mnist/dim or mnist/single_im"):
+        cz.load_model(tmp_path / "im.keras", num_classes=3)
+
+
+def test_one_class_is_none(catalogue: Path) -> None:
+    with pytest.raises(ValueError, match=r"Expected `num_classes` >= 2. Received: num_classes=1"):
+        cz.load_model(SMALL_ID, num_classes=1)
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_export_of_keras_itself(catalogue: Path, tmp_path: Path, called: bool) -> None:
+    model, images = cz.load_model(SMALL_ID), np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
+    if called:
+        model(images)
+    model.export(tmp_path / "exported", verbose=False)
+    saved = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(saved.serve(images), model(images), rtol=1e-5)
