@@ -1,5 +1,6 @@
-"""Trains a model and publishes it in a catalogue: SavedModel, card and README.
+"""Train a model and publish it in a catalogue: SavedModel, card and README.
 
+Examples:
   cortexzoo train --list                              the recipes
   cortexzoo train --recipe=mnist/dim                  train DIM as shipped; the same command resumes after a kill
   cortexzoo train --recipe=mnist/dim --set=internal_epochs=5 --set=seed=1
@@ -16,19 +17,21 @@ otherwise; checkpoints and logs (CSV) go to --workdir. Training reads the train 
 test split come from `cortexzoo evaluate --model=runs/catalogue/mnist/dim/1`.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
+from cortexzoo.console import run
 from cortexzoo.startup import configure_tensorflow
+from cortexzoo.training.configuration import ConfigError, change_config
+from cortexzoo.training.preparation import refusals
 from ml_collections import ConfigDict
 
 if TYPE_CHECKING:
     from cortexzoo.training.recipes import Recipe
 
 _RECIPE = flags.DEFINE_string("recipe", None, "The recipe, such as mnist/dim. --list shows all.")
-_SET = flags.DEFINE_multi_string("set", [], "Change a setting: --set=name=value, the value as JSON or text. Repeatable.")
+_SET = flags.DEFINE_multi_string("set", [], "Change a setting: --set=name=value, the value as JSON or text.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for checkpoints and logs, one folder for each recipe and config.")
 _CATALOGUE = flags.DEFINE_string(
     "catalogue",
@@ -45,18 +48,13 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only, as in --recipe=mnist/dim. Received: {' '.join(arguments[1:])}")
     configure_tensorflow("2")
-    from cortexzoo.catalog import IntegrityError
-    from cortexzoo.training.configuration import ConfigError
-
-    try:
+    with refusals():
         _run()
-    except (ConfigError, IntegrityError, FloatingPointError) as error:
-        sys.exit(str(error))
 
 
 def _run() -> None:
+    # Imported late: help needs no framework.
     from cortexzoo.training import recipes
-    from cortexzoo.training.configuration import ConfigError, change_config
 
     if _LIST.value:
         print("\n".join(f"{recipe.id:36} {recipe.title}" for recipe in recipes.RECIPES.values()))
@@ -74,7 +72,6 @@ def _run() -> None:
 
 def _check(recipe: "Recipe", config: ConfigDict) -> None:
     """Finds out before the training what would fail after it."""
-    from cortexzoo.training.configuration import ConfigError
     from cortexzoo.training.publishing import check_destination, check_writable
     from cortexzoo.training.recipes import check_id
 
@@ -110,4 +107,4 @@ def _train_and_publish(recipe: "Recipe", config: ConfigDict) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "cortexzoo train")

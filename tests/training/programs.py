@@ -10,28 +10,27 @@ from absl import flags
 
 
 @contextlib.contextmanager
-def without_other_flags() -> Iterator[None]:
-    """Puts the flags of other programs aside, and takes those away that were defined meanwhile."""
-    values = flags.FLAGS
-    before = {flag.name: flag for name, own in values.flags_by_module_dict().items() if is_ours(name) for flag in own}
-    for name in before:
-        delattr(values, name)
-    yield
-    for own in [own for name, own in values.flags_by_module_dict().items() if is_ours(name)]:
-        for flag in own:
-            delattr(values, flag.name)
-    for name, flag in before.items():
-        values[name] = flag
-
-
-@contextlib.contextmanager
 def alone(module: str) -> Iterator[ModuleType]:
-    """Imports a module that defines flags, as if it were the only one."""
-    with without_other_flags():
-        sys.modules.pop(module, None)
+    """Imports a module that defines flags, as if it were the only one of ours."""
+    before = _our_flags()
+    _remove(before)
+    sys.modules.pop(module, None)
+    try:
         yield importlib.import_module(module)
+    finally:
+        _remove(_our_flags())
         sys.modules.pop(module, None)
+        for name, flag in before:
+            flags.FLAGS[flag.name] = flag
+            flags.FLAGS.register_flag_by_module(name, flag)
 
 
-def is_ours(module: str) -> bool:
-    return module.startswith(("cortexzoo", "benchmarks", "examples"))
+def _our_flags() -> list[tuple[str, flags.Flag]]:
+    found = flags.FLAGS.flags_by_module_dict().items()
+    return [(name, flag) for name, own in found if name.startswith(("cortexzoo", "benchmarks", "examples")) for flag in own]
+
+
+def _remove(found: list[tuple[str, flags.Flag]]) -> None:
+    for _, flag in found:
+        if flag.name in flags.FLAGS:
+            delattr(flags.FLAGS, flag.name)

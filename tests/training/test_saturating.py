@@ -10,7 +10,7 @@ from cortexzoo.training import recipes
 from cortexzoo.training.annealing import AnnealedVariable
 from cortexzoo.training.fitting import _read_history
 from cortexzoo.training.recipes import Recipe, Trained, saturating
-from cortexzoo.training.studies.sweep import largest_within, table_path
+from cortexzoo.training.studies.sweep.table import largest_within, table_path
 from keras import ops
 from ml_collections import ConfigDict
 

@@ -1,10 +1,11 @@
-"""Studies: series of models that are trained and compared.
+"""Series of trainings that are compared, and measurements beside them.
 
 Examples:
-  cortexzoo study sweep --help
-  cortexzoo study sweep --recipe=mnist/saturating_sigmoid_mlp --values=0,0.1,1
+  cortexzoo study sweep --recipe=mnist/saturating_sigmoid_mlp --values=0,0.1,0.3,1
+  cortexzoo study layer_weights --model=fashion_mnist/resnet_pixel --output=runs/weights
 
-`cortexzoo study NAME --help` explains a study by examples.
+`cortexzoo study NAME --help` explains a study. `python -m cortexzoo.training.studies` is the same program.
+Training reads the train and validation splits only.
 """
 
 import importlib
@@ -13,14 +14,13 @@ from collections.abc import Sequence
 
 from cortexzoo.console import choose, discover, run
 
-_PACKAGE = "cortexzoo.training.studies"
-
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the study that the first argument after the program's name calls: a package here that has a `__main__`."""
-    name, rest = choose("cortexzoo study", discover(_PACKAGE), arguments[1:], __doc__)
-    run(importlib.import_module(f"{_PACKAGE}.{name}.__main__").main, f"cortexzoo study {name}", rest)
+    """Runs the study that the first argument after the program's name calls; only that study's flags are defined."""
+    package = __spec__.parent
+    name, rest = choose(arguments[0], discover(package), arguments[1:], __doc__)
+    run(importlib.import_module(f"{package}.{name}.__main__").main, f"{arguments[0]} {name}", rest)
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    main(["cortexzoo study", *sys.argv[1:]])

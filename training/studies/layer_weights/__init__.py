@@ -1,19 +1,19 @@
-"""What each layer came to contribute to the similarity that was regularised: softmax(g), from the models' cards."""
+"""What each layer contributes to the regularised similarity: softmax(g), from the cards of the models."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from cortexzoo.card import ModelCard
 from cortexzoo.figures import figure_style, save_figure
-from cortexzoo.files import write_text
+from cortexzoo.files import csv_text, write_text
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+_COLUMNS = ("model", "target", "seed", "layer", "weight")
+
 
 def write_layer_weights(cards: list[ModelCard], directory: Path) -> list[Path]:
-    """Writes layer-weights.csv, one line a model and layer, and layer-weights.png.
+    """Writes layer-weights.csv, with a row for each model and layer, and layer-weights.png.
 
     Args:
         cards: of models that were trained with the similarity regulariser.
@@ -23,18 +23,17 @@ def write_layer_weights(cards: list[ModelCard], directory: Path) -> list[Path]:
         The two files.
 
     Raises:
-        ValueError: there is no card, or one without layer weights.
+        ValueError: there is no card, or a card has no layer weights.
     """
     if lacking := [card.id for card in cards if "layer_weights" not in card.training] or not cards:
         raise ValueError(f"Expected models that were trained with the similarity regulariser. Received: {lacking or 'none'}")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["model", "target", "seed", "layer", "weight"])
-    for card in cards:
-        for layer, weight in card.training["layer_weights"].items():
-            writer.writerow([card.id, card.recipe["config"]["target"], card.seed, layer, f"{weight:.6f}"])
     table, figure = directory / "layer-weights.csv", directory / "layer-weights.png"
-    write_text(table, buffer.getvalue())
+    rows = [
+        (card.id, card.recipe["config"]["target"], card.seed, layer, f"{weight:.6f}")
+        for card in cards
+        for layer, weight in card.training["layer_weights"].items()
+    ]
+    write_text(table, csv_text(_COLUMNS, [dict(zip(_COLUMNS, row, strict=True)) for row in rows]))
     _write_figure(cards, figure)
     return [table, figure]
 

@@ -1,34 +1,36 @@
-"""Writes the learned layer weights of similarity-regularised models as CSV and figure.
+"""Table and figure of the learned layer weights of similarity-regularised models.
 
-  python -m cortexzoo.training.studies.layer_weights --output=docs/figures/similarity  of all such models of the catalogue
-  python -m cortexzoo.training.studies.layer_weights --models=fashion_mnist/resnet_pixel,fashion_mnist/resnet_v1
+Examples:
+  cortexzoo study layer_weights
+  cortexzoo study layer_weights --model=fashion_mnist/resnet_pixel --model=fashion_mnist/resnet_v1 --output=runs/weights
 
-The weights are part of the regulariser, not of the classifier that is served: training leaves them on the card.
+By default all such models of the catalogue are taken. The weights belong to the regulariser, not to the classifier that is
+served; training leaves them on the card.
 """
 
-import sys
-from pathlib import Path
-
-from absl import app, flags
+from absl import flags
 from cortexzoo import catalog
+from cortexzoo.console import run
+from cortexzoo.training.configuration import ConfigError
+from cortexzoo.training.preparation import prepare, refusals
 from cortexzoo.training.studies.layer_weights import write_layer_weights
 
-_MODELS = flags.DEFINE_list("models", [], "Ids in the catalogue; by default all that have layer weights.")
-_OUTPUT = flags.DEFINE_string("output", "report", "Folder for the files.")
+_MODEL = flags.DEFINE_multi_string("model", [], "Id of a model in the catalogue, or the directory of one.")
+_OUTPUT = flags.DEFINE_string("output", "runs/studies/layer_weights", "Folder for layer-weights.csv and layer-weights.png.")
 
 
 def main(arguments: list[str]) -> None:
     """Writes both files and prints their paths."""
-    if len(arguments) > 1:
-        raise app.UsageError(f"Expected flags only, as in --models=ID. Received: {' '.join(arguments[1:])}")
-    try:
-        cards = [catalog.model_card(model_id) for model_id in _MODELS.value]
-        cards = cards or [card for card in catalog.list_models() if "layer_weights" in card.training]
-        for path in write_layer_weights(cards, Path(_OUTPUT.value)):
-            print(path)
-    except ValueError as error:
-        sys.exit(str(error))
+    with refusals():
+        output = prepare(arguments, _OUTPUT.value)
+        try:
+            cards = [catalog.model_card(model) for model in _MODEL.value]
+            cards = cards or [card for card in catalog.list_models() if "layer_weights" in card.training]
+            for path in write_layer_weights(cards, output):
+                print(path)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "cortexzoo study layer_weights")

@@ -8,7 +8,7 @@ from absl import logging
 from cortexzoo import datasets
 from cortexzoo.layers import nonlinearity
 from cortexzoo.models import ImageClassifier
-from cortexzoo.training.configuration import config_digest, run_directory
+from cortexzoo.training.configuration import ConfigError, config_digest, run_directory
 from cortexzoo.training.hardware import first_hardware
 from cortexzoo.training.recipes import Recipe
 from cortexzoo.training.studies.sweep.figure import write_figure
@@ -24,13 +24,13 @@ _BATCH = 500
 def sweep(recipe: Recipe, config: ConfigDict, strengths: list[float], workdir: Path, output: Path) -> Path:
     """Trains with each strength and writes table and figure after each.
 
-    It resumes: strengths that the table has are not trained again, and a training goes on from its checkpoint. Lines of
-    other settings (anything in the config but the strength) leave the table, as they cannot be compared.
+    It resumes: strengths in the table are not trained again, and a training goes on from its checkpoint. Rows of other
+    settings (anything in the config but the strength) leave the table, because they cannot be compared.
 
     Args:
         recipe: one whose config has a `strength`.
         config: its config.
-        strengths: weights of the saturation penalty; 0 is the vanilla network.
+        strengths: weights of the saturation penalty; 0 is the plain network.
         workdir: folder of checkpoints and logs.
         output: folder of table and figure.
 
@@ -38,18 +38,21 @@ def sweep(recipe: Recipe, config: ConfigDict, strengths: list[float], workdir: P
         The path of the table; the figure lies beside it.
 
     Raises:
-        ValueError: the recipe has no strength.
+        ConfigError: the recipe has no strength, or a setting is refused.
     """
     if "strength" not in config:
-        raise ValueError(
+        raise ConfigError(
             f"Expected a recipe with a `strength`. Received: {recipe.id}, which has {', '.join(sorted(config))}."
         )
+    configs = [_with_strength(config, strength) for strength in strengths]
+    for changed in configs:
+        recipe.check_config(changed)
     path = table_path(output, recipe.id)
     settings = config_digest(_with_strength(config, 0.0))
     points = [point for point in read_points(path) if point.settings == settings]
-    for strength in strengths:
-        if strength not in {point.strength for point in points}:
-            points.append(_train(recipe, _with_strength(config, strength), workdir, settings))
+    for changed in configs:
+        if changed.strength not in {point.strength for point in points}:
+            points.append(_train(recipe, changed, workdir, settings))
         write_points(points, path)
         write_figure(points, recipe.title, path.with_suffix(".png"))
     return path
@@ -78,7 +81,7 @@ def _train(recipe: Recipe, config: ConfigDict, workdir: Path, settings: str) -> 
     keras.utils.set_random_seed(config.seed)
     directory = run_directory(workdir, recipe.id, config)
     first_hardware(directory)
-    trained = recipe.fit(config, directory)
+    trained = recipe.train(config, directory)
     statistics = saturation_statistics(trained.model, datasets.load(config.dataset, "validation").images)
     accuracy = trained.validation["accuracy"]
     logging.info("Strength %g: validation accuracy %.4f, %s", config.strength, accuracy, statistics)

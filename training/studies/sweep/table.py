@@ -1,11 +1,10 @@
-"""A sweep's table: a CSV file with one line for each weight of the penalty."""
+"""A sweep's table: a CSV file with a row for each weight of the penalty."""
 
 import csv
 import dataclasses
-import io
 from pathlib import Path
 
-from cortexzoo.files import write_text
+from cortexzoo.files import csv_text, write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Point:
         saturated_share: share of hidden units and validation images with psi_c close to 0, in [0, 1].
         epochs: length of the training.
         seed: of the training.
-        settings: digest of the config but for the strength.
+        settings: digest of the config without the strength.
     """
 
     strength: float
@@ -37,7 +36,7 @@ def table_path(directory: Path, recipe_id: str) -> Path:
 
 
 def read_points(path: Path) -> list[Point]:
-    """Reads a table; there are no points where there is no file."""
+    """Returns the rows of a table; none where there is no file."""
     if not path.exists():
         return []
     types = {field.name: field.type for field in dataclasses.fields(Point)}
@@ -46,27 +45,21 @@ def read_points(path: Path) -> list[Point]:
 
 
 def write_points(points: list[Point], path: Path) -> None:
-    """Writes a table, sorted by strength, so that a reader sees the old one or the new, never a part."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [field.name for field in dataclasses.fields(Point)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(point) for point in sorted(points, key=lambda point: point.strength))
-    write_text(path, buffer.getvalue())
+    """Writes a table, sorted by strength, which a reader never sees half written."""
+    rows = [dataclasses.asdict(point) for point in sorted(points, key=lambda point: point.strength)]
+    write_text(path, csv_text([field.name for field in dataclasses.fields(Point)], rows))
 
 
-def largest_within(path: Path, points: float = 0.01) -> float:
+def largest_within(path: Path, points: float = 0.01) -> float | None:
     """Returns the largest strength whose validation accuracy is at most `points` below that of strength 0.
+
+    It is None where the table has no row for strength 0.
 
     Args:
         path: a table that `sweep` wrote.
         points: float. The loss that is accepted, as a share: 0.01 is one percentage point.
-
-    Raises:
-        ValueError: the table has no line for strength 0.
     """
     rows = read_points(path)
-    vanilla = [row.accuracy for row in rows if row.strength == 0.0]
-    if not vanilla:
-        raise ValueError(f"Expected a line for strength 0 in {path}. Received: {[row.strength for row in rows]}.")
+    plain = [row.accuracy for row in rows if row.strength == 0.0]
     # Keras' accuracies are float32; the slack, far less than one image, is for their rounding.
-    return max(row.strength for row in rows if row.accuracy >= vanilla[0] - points - 1e-6)
+    return max((row.strength for row in rows if row.accuracy >= plain[0] - points - 1e-6), default=None) if plain else None

@@ -1,0 +1,1 @@
+"""What similarity targets say of each data set."""

@@ -1,16 +1,12 @@
-"""`python -m cortexzoo.training.targets`: its numbers against plain ones, its files, and its errors."""
+"""The study of similarity targets: its numbers against plain ones, and its files."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cortexzoo import datasets
-from cortexzoo.datasets import Split
 from cortexzoo.training import targets
-from cortexzoo.training.recordings.file import load_recordings
 from cortexzoo.training.studies.targets import analysis
 from cortexzoo.training.studies.targets.analysis import (
     Sample,
@@ -23,17 +19,7 @@ from cortexzoo.training.studies.targets.analysis import (
 )
 from matplotlib import image as matplotlib_image
 
-ROOT = Path(__file__).parents[3]
-
-
-def few_digits(name: str, split: str) -> Split:
-    """Ten blurred patterns of 28 x 28 pixels, one a class."""
-    assert split == "train"
-    generator = np.random.default_rng(0)
-    labels = np.arange(200) % 10
-    images = 0.7 * generator.random((10, 7, 7))[labels].repeat(4, axis=1).repeat(4, axis=2)
-    images = images + 0.3 * generator.random((200, 28, 28))
-    return Split(images[..., None].astype(np.float32), labels, np.arange(200))
+from tests.training.studies.conftest import Study, few_digits
 
 
 @pytest.fixture
@@ -89,27 +75,10 @@ def test_files(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert tables == [9] * 3 + [11] * 4
 
 
-# The command, with the images above in the place of MNIST, whose 60,000 take long to decode.
-_COMMAND = """
-import runpy
-from tests.training.targets.test_analysis import few_digits
-from cortexzoo import datasets
-datasets.load = few_digits
-runpy.run_module("cortexzoo.training.targets", run_name="__main__", alter_sys=True)
-"""
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", _COMMAND, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-
-
-def test_analysis_from_the_shell(tmp_path: Path) -> None:
+def test_study_from_the_shell(study: Study, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- targets:begin -->\nold\n<!-- targets:end -->\nafter\n", encoding="utf-8")
-    arguments = ["--datasets=mnist", "--images=100", "--pairs=1000", f"--page={page}", f"--output={tmp_path / 'figures'}"]
-    result = run(*arguments)
-    assert result.returncode == 0, result.stderr
+    study("targets", "--data=mnist", "--images=100", "--pairs=1000", f"--page={page}", f"--output={tmp_path / 'figures'}")
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- targets:begin -->\n| images | r |")
     assert text.endswith("(figures/matrices-mnist.png)\n<!-- targets:end -->\nafter\n")
@@ -120,27 +89,3 @@ def test_analysis_from_the_shell(tmp_path: Path) -> None:
         "thresholds.csv",
         "thresholds.png",
     }
-
-
-def test_recordings_from_the_shell(tmp_path: Path) -> None:
-    path = tmp_path / "v1.npz"
-    arguments = ["--datasets=mnist", "--images=100", "--units=6", "--trials=2", "--scans=2"]
-    result = run(*arguments, f"--simulate_recordings={path}")
-    assert result.returncode == 0, result.stderr
-    recordings = load_recordings(path)
-    assert recordings.images.shape == (100, 28, 28, 1)
-    assert recordings.responses.shape == (2, 100, 6)
-    assert "6 units of simulated V1" in result.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--datasets=mnits"], "Received: name='mnits'"),
-        (["--page=README.md"], "Expected the lines <!-- targets:begin --> and <!-- targets:end --> in README.md"),
-    ],
-)
-def test_wrong_flags(arguments: list[str], message: str) -> None:
-    result = run(*arguments)
-    assert (result.returncode, message in result.stderr) == (1, True)
-    assert "Traceback" not in result.stderr

@@ -1,6 +1,5 @@
-"""The grids of short trainings, and the table of learned layer weights."""
+"""The grids of short trainings: their cells, their table, how they resume, and their page."""
 
-import csv
 import dataclasses
 from pathlib import Path
 
@@ -8,23 +7,14 @@ import numpy as np
 import pytest
 from cortexzoo import datasets
 from cortexzoo.training.recipes import Trained, find
-from cortexzoo.training.studies import similarity_grid
-from cortexzoo.training.studies.layer_weights import write_layer_weights
-from cortexzoo.training.studies.similarity_grid import (
-    COLUMNS,
-    GRIDS,
-    NOISE,
-    grid_cells,
-    grid_section,
-    read_rows,
-    run_grid,
-    update_grid_page,
-)
+from cortexzoo.training.studies.similarity_settings import grids
+from cortexzoo.training.studies.similarity_settings.grids import GRIDS, grid_cells, run_grid
+from cortexzoo.training.studies.similarity_settings.page import grid_section, update_page
+from cortexzoo.training.studies.similarity_settings.table import COLUMNS, NOISE, read_rows, write_rows
 from ml_collections import ConfigDict
 
 from tests.training.interrupted_fit import few_images
 from tests.training.tiny_classifier import TinyClassifier
-from tests.zoo.conftest import make_card
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -74,7 +64,7 @@ def test_page_has_tables_and_figures(tmp_path: Path) -> None:
             rows.append({**common, "grid": grid, "dataset": recipe.split("/")[0], **{k: str(v) for k, v in changes.items()}})
     page = tmp_path / "page.md"
     page.write_text("<!-- similarity grids:begin -->\n<!-- similarity grids:end -->\n")
-    update_grid_page(rows, page, tmp_path / "figures")
+    update_page(rows, page, tmp_path / "figures")
     figures = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert figures == ["grid-images.png", "grid-pairs.png", "grid-threshold.png"]
     text = page.read_text()
@@ -102,8 +92,8 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ConfigDict]]:
 
         return dataclasses.replace(find(recipe_id), fit=fit)
 
-    monkeypatch.setattr(similarity_grid, "find", untrained)
-    monkeypatch.setattr(similarity_grid, "noisy_accuracy", lambda model, split, stddev, seed: 0.9 - stddev)
+    monkeypatch.setattr(grids, "find", untrained)
+    monkeypatch.setattr(grids, "noisy_accuracy", lambda model, split, stddev, seed: 0.9 - stddev)
     monkeypatch.setattr(datasets, "load", few_images)
     return calls
 
@@ -135,7 +125,7 @@ def test_interrupted_grid_goes_on_where_it_was(trainings: list[tuple[str, Config
     page = tmp_path / "page.md"
     page.write_text("<!-- similarity grids:begin -->\n<!-- similarity grids:end -->\n")
     width = [{**row, "changes": "width=8"} for row in rows[:5]]
-    update_grid_page([*rows[:5], *width], page, tmp_path / "figures")
+    update_page([*rows[:5], *width], page, tmp_path / "figures")
     assert "| pairs | changes |" in page.read_text()
     assert (tmp_path / "figures" / "grid-pairs.png").exists()
 
@@ -144,18 +134,18 @@ def test_a_changed_recipe_takes_the_place_of_the_old_row(
     trainings: list[tuple[str, ConfigDict]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "grid.csv"
-    monkeypatch.setattr(similarity_grid, "PAIRS", (4, 8))
+    monkeypatch.setattr(grids, "PAIRS", (4, 8))
     run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
     before = read_rows(path)
     trainings.clear()
-    monkeypatch.setattr(similarity_grid, "config_digest", lambda config: "changed")
+    monkeypatch.setattr(grids, "config_digest", lambda config: "changed")
     run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
     assert len(trainings) == 3
     assert read_rows(path) == [{**row, "settings": "changed"} for row in before]
     # Whatever another grid has written meanwhile stays.
     other = {**before[0], "grid": "images"}
-    monkeypatch.setattr(similarity_grid, "config_digest", lambda config: "changed again")
-    monkeypatch.setattr(similarity_grid, "_row", lambda *_: similarity_grid._write_rows([other], path) or before[1])
+    monkeypatch.setattr(grids, "config_digest", lambda config: "changed again")
+    monkeypatch.setattr(grids, "_row", lambda *_: write_rows([other], path) or before[1])
     trainings.clear()
     run_grid("pairs", "mnist", ["epochs=2"], tmp_path, path)
     assert read_rows(path) == [other, before[1]]
@@ -170,37 +160,10 @@ def test_noise_is_added_to_the_images_and_clipped() -> None:
             return np.eye(10)[validation.labels]
 
     validation = few_images("mnist", "validation")
-    assert similarity_grid.noisy_accuracy(Recorder(), validation, 0.0, 0) == 1.0
-    assert similarity_grid.noisy_accuracy(Recorder(), validation, 0.3, 0) == 1.0
+    assert grids.noisy_accuracy(Recorder(), validation, 0.0, 0) == 1.0
+    assert grids.noisy_accuracy(Recorder(), validation, 0.3, 0) == 1.0
     np.testing.assert_array_equal(seen[0], validation.images)
     assert (seen[1].min(), seen[1].max(), seen[1].dtype) == (0.0, 1.0, np.float32)
     inside = (seen[1] > 0) & (seen[1] < 1) & (abs(validation.images - 0.5) < 0.05)
     # Clipping takes little from images near 0.5 at 0.3.
     assert (seen[1] - validation.images)[inside].std() == pytest.approx(0.25, abs=0.05)
-
-
-def test_layer_weights_of_two_cards(tmp_path: Path) -> None:
-    weights = {"stem": 0.5, "stage_1": 0.3, "stage_2": 0.2}
-    cards = [
-        make_card(
-            id=f"mnist/{name}",
-            recipe={"name": f"mnist/{name}", "config": {"target": name}},
-            training={"layer_weights": weights},
-        )
-        for name in ("pixel", "shuffled")
-    ]
-    table, figure = write_layer_weights(cards, tmp_path / "figures")
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["model"], row["target"], row["layer"], float(row["weight"])) for row in rows] == [
-        (card.id, card.id.split("/")[1], layer, weight) for card in cards for layer, weight in weights.items()
-    ]
-    first = figure.read_bytes()
-    write_layer_weights(cards, tmp_path / "figures")
-    assert figure.read_bytes() == first
-
-
-def test_layer_weights_of_a_plain_network(tmp_path: Path) -> None:
-    for cards in ([], [make_card()]):
-        with pytest.raises(ValueError, match=r"Expected models that were trained with the similarity"):
-            write_layer_weights(cards, tmp_path)

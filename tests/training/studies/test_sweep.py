@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from cortexzoo import datasets
 from cortexzoo.models import MaxPoolingNetwork, MultilayerPerceptron
+from cortexzoo.training.configuration import ConfigError
+from cortexzoo.training.limits import Range
 from cortexzoo.training.recipes import Recipe, Trained
-from cortexzoo.training.studies.sweep import Point, largest_within, read_points, table_path
 from cortexzoo.training.studies.sweep.run import saturation_statistics, sweep
-from cortexzoo.training.studies.sweep.table import write_points
+from cortexzoo.training.studies.sweep.table import Point, largest_within, read_points, table_path, write_points
 from ml_collections import ConfigDict
 
 from tests.training.interrupted_fit import few_images
@@ -73,6 +74,14 @@ def test_sweep_needs_a_strength(tmp_path: Path) -> None:
         sweep(recipe, ConfigDict({"dataset": "mnist", "seed": 0}), [0.0], tmp_path, tmp_path)
 
 
+def test_strengths_are_refused_before_the_first_training(tmp_path: Path) -> None:
+    runs: list[float] = []
+    recipe = dataclasses.replace(make_recipe(runs), limits={"strength": Range(0.0, 10.0)})
+    with pytest.raises(ConfigError, match=r"Expected strength to be from 0.0 to 10.0. Received: strength=-1.0"):
+        sweep(recipe, recipe.config(), [0.0, -1.0], tmp_path / "runs", tmp_path)
+    assert runs == []
+
+
 def test_table_round_trip(tmp_path: Path) -> None:
     points = [dataclasses.replace(POINT, strength=1e-6, accuracy=1 / 3), POINT]
     write_points(points, tmp_path / "table.csv")
@@ -95,10 +104,9 @@ def test_largest_strength_within_a_point(accuracies: dict[float, float], expecte
     assert largest_within(path) == expected
 
 
-def test_largest_strength_needs_the_vanilla(tmp_path: Path) -> None:
+def test_largest_strength_needs_the_plain_network(tmp_path: Path) -> None:
     write_points([dataclasses.replace(POINT, strength=1.0)], tmp_path / "table.csv")
-    with pytest.raises(ValueError, match=r"Expected a line for strength 0 in .*Received: \[1.0\]"):
-        largest_within(tmp_path / "table.csv")
+    assert largest_within(tmp_path / "table.csv") is None
 
 
 def test_saturation_statistics() -> None:

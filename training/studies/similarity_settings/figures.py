@@ -1,4 +1,4 @@
-"""Figures of the grids: heat maps of strength and threshold, and curves of the number of pairs and of images."""
+"""Figures of the grids: heat maps of strength and threshold, curves of the numbers of pairs and of images."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ _CURVES = {"pairs": ("pairs", "pairs a step, k"), "images": ("regularization_ima
 
 
 def write_grid_figures(rows: list[dict[str, str]], measured: dict[str, str], directory: Path) -> list[Path]:
-    """Writes grid-threshold.png, grid-pairs.png and grid-images.png, those that there are rows of.
+    """Writes grid-threshold.png, grid-pairs.png and grid-images.png, as far as there are rows.
 
     Args:
-        rows: those of `read_rows`; of a grid that was run with several data sets or changes, those of the last row.
+        rows: those of the table. Where a grid has several data sets or changes, those of its last row count.
         measured: columns with accuracies, and what they are called.
         directory: where the files go; created where missing.
 

@@ -1,0 +1,51 @@
+"""What programs do before their work: find out what would fail after it, and say so in a sentence."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import app, logging
+from cortexzoo.catalog import IntegrityError
+from cortexzoo.sections import replace_section
+from cortexzoo.startup import configure_tensorflow
+from cortexzoo.training.configuration import ConfigError
+from cortexzoo.training.publishing import check_writable
+
+
+def prepare(arguments: list[str], output: str, page: str | None = None, section: str = "") -> Path:
+    """Checks where a study writes, and returns its output as a path.
+
+    Args:
+        arguments: those of `main`; flags alone are expected.
+        output: the folder or file of the flag --output.
+        page: the Markdown page of the flag --page.
+        section: name of the section of the page that the study writes.
+
+    Raises:
+        UsageError: there are arguments that are not flags.
+        ConfigError: the output cannot be written, or the page has no such section.
+    """
+    if len(arguments) > 1:
+        raise app.UsageError(f"Expected flags only. Received: {' '.join(arguments[1:])}")
+    configure_tensorflow("2")
+    # The data library reports every file that it opens.
+    logging.set_verbosity(logging.WARNING)
+    if not output:
+        raise ConfigError("Expected a path for --output. Received: none.")
+    check_writable(Path(output))
+    if page:
+        try:
+            replace_section(Path(page), section, None)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"Expected a page with a section for --page. Received: {error}") from error
+    return Path(output)
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Ends the program with a sentence where a setting or a file is refused, or a training diverges."""
+    try:
+        yield
+    except (ConfigError, IntegrityError, FloatingPointError) as error:
+        sys.exit(str(error))
