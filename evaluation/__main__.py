@@ -117,6 +117,10 @@ def _evaluate() -> list[str]:
 
     # What can be refused is refused before a store is made.
     suite, gates = suites.find(_SUITE.value), parse_gates(_FAIL_UNDER.value)
+    if _UPDATE_CARD.value and (_EPSILONS.value or _NORMS.value or _TARGET.value is not None):
+        raise ValueError(
+            "Expected no --epsilon, --norm or --target beside --update_card: cards hold the data set's thresholds."
+        )
     prepare = _preparation(suite)
     if _PAGE.value:
         _check_page(suite)

@@ -83,6 +83,20 @@ class ModelCard:
         """The served version: the integer folder that holds the SavedModel."""
         return max(int(path.split("/", 1)[0]) for path in self.files)
 
+    def worst_case(self, norm: str) -> tuple[str, dict[str, Any]] | None:
+        """Returns the suite under which the least accuracy is left at the norm's threshold, with what it left.
+
+        Args:
+            norm: "linf", "l2", "l1" or "l0".
+
+        Returns:
+            The suite's name, and accuracy, interval, epsilon and samples of the union of its attacks; None where no suite
+            attacked the norm.
+        """
+        found = {suite: result.get("unions", {}).get(norm) for suite, result in self.robust.items()}
+        attacked = {suite: union for suite, union in found.items() if union is not None}
+        return min(attacked.items(), key=lambda item: item[1]["accuracy"], default=None)
+
     def robust_accuracy(self, norm: str, suite: str | None = None) -> float | None:
         """Worst-case accuracy at the norm's threshold, in [0, 1]; None where it was not evaluated.
 
@@ -90,9 +104,11 @@ class ModelCard:
             norm: "linf", "l2", "l1" or "l0".
             suite: only under the attacks of this suite. Defaults to the lowest accuracy under any suite on the card.
         """
-        results = self.robust.values() if suite is None else [self.robust.get(suite, {})]
-        unions = [unions[norm] for result in results if norm in (unions := result.get("unions", {}))]
-        return min((union["accuracy"] for union in unions), default=None)
+        if suite is not None:
+            union = self.robust.get(suite, {}).get("unions", {}).get(norm)
+            return None if union is None else union["accuracy"]
+        worst = self.worst_case(norm)
+        return None if worst is None else worst[1]["accuracy"]
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:

@@ -4,6 +4,8 @@
   cortexzoo list --data=mnist --sort_by=robust_accuracy
                                                 one data set, most robust first
   cortexzoo list --format=csv > models.csv      for other programs; also json
+  cortexzoo list --data=mnist --sort_by=robust_accuracy --top=10 --page=README.md
+                                                the section `ranking` of a page
   cortexzoo list --catalogue=runs/catalogue     models that you trained
 
 Accuracies are on test images: clean ones, and for each norm the worst case over
@@ -11,17 +13,19 @@ all attacks of all suites on the card. A dash means that nothing was measured.
 `cortexzoo card ID` shows thresholds, intervals and numbers of images.
 """
 
-import csv
-import io
 import json
 import sys
+from pathlib import Path
 
 from absl import app, flags
 from cortexzoo import catalog
 from cortexzoo.card import ModelCard
 from cortexzoo.card_page import percent
 from cortexzoo.console import print_table, run
+from cortexzoo.files import csv_text
 from cortexzoo.norms import NORM_NAMES
+from cortexzoo.ranking import ranking
+from cortexzoo.sections import replace_section
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +38,8 @@ _DATA = flags.DEFINE_string("data", None, "List only the models of this data set
 _SORT_BY = flags.DEFINE_enum(
     "sort_by", "id", catalog.ORDERS, "Order: highest accuracy first (robust: in L-infinity), or fewest parameters first."
 )
+_TOP = flags.DEFINE_integer("top", None, "Only the first N.", lower_bound=1)
+_PAGE = flags.DEFINE_string("page", None, "Markdown file whose section `ranking` is made anew.")
 _FORMAT = flags.DEFINE_enum("format", "table", ("table", "json", "csv"), "What is printed.")
 _CATALOGUE = flags.DEFINE_string("catalogue", None, f"Folder of models; by default ${catalog.VARIABLE} or those shipped.")
 
@@ -48,7 +54,10 @@ def main(arguments: list[str]) -> None:
     if not cards:
         sys.exit(f"Expected models in {catalog.root(_CATALOGUE.value)}. Received: none that can be read.")
     try:
-        cards = catalog.select(cards, dataset=_DATA.value, sort_by=_SORT_BY.value)
+        cards = catalog.select(cards, dataset=_DATA.value, sort_by=_SORT_BY.value)[: _TOP.value]
+        if _PAGE.value:
+            replace_section(Path(_PAGE.value), "ranking", ranking(cards))
+            return
     except ValueError as error:
         sys.exit(str(error))
     {"table": _print_table, "json": _print_json, "csv": _print_csv}[_FORMAT.value](cards)
@@ -89,12 +98,8 @@ def _print_json(cards: list[ModelCard]) -> None:
 
 
 def _print_csv(cards: list[ModelCard]) -> None:
-    text = io.StringIO()
-    rows = [_values(card) for card in cards]
-    writer = csv.DictWriter(text, ["id", "data", "clean", *NORM_NAMES, "parameters", "paper"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    print(text.getvalue(), end="")
+    fields = ["id", "data", "clean", *NORM_NAMES, "parameters", "paper"]
+    print(csv_text(fields, [_values(card) for card in cards]), end="")
 
 
 def _values(card: ModelCard) -> dict[str, object]:
