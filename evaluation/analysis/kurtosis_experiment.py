@@ -140,13 +140,18 @@ def worst_case_accuracies(
         One accuracy an epsilon.
     """
     clean, rows = tf.constant(images), np.arange(len(labels))
-    right = np.ones((len(epsilons), len(labels)), bool)
-    for k in range(logits_of(clean[:1]).shape[1]):
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def direction_to(wanted: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(clean)
             logits = logits_of(clean)
-            margin = logits[:, k] - tf.gather(logits, labels, batch_dims=1)
-        direction = tf.sign(tape.gradient(margin, clean))
+            margin = tf.gather(logits, wanted, axis=1) - tf.gather(logits, labels, batch_dims=1)
+        return tf.sign(tape.gradient(margin, clean))
+
+    right = np.ones((len(epsilons), len(labels)), bool)
+    for k in range(logits_of(clean[:1]).shape[1]):
+        direction = direction_to(tf.constant(k))
         for i, epsilon in enumerate(epsilons):
             reached = logits_of(tf.clip_by_value(clean + epsilon * direction, 0.0, 1.0)).numpy()
             right[i] &= (reached[:, k] < reached[rows, labels]) | (labels == k)

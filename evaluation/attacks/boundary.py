@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
+from cortexzoo.evaluation.attacks.batching import in_parts
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, l2_norm, wide
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
@@ -98,7 +99,8 @@ class BoundaryAttack(Attack):
 
 
 def _build(classifier: Classifier) -> Callable:
-    logits_of, image = classifier.endpoint("logits"), tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+    logits_of = in_parts(classifier, classifier.endpoint("logits"))
+    image = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
 
     def wrong(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return clearly_wrong(logits_of(images), labels)

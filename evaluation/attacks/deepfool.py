@@ -7,18 +7,21 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
-from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, wide
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, l2_norm, wide
 from cortexzoo.evaluation.classifier import Classifier
 
 # Steps between two looks at which samples are done.
 _BLOCK = 5
+# Faces that a step considers, those of the likeliest other classes: all of them where there are ten classes.
+_CANDIDATES = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeepFool(Attack):
     """Moosavi-Dezfooli et al. 2016, https://arxiv.org/abs/1511.04599, with the defaults of Foolbox 3.
 
-    The logits' gradients of all classes come from one forward pass, and samples leave the batch when they are adversarial.
+    Samples leave the batch when they are adversarial. The classes are looked at one after the other, so that memory does
+    not grow with their number.
 
     Attributes:
         norm: "linf" or "l2".
@@ -52,23 +55,14 @@ class DeepFool(Attack):
     def _build(self, classifier: Classifier, endpoint: str) -> Callable:
         attacked, decisive = classifier.endpoint(endpoint), classifier.endpoint("logits")
         image = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+        candidates = min(_CANDIDATES, classifier.num_classes - 1)
 
         def step(images, current, total, labels, done):
             """To the nearest face of the linearised region, for the samples that are not adversarial yet."""
-            with tf.GradientTape(persistent=True) as tape:
-                tape.watch(current)
-                logits = attacked(current)
-                scores = tf.unstack(tf.reshape(logits, (-1, classifier.num_classes)), axis=1)
-            slopes = tf.stack(
-                [
-                    finite(tape.gradient(score, current, unconnected_gradients=tf.UnconnectedGradients.ZERO))
-                    for score in scores
-                ],
-                axis=1,
-            )
+            logits = attacked(current)
             decision = logits if endpoint == "logits" else decisive(current)
             done = tf.logical_or(done, clearly_wrong(decision, labels))
-            total = tf.where(wide(done), total, total + self._step(logits, slopes, labels))
+            total = tf.where(wide(done), total, total + self._step(attacked, current, logits, labels, candidates))
             moved = tf.clip_by_value(images + (1 + self.overshoot) * total, 0.0, 1.0)
             return tf.where(wide(done), current, moved), total, done
 
@@ -87,19 +81,37 @@ class DeepFool(Attack):
 
         return advance
 
-    def _step(self, logits: tf.Tensor, slopes: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _step(
+        self, attacked: Callable, current: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, candidates: int
+    ) -> tf.Tensor:
         """The smallest step that takes the linearised logits to a face of the region of the label."""
-        lead = logits - tf.gather(logits, labels, batch_dims=1)[:, None]
-        slopes = slopes - tf.gather(slopes, labels, batch_dims=1)[:, None]
+        true = tf.one_hot(labels, tf.shape(logits)[-1], on_value=True, off_value=False, dtype=tf.bool)
+        others = tf.math.top_k(tf.where(true, logits.dtype.min, logits), candidates).indices
+        lead, own = tf.gather(logits, labels, batch_dims=1), _slope(attacked, current, labels)
+
+        def look(k, least, nearest, length):
+            """The face of the k-th other class, where it is nearer than those before."""
+            slope = _slope(attacked, current, others[:, k]) - own
+            size = tf.reduce_sum(tf.abs(slope), axis=(1, 2, 3)) if self.norm == "linf" else l2_norm(slope)
+            distance = tf.abs(tf.gather(logits, others[:, k], batch_dims=1) - lead) / (size + 1e-8)
+            nearer = distance < least
+            nearest = tf.where(wide(nearer), slope, nearest)
+            return k + 1, tf.where(nearer, distance, least), nearest, tf.where(nearer, size, length)
+
+        start = (tf.constant(0), tf.fill(tf.shape(lead), lead.dtype.max), tf.zeros_like(current), tf.zeros_like(lead))
+        loop = tf.while_loop(lambda k, *_: k < candidates, look, start, parallel_iterations=1)
+        _, distance, slope, length = loop
         if self.norm == "linf":
-            lengths = tf.reduce_sum(tf.abs(slopes), axis=(2, 3, 4))
-        else:
-            lengths = tf.sqrt(tf.reduce_sum(tf.square(slopes), axis=(2, 3, 4)))
-        distances = tf.abs(lead) / (lengths + 1e-8)
-        own = tf.one_hot(labels, tf.shape(logits)[-1], on_value=True, off_value=False, dtype=tf.bool)
-        nearest = tf.argmin(tf.where(own, logits.dtype.max, distances), axis=1)
-        slope = tf.gather(slopes, nearest, batch_dims=1)
-        distance = tf.gather(distances, nearest, batch_dims=1) + 1e-4
-        if self.norm == "linf":
-            return wide(distance) * tf.sign(slope)
-        return wide(distance / (tf.gather(lengths, nearest, batch_dims=1) + 1e-8)) * slope
+            return wide(distance + 1e-4) * tf.sign(slope)
+        return wide((distance + 1e-4) / (length + 1e-8)) * slope
+
+
+def _slope(logits_of: Callable, images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    """The gradient of the logit of a class of each sample's own.
+
+    Each has a forward pass of its own: TensorFlow cannot differentiate a loaded loop twice.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        chosen = tf.gather(logits_of(images), classes, batch_dims=1)
+    return finite(tape.gradient(chosen, images, unconnected_gradients=tf.UnconnectedGradients.ZERO))

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import inspect
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,7 +61,9 @@ class FoolboxAttack(Attack):
             )
         import foolbox
 
-        model = foolbox.TensorFlowModel(classifier.endpoint(endpoint), bounds=(0, 1), device="/CPU:0")
+        # Foolbox differentiates eagerly: a compiled function keeps the loaded one out of its sight.
+        logits_of = classifier.compiled(("foolbox", endpoint), lambda: _compile(classifier, endpoint))
+        model = foolbox.TensorFlowModel(logits_of, bounds=(0, 1), device="/CPU:0")
         attack = self._build(foolbox)
         chosen = np.arange(len(batch))
         options: dict[str, Any] = {}
@@ -94,3 +97,8 @@ class FoolboxAttack(Attack):
         if "distance" in inspect.signature(attack_class).parameters:
             options["distance"] = getattr(foolbox.distances, self.norm)
         return attack_class(**options)
+
+
+def _compile(classifier: Classifier, endpoint: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    image = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+    return tf.function(classifier.endpoint(endpoint), input_signature=[image], autograph=False)

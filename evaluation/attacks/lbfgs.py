@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
-from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE
+from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE, at_least_float32
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from scipy.optimize import Bounds, OptimizeResult, minimize
@@ -145,7 +145,7 @@ class LBFGS(Attack):
         def loss_and_gradient(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(images)
-                loss = scale * tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits_of(images))
+                loss = scale * tf.nn.sparse_softmax_cross_entropy_with_logits(labels, at_least_float32(logits_of(images)))
             return loss, tape.gradient(loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
         def value(point: np.ndarray, wanted: int) -> tuple[float, np.ndarray]:

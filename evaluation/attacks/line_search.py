@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 from cortexzoo.evaluation.attacks.base import Attack, Batch, EpsilonSearch, sample_generator, shrink
+from cortexzoo.evaluation.attacks.batching import at_most
 from cortexzoo.evaluation.classifier import Classifier
 from scipy.ndimage import gaussian_filter
 
@@ -33,10 +34,10 @@ class PathSearch(Attack):
     def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         results, active, step = batch.images.copy(), np.arange(len(batch)), 0
-        image_at = self.path(classifier, batch)
+        image_at, most = self.path(classifier, batch), at_most(classifier, _FORWARD_BATCH)
         while len(active) and step < self.steps:
             # Few samples take many steps at once.
-            count = min(max(1, _FORWARD_BATCH // len(active)), self.steps - step)
+            count = min(max(1, most // len(active)), self.steps - step)
             images = np.stack([image_at(active, (step + i) / self.steps) for i in range(1, count + 1)])
             wrong = classifier.misclassifies(images.reshape(-1, *images.shape[2:]), np.tile(batch.labels[active], count))
             wrong = wrong.reshape(count, len(active))

@@ -15,7 +15,7 @@ from cortexzoo.evaluation.classifier import Classifier
 # Steps between two looks at which samples are done.
 _BLOCK = 5
 # Bounds of the factor on the loss: a product with a gradient of ordinary size is finite, and so is the inverse.
-_LARGEST = {tf.float32: 1e30, tf.float64: 1e280}
+_LARGEST = {tf.float16: 1e4, tf.bfloat16: 1e30, tf.float32: 1e30, tf.float64: 1e280}
 _JUMP = 1e30
 
 

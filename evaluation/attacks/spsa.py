@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 from cortexzoo.evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
+from cortexzoo.evaluation.attacks.batching import at_most, in_parts
 from cortexzoo.evaluation.classifier import Classifier
 
 _FORWARD_BATCH = 2048
@@ -53,7 +54,7 @@ class SPSA(EpsilonSearch):
         results = start.copy()
         active = np.arange(len(batch))
         first, second = np.zeros_like(start), np.zeros_like(start)
-        group = max(1, _FORWARD_BATCH // (2 * self.directions))
+        group = max(1, at_most(classifier, _FORWARD_BATCH) // (2 * self.directions))
         for step in range(1, self.steps + 1):
             seed = tf.constant([batch.seed, (draw * self.steps + step) % 2**31], tf.int32)
             parts = np.array_split(active, -(-len(active) // group))
@@ -70,7 +71,7 @@ class SPSA(EpsilonSearch):
         return results
 
     def _build(self, classifier: Classifier, endpoint: str) -> Callable:
-        logits_of = classifier.endpoint(endpoint)
+        logits_of = in_parts(classifier, classifier.endpoint(endpoint))
         shape, pairs = classifier.image_shape, self.directions
 
         @tf.function(

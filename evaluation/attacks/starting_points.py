@@ -1,5 +1,7 @@
 """Where the attacks begin that need an adversarial to start from."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks.base import Batch
@@ -7,23 +9,32 @@ from cortexzoo.evaluation.attacks.line_search import BlendedUniformNoise
 from cortexzoo.evaluation.classifier import Classifier
 
 CANDIDATES = 2000
+# Of large images fewer are kept: at most this many values, 256 MB.
+_VALUES = 2**26
 # Starts of each sample. The first is not always the one from which the nearest adversarial is reached.
 STARTS = 5
 
 
+def candidates(split: Split) -> Split:
+    """Returns the first images of a split, as many as `StartingPoints` chooses from."""
+    size = int(np.prod(split.images.shape[1:]))
+    return split.first(max(1, min(CANDIDATES, _VALUES // size)))
+
+
 class StartingPoints:
-    """Noise, and the nearest training images that the model takes for other classes.
+    """Noise, and the nearest images that the model takes for other classes.
 
     The image blended with uniform noise is where Foolbox's attacks start. Noise does not change the class of many robust
-    models, and the attack then has nowhere to begin; a training image of another class nearly always exists.
+    models, and the attack then has nowhere to begin; an image of another class nearly always exists.
 
     Args:
         classifier: the model.
-        train: images to choose from; the first 2,000 are used.
+        split: images to choose from, see `candidates`: training images, or the evaluated images themselves. A correctly
+            classified sample is never its own start, as the model gives it its own label.
     """
 
-    def __init__(self, classifier: Classifier, train: Split) -> None:
-        self._classifier, self._images = classifier, train.images[:CANDIDATES]
+    def __init__(self, classifier: Classifier, split: Split) -> None:
+        self._classifier, self._images = classifier, candidates(split).images
         self._predictions = classifier.predict(self._images)
         self._known: dict[int, np.ndarray] = {}
 
@@ -35,7 +46,8 @@ class StartingPoints:
 
         Returns:
             float32, (n, STARTS, height, width, channels). First the blended noise where it changes the class, then what
-            `nearest` returns.
+            `nearest` returns. Where neither changes the class, all are the first of `_plain_images` that does; where none
+            of them does, the image itself: an attack from there fails.
         """
         missing = np.array([i for i, sample in enumerate(batch.ids) if int(sample) not in self._known], int)
         if len(missing):
@@ -49,7 +61,19 @@ class StartingPoints:
         found = self._classifier.misclassifies(noise, batch.labels)
         starts[found, 1:] = starts[found, :-1]
         starts[found, 0] = noise[found]
+        alone = np.all(batch.labels[:, None] == self._predictions, axis=1)
+        starts[alone & found] = noise[alone & found, None]
+        self._try_plain_images(batch, starts, np.flatnonzero(alone & ~found))
         return starts
+
+    def _try_plain_images(self, batch: Batch, starts: np.ndarray, missing: np.ndarray) -> None:
+        """Fills in the starts of the samples at these positions."""
+        for images in _plain_images(batch.images):
+            if len(missing) == 0:
+                return
+            found = self._classifier.misclassifies(images[missing], batch.labels[missing])
+            starts[missing[found]] = images[missing[found], None]
+            missing = missing[~found]
 
     def nearest(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Returns the L2-nearest candidate of each of the nearest other predicted classes, nearest first.
@@ -72,3 +96,14 @@ class StartingPoints:
             starts[~found, k] = starts[~found, 0]
             square[self._predictions == self._predictions[chosen][:, None]] = np.inf
         return starts
+
+
+def _plain_images(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Images that a model may take for another class: the negative, grays, mirror images, a checkerboard."""
+    yield 1 - images
+    for gray in (0.0, 1.0, 0.5):
+        yield np.full_like(images, gray)
+    for axes in (1, 2):
+        yield np.flip(images, axes)
+    rows, columns = np.indices(images.shape[1:3])
+    yield np.broadcast_to(((rows + columns) % 2).astype(np.float32)[None, :, :, None], images.shape)

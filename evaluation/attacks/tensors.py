@@ -21,6 +21,11 @@ def l2_norm(values: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(tf.reduce_sum(tf.square(values), axis=(1, 2, 3)))
 
 
+def at_least_float32(values: tf.Tensor) -> tf.Tensor:
+    """Returns values in half precision as float32, in which a factor on them does not overflow, and others as they are."""
+    return tf.cast(values, tf.float32) if values.dtype in (tf.float16, tf.bfloat16) else values
+
+
 def wrong_by(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Returns the best other logit minus the true one, (n,): positive where the label loses."""
     # A signature may not tell how many logits it has.
@@ -37,6 +42,7 @@ def clearly_wrong(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def loss_values(logits: tf.Tensor, labels: tf.Tensor, loss: str, logit_scale: float = 1.0) -> tf.Tensor:
     """Returns what an attack increases, (n,), of the logits' type; see `input_gradient`."""
+    logits = at_least_float32(logits)
     if loss == "margin":
         return wrong_by(logits, labels)
     if loss == "clipped_probabilities":

@@ -1,10 +1,12 @@
 """Signs of gradient masking: reasons to distrust a high robust accuracy."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from cortexzoo.evaluation.attacks.base import Batch
+from cortexzoo.evaluation.attacks.batching import at_most
 from cortexzoo.evaluation.attacks.tensors import loss_values
 from cortexzoo.evaluation.classifier import DIFFERENTIABLE_ENDPOINTS, Classifier
 from cortexzoo.evaluation.evaluation import Evaluation
@@ -57,20 +59,37 @@ def zero_gradient_share(classifier: Classifier, endpoint: str, batch: Batch, los
         batch: the samples.
         loss: one of `tensors.LOSSES`.
     """
-    logits_of, zeros = classifier.endpoint(endpoint), 0
-    for first in range(0, len(batch), PROBES):
-        images, labels = (tf.constant(values[first : first + PROBES]) for values in (batch.images, batch.labels))
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            values = loss_values(logits_of(images), labels, loss)
-        magnified = tf.fill(tf.shape(values), tf.constant(1.0 if values.dtype == tf.float32 else _MAGNIFIED, values.dtype))
-        gradient = tape.gradient(
-            values, images, output_gradients=magnified, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        values, axes = gradient.numpy(), (1, 2, 3)
+    gradient_of, zeros = classifier.compiled(("probe", endpoint, loss), lambda: _build(classifier, endpoint, loss)), 0
+    size = at_most(classifier, PROBES)
+    for first in range(0, len(batch), size):
+        part = slice(first, first + size)
+        values, axes = gradient_of(batch.images[part], batch.labels[part]).numpy(), (1, 2, 3)
         # What is magnified beyond float32 is infinite, and not zero.
         zeros += int(np.sum(np.all(values == 0.0, axis=axes) | np.any(np.isnan(values), axis=axes)))
     return zeros / len(batch)
+
+
+def _build(classifier: Classifier, endpoint: str, loss: str) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
+    logits_of = classifier.endpoint(endpoint)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, *classifier.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)],
+        autograph=False,
+    )
+    def gradient_of(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            values = loss_values(logits_of(images), labels, loss)
+        # In half precision the factor would be infinite.
+        factor = tf.constant(_MAGNIFIED if values.dtype == tf.float64 else 1.0, values.dtype)
+        return tape.gradient(
+            values,
+            images,
+            output_gradients=tf.fill(tf.shape(values), factor),
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+
+    return gradient_of
 
 
 def measure(evaluation: Evaluation) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Attack, Batch
-from cortexzoo.evaluation.attacks.starting_points import CANDIDATES, StartingPoints
+from cortexzoo.evaluation.attacks.starting_points import StartingPoints, candidates
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from cortexzoo.evaluation.targeted import TargetedView
@@ -84,7 +84,7 @@ class Attacker:
 
     def parts(self, with_starts: bool) -> tuple:
         """Returns what `from_parts` builds the same attacker of in another process."""
-        train = self._train().first(CANDIDATES) if with_starts and self._train else None
+        train = candidates(self._train()) if with_starts and self._train else None
         classifier = self._classifier
         model = (classifier.path, classifier.dataset, classifier.preprocessing, classifier.batch_limit)
         return model, self._split, self._attackable, self._seed, train, self._targets, self._kept

@@ -7,6 +7,9 @@ import numpy as np
 from cortexzoo.evaluation.shifts.base import SampleGenerators
 from scipy import ndimage
 
+# Up to this size a zoom blur is one matrix of pixels by pixels; at 224x224 that would take 20 GB.
+_MATRIX_PIXELS = 32 * 32
+
 
 def defocus_blur(images: np.ndarray, draws: SampleGenerators, radius: float, softness: float) -> np.ndarray:
     """Averages over a disk, whose edge a 3x3 Gaussian of standard deviation `softness` smooths."""
@@ -25,12 +28,13 @@ def disk(radius: float, softness: float) -> np.ndarray:
 def glass_blur(images: np.ndarray, draws: SampleGenerators, sigma: float, iterations: int) -> np.ndarray:
     """Blurs, lets each pixel take the value of itself or of its upper, left or upper left neighbour, and blurs again.
 
-    The published loop means to swap neighbours; for images with a channel axis it copies, and so does this. Its offsets of
-    one pixel reach only pixels that the loop has not come to yet, so that a pass is one gather.
+    The published loop means to swap neighbours; on images with a channel axis it copies them, and so does this. An offset of
+    one pixel only reaches pixels that the loop has not visited yet, so a pass is one gather. The first two rows and columns
+    stay as they are, and so does all of a narrower image.
     """
     images = _gaussian(images, sigma)
     height, width = images.shape[1:3]
-    offsets = draws.integers(-1, 1, (iterations, height - 2, width - 2, 2))
+    offsets = draws.integers(-1, 1, (iterations, max(height - 2, 0), max(width - 2, 0), 2))
     samples = np.arange(len(images))[:, None, None]
     for across, down in np.moveaxis(offsets, (1, 4), (0, 1)):
         source = images[samples, np.arange(2, height)[:, None] + down, np.arange(2, width) + across]
@@ -72,31 +76,33 @@ def smear(images: np.ndarray, radius: float, sigma: float, degrees: np.ndarray) 
 
 
 def zoom_blur(images: np.ndarray, draws: SampleGenerators, factors: tuple[float, ...]) -> np.ndarray:
-    """Averages square images and their magnifications, see `magnify`."""
-    matrix = _zoom_matrix(images.shape[1], factors)
-    flat = images.astype(np.float64).reshape(len(images), -1, images.shape[-1])
+    """Averages the images and their magnifications, see `magnify`."""
+    height, width, channels = images.shape[1:]
+    if height * width > _MATRIX_PIXELS:
+        return (images + sum(magnify(images, factor) for factor in factors)) / (len(factors) + 1)
+    matrix = _zoom_matrix(height, width, factors)
+    flat = images.astype(np.float64).reshape(len(images), -1, channels)
     return np.moveaxis(np.moveaxis(flat, 2, 1) @ matrix.T, 1, 2).reshape(images.shape)
 
 
 @functools.lru_cache(maxsize=8)
-def _zoom_matrix(side: int, factors: tuple[float, ...]) -> np.ndarray:
-    """The whole blur as one matrix of pixels by pixels: many magnifications cost no more than one."""
-    total = np.eye(side**2)
+def _zoom_matrix(height: int, width: int, factors: tuple[float, ...]) -> np.ndarray:
+    """The whole blur as one matrix of pixels by pixels: many magnifications then cost no more than one."""
+    total = np.eye(height * width)
     for factor in factors:
-        matrix = _magnification(side, factor)
-        total += np.kron(matrix, matrix)
+        total += np.kron(_magnification(height, factor), _magnification(width, factor))
     return total / (len(factors) + 1)
 
 
 def magnify(images: np.ndarray, factor: float) -> np.ndarray:
-    """Returns the middle of square images, magnified bilinearly to their size, the shape of `images`."""
-    matrix = _magnification(images.shape[1], factor)
-    return np.einsum("ij,njkc,lk->nilc", matrix, images, matrix, optimize=True)
+    """Returns the middle of the images, magnified bilinearly to their size, the shape of `images`."""
+    rows, columns = (_magnification(size, factor) for size in images.shape[1:3])
+    return np.einsum("ij,njkc,lk->nilc", rows, images, columns, optimize=True)
 
 
-def _magnification(side: int, factor: float) -> np.ndarray:
+def _magnification(size: int, factor: float) -> np.ndarray:
     """What `magnify` does to rows, and to columns: bilinear zoom is linear in both."""
-    crop = math.ceil(side / factor)
+    crop = math.ceil(size / factor)
     zoomed = ndimage.zoom(np.eye(crop), (factor, 1), order=1)
-    trimmed, first = (len(zoomed) - side) // 2, (side - crop) // 2
-    return np.pad(zoomed[trimmed : trimmed + side], ((0, 0), (first, side - crop - first)))
+    trimmed, first = (len(zoomed) - size) // 2, (size - crop) // 2
+    return np.pad(zoomed[trimmed : trimmed + size], ((0, 0), (first, size - crop - first)))

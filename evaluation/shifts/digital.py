@@ -22,28 +22,30 @@ def elastic_transform(
     Args:
         images: the images.
         draws: random numbers.
-        strength: size of the field, as a share of the image's side.
-        smoothness: standard deviation of the Gaussian that smooths it, as a share of the side.
-        skew: most movement of a point, as a share of the side.
+        strength: size of the field, as a share of the image's shorter side.
+        smoothness: standard deviation of the Gaussian that smooths it, as a share of that side.
+        skew: most movement of a point, as a share of that side.
     """
-    side = images.shape[1]
+    height, width = images.shape[1:3]
+    side = min(height, width)
     images = _move_points(images, draws.uniform(-skew * side, skew * side, (3, 2)))
-    fields = [draws.uniform(-1.0, 1.0, images.shape[1:3]) for _ in range(2)]
+    fields = [draws.uniform(-1.0, 1.0, (height, width)) for _ in range(2)]
     # The Gaussian is cut at three standard deviations.
     smooth = {"sigma": smoothness * side, "axes": (1, 2), "mode": "reflect", "truncate": 3}
     across, down = (strength * side * ndimage.gaussian_filter(field, **smooth) for field in fields)
-    rows, columns = np.mgrid[:side, :side]
+    rows, columns = np.mgrid[:height, :width]
     return _sample(images, rows + down, columns + across, "reflect")
 
 
 def _move_points(images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The affine map that moves two corners of a square in the middle, and the one across, by `offsets`, (n, 3, 2)."""
-    side = images.shape[1]
-    centre, half = side // 2, side // 3
-    points = centre + half * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    """The affine map that moves three corners of a square in the middle by `offsets`, (n, 3, 2), columns first."""
+    height, width = images.shape[1:3]
+    # In the smallest images the three points would be one.
+    half = max(min(height, width) // 3, 1)
+    points = np.array([width // 2, height // 2]) + half * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
     moved = np.concatenate([points + offsets, np.ones((len(images), 3, 1))], axis=2)
     back = np.linalg.solve(moved, np.broadcast_to(points, (len(images), 3, 2)))
-    rows, columns = np.mgrid[:side, :side].astype(float)
+    rows, columns = np.mgrid[:height, :width].astype(float)
     sources = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ back[:, None]
     return _sample(images, sources[..., 1], sources[..., 0], "mirror")
 
@@ -57,10 +59,14 @@ def _sample(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: str
 
 
 def pixelate(images: np.ndarray, draws: SampleGenerators, share: float) -> np.ndarray:
-    """Shrinks the side to a share by averaging boxes, and magnifies it again without smoothing."""
-    side, small = images.shape[1], int(images.shape[1] * share)
-    matrix = _box(side, small) @ _box(small, side)
-    return np.einsum("ij,njkc,lk->nilc", matrix, images, matrix, optimize=True)
+    """Shrinks both sides to a share by averaging boxes, and magnifies the result again without smoothing."""
+    rows, columns = (_shrink_and_magnify(size, share) for size in images.shape[1:3])
+    return np.einsum("ij,njkc,lk->nilc", rows, images, columns, optimize=True)
+
+
+def _shrink_and_magnify(size: int, share: float) -> np.ndarray:
+    small = max(int(size * share), 1)
+    return _box(size, small) @ _box(small, size)
 
 
 def _box(rows: int, columns: int) -> np.ndarray:
@@ -70,12 +76,17 @@ def _box(rows: int, columns: int) -> np.ndarray:
 
 
 def jpeg_compression(images: np.ndarray, draws: SampleGenerators, quality: int) -> np.ndarray:
-    """Writes and reads each image as JPEG."""
+    """Writes and reads each image as JPEG: of three channels as a colour image, of others channel by channel."""
     pixels = np.round(255 * images).astype(np.uint8)
-    return np.stack([_through_jpeg(image, quality) for image in pixels]).reshape(images.shape) / 255.0
+    if images.shape[-1] != 3:
+        pixels = np.moveaxis(pixels, -1, 1).reshape(-1, *images.shape[1:3])
+    decoded = np.stack([_through_jpeg(image, quality) for image in pixels])
+    if images.shape[-1] != 3:
+        decoded = np.moveaxis(decoded.reshape(len(images), -1, *images.shape[1:3]), 1, -1)
+    return decoded / 255.0
 
 
 def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     file = io.BytesIO()
-    PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "JPEG", quality=quality)
+    PIL.Image.fromarray(image).save(file, "JPEG", quality=quality)
     return np.asarray(PIL.Image.open(file))

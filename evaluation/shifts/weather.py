@@ -1,12 +1,14 @@
 """Weather and light among the common corruptions, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
 
+import math
+
 import numpy as np
 from cortexzoo.evaluation.shifts.base import SampleGenerators
 from cortexzoo.evaluation.shifts.blurs import magnify, smear
 
 # ITU-R BT.601 luma.
 _LUMA = np.array([0.299, 0.587, 0.114])
-# Side of a height map: a power of two that holds the images.
+# Side of a height map for images up to this size; larger ones get the next power of two.
 _MAP = 32
 
 
@@ -21,7 +23,7 @@ def snow(
     sigma: float,
     clearness: float,
 ) -> np.ndarray:
-    """Whitens the image and adds smeared flakes, once as they are and once turned by half.
+    """Whitens the image and adds smeared flakes twice: as they are, and turned by 180 degrees.
 
     Args:
         images: the images.
@@ -36,7 +38,7 @@ def snow(
     layer = magnify(layer, flake)
     layer = np.clip(np.where(layer < threshold, 0.0, layer), 0.0, 1.0)
     layer = smear(layer, radius, sigma, draws.uniform(-135.0, -45.0))
-    gray = images @ _LUMA[:, None] if images.shape[-1] == 3 else images
+    gray = images @ _LUMA[:, None] if images.shape[-1] == 3 else images.mean(axis=-1, keepdims=True)
     whitened = clearness * images + (1 - clearness) * np.maximum(images, 1.5 * gray + 0.5)
     return whitened + layer + layer[:, ::-1, ::-1]
 
@@ -47,28 +49,39 @@ def frost(images: np.ndarray, draws: SampleGenerators, image_share: float, frost
     The published corruption adds photographs of frost. This one draws it: ridges of two height maps, thin bright lines on a
     misty ground, of the photographs' kind but not the same.
     """
-    first, second = (plasma(draws, 2.0) for _ in range(2))
+    first, second = (_height_map(images, draws, 2.0) for _ in range(2))
     ridges = np.maximum(*(1 - np.abs(2 * heights - 1) for heights in (first, second)))
-    ice = (0.3 * first + 0.7 * ridges**4)[:, : images.shape[1], : images.shape[2], None]
+    ice = 0.3 * first + 0.7 * ridges**4
     return image_share * images + frost_share * ice
 
 
 def fog(images: np.ndarray, draws: SampleGenerators, density: float, decay: float) -> np.ndarray:
     """Adds a cloudy height map and darkens the sum to the image's range."""
     brightest = images.max(axis=(1, 2, 3), keepdims=True)
-    cloud = plasma(draws, decay)[:, : images.shape[1], : images.shape[2], None]
+    cloud = _height_map(images, draws, decay)
     return (images + density * cloud) * brightest / (brightest + density)
 
 
-def plasma(draws: SampleGenerators, decay: float) -> np.ndarray:
-    """Returns random height maps by the diamond-square algorithm (Fournier et al. 1982), periodic, (n, 32, 32), in [0, 1].
+def _height_map(images: np.ndarray, draws: SampleGenerators, decay: float) -> np.ndarray:
+    """A height map for each image, (n, height, width, 1): the corner of a larger one, as published."""
+    height, width = images.shape[1:3]
+    side = max(_MAP, 2 ** math.ceil(math.log2(max(height, width))))
+    return plasma(draws, decay, side)[:, :height, :width, None]
+
+
+def plasma(draws: SampleGenerators, decay: float, side: int = _MAP) -> np.ndarray:
+    """Returns random height maps by the diamond-square algorithm (Fournier et al. 1982).
 
     Args:
         draws: random numbers.
-        decay: by which each halving of the grid divides the noise's root; 3 is smooth, 1.75 rough.
+        decay: by how much the square root of the noise's size falls whenever the lattice is halved; 3 is smooth, 1.75 rough.
+        side: a power of two.
+
+    Returns:
+        float64, (n, side, side), in [0, 1], periodic.
     """
-    step, size = _MAP, 100.0
-    heights = np.zeros((len(draws), _MAP, _MAP))
+    step, size = side, 100.0
+    heights = np.zeros((len(draws), side, side))
 
     def noisy_mean(total: np.ndarray) -> np.ndarray:
         return total / 4 + size * draws.uniform(-size, size, total.shape[1:])

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -122,19 +122,34 @@ def logits_and_jacobian(classifier: Classifier, images: np.ndarray) -> tuple[np.
     Returns:
         Logits, float64, (n, classes), and the Jacobian, float64, (n, classes, pixels).
     """
-    endpoint = classifier.endpoint(best_endpoint(classifier))
-    parts = [_logits_and_jacobian(endpoint, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+    name = best_endpoint(classifier)
+    slope_of = classifier.compiled(("slope", name), lambda: _build_slope(classifier, name))
+    parts = [_logits_and_jacobian(slope_of, classifier, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
     return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
 
 
-def _logits_and_jacobian(endpoint, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pixels = tf.constant(images)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(pixels)
-        logits = endpoint(pixels)
+def _logits_and_jacobian(slope_of: Callable, classifier: Classifier, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows = []
-    for k in range(logits.shape[1]):
-        direction = GRADIENT_SCALE * tf.one_hot([k] * len(images), logits.shape[1], dtype=logits.dtype)
-        gradient = tape.gradient(logits, pixels, direction, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    for k in range(classifier.num_classes):
+        logits, gradient = slope_of(images, k)
         rows.append(gradient.numpy().astype(np.float64).reshape(len(images), -1) / GRADIENT_SCALE)
     return logits.numpy().astype(np.float64), np.stack(rows, axis=1)
+
+
+def _build_slope(classifier: Classifier, name: str) -> Callable[[np.ndarray, int], tuple[tf.Tensor, tf.Tensor]]:
+    """A function of images and a class that gives the logits and `GRADIENT_SCALE` times the gradient of the class's."""
+    logits_of = classifier.endpoint(name)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, *classifier.image_shape), tf.float32), tf.TensorSpec((), tf.int32)],
+        autograph=False,
+    )
+    def slope_of(images: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = logits_of(images)
+        own = tf.one_hot(tf.fill(tf.shape(logits)[:1], label), classifier.num_classes, dtype=logits.dtype)
+        gradient = tape.gradient(logits, images, GRADIENT_SCALE * own, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return logits, gradient
+
+    return slope_of
