@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cortexzoo import datasets
 from cortexzoo.images import folders, npz, published, tensors
 from cortexzoo.images.checks import to_content
@@ -100,9 +101,10 @@ def _checked_shape(image_shape: Any) -> tuple[int, int, int] | None:
     if image_shape is None:
         return None
     shape = tuple(image_shape) if isinstance(image_shape, list | tuple) else ()
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+    if len(shape) != 3 or not all(isinstance(size, int | np.integer) and size > 0 for size in shape):
         raise ValueError(f"`image_shape` must be (height, width, channels), as in (96, 96, 3). Received: {image_shape!r}")
-    return shape
+    height, width, channels = map(int, shape)
+    return height, width, channels
 
 
 def _check_name(name: str | None) -> None:
