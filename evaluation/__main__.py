@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
+from cortexzoo.console import run
 from cortexzoo.startup import configure_tensorflow
 
 _MODELS = flags.DEFINE_multi_string(
@@ -201,14 +202,10 @@ def _report(summaries: list[Any]) -> None:
 
 def _list_suites() -> None:
     from cortexzoo import datasets
-    from cortexzoo.evaluation.suites import suites
+    from cortexzoo.evaluation import suites
 
-    info = datasets.info(_DATA.value or "mnist")
-    for suite in suites().values():
-        print(f"{suite.name}: {suite.description}")
-        for line in suite.outline(info):
-            print(f"  {line}")
+    print(suites.outline(datasets.info(_DATA.value or "mnist")))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, "cortexzoo evaluate")

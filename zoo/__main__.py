@@ -26,13 +26,11 @@ class Command:
     Attributes:
         module: where its `main` is.
         summary: one line for the list of commands.
-        arguments: what is put before the arguments of the user.
         is_group: whether `main` chooses among commands of its own, which parse their flags.
     """
 
     module: str
     summary: str
-    arguments: tuple[str, ...] = ()
     is_group: bool = False
 
 
@@ -41,7 +39,7 @@ COMMANDS = {
     "card": Command("cortexzoo.commands.card", "all that is known about a model, as Markdown or JSON"),
     "verify": Command("cortexzoo.commands.verify", "check the files of pretrained models against their SHA-256"),
     "evaluate": Command("cortexzoo.evaluation.__main__", "attack models, and measure how robust they are"),
-    "suites": Command("cortexzoo.evaluation.__main__", "the suites of attacks and image shifts", ("--list",)),
+    "suites": Command("cortexzoo.evaluation.list_suites", "the suites of attacks and image shifts"),
     "train": Command("cortexzoo.training.__main__", "train a model by a recipe, and publish it"),
     "analyze": Command("cortexzoo.evaluation.analysis.__main__", "look into models: figures and tables", is_group=True),
     "study": Command("cortexzoo.training.studies.__main__", "train series of models and compare them", is_group=True),
@@ -61,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     if command.is_group:
         module.main([program, *rest])
     else:
-        run(module.main, program, [*command.arguments, *rest])
+        run(module.main, program, rest)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import functools
 import importlib
 import pkgutil
 
+from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.suites.base import Suite
 
 
@@ -13,6 +14,14 @@ def suites() -> dict[str, Suite]:
     """Returns all suites by name."""
     modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     return {suite.name: suite for module in modules for suite in getattr(module, "SUITES", ())}
+
+
+def outline(info: DatasetInfo) -> str:
+    """Returns each suite with its description and its members on a data set, for people."""
+    lines = []
+    for suite in suites().values():
+        lines += [f"{suite.name}: {suite.description}", *(f"  {line}" for line in suite.outline(info))]
+    return "\n".join(lines)
 
 
 def find(name: str) -> Suite:

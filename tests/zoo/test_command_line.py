@@ -93,6 +93,31 @@ def test_a_command_is_also_a_module_of_its_own(module: str, arguments: list[str]
     assert "Flags:\n  --" in run_zoo("--help", module=module).stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "expected"),
+    [
+        ("evaluate", "cortexzoo.evaluation", "--suite=VALUE"),
+        ("suites", "cortexzoo.evaluation.list_suites", "|mnist\n"),
+        ("train", "cortexzoo.training", "--recipe=VALUE"),
+        ("analyze", "cortexzoo.evaluation.analysis", "  latents "),
+        ("study", "cortexzoo.training.studies", "  sweep "),
+    ],
+)
+def test_commands_of_the_other_packages(command: str, module: str, expected: str) -> None:
+    result = run_zoo(command, "--help")
+    assert (result.returncode, result.stderr) == (0, ""), "help needs no TensorFlow"
+    assert expected in result.stdout
+    assert run_zoo("--help", module=module).stdout == result.stdout
+
+
+def test_suites() -> None:
+    result = run_zoo("suites")
+    assert result.returncode == 0
+    assert {"clean", "quick", "cleverhans", "noise"} <= set(re.findall(r"^(\w+): ", result.stdout, flags=re.MULTILINE))
+    assert "epsilon=0.3" in result.stdout
+    assert_refused(run_zoo("suites", "--data=mnits"), 2, "--data=mnits")
+
+
 @pytest.mark.usefixtures("catalogue")
 def test_commands_run_in_projects_with_folders_of_the_same_names(tmp_path: Path) -> None:
     for name in ("zoo", "training", "evaluation", "commands", "datasets"):
