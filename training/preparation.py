@@ -7,6 +7,7 @@ from pathlib import Path
 
 from absl import app, logging
 from cortexzoo.catalog import IntegrityError
+from cortexzoo.datasets.base import DatasetNotFoundError, DatasetUnavailableError
 from cortexzoo.sections import replace_section
 from cortexzoo.startup import configure_tensorflow
 from cortexzoo.training.configuration import ConfigError
@@ -47,5 +48,5 @@ def refusals() -> Iterator[None]:
     """Ends the program with a sentence where a setting or a file is refused, or a training diverges."""
     try:
         yield
-    except (ConfigError, IntegrityError, FloatingPointError) as error:
+    except (ConfigError, IntegrityError, DatasetNotFoundError, DatasetUnavailableError, FloatingPointError) as error:
         sys.exit(str(error))

@@ -11,10 +11,10 @@ import pytest
 from cortexzoo import catalog, datasets
 from cortexzoo.card_page import render_card
 from cortexzoo.loading import create_model
-from cortexzoo.training.configuration import change_config
+from cortexzoo.training.configuration import ConfigError, change_config
 from cortexzoo.training.hardware import describe_hardware, first_hardware
 from cortexzoo.training.publishing import publish
-from cortexzoo.training.recipes import Recipe, Trained, check_id
+from cortexzoo.training.recipes import Recipe, Trained, check_id, find
 from cortexzoo.training.recipes.cnn import fit_binarized
 from ml_collections import ConfigDict
 
@@ -169,3 +169,32 @@ def test_binarized_recipe_takes_the_weights_of_a_catalogued_model(tmp_path: Path
         np.testing.assert_array_equal(a, b)
     correct = np.argmax(trained.model(validation.images), axis=1) == validation.labels
     assert trained.validation["accuracy"] == pytest.approx(correct.mean())
+
+
+@pytest.mark.parametrize(
+    ("recipe_id", "setting", "base", "message"),
+    [
+        (
+            "mnist/bicnn",
+            "base",
+            "mnist/sigmoid_mlp",
+            "with binarize=False. Received: mnist/sigmoid_mlp, a Multi",
+        ),
+        ("mnist/bicnn", "base", "mnist/bicnn", "a base model with binarize=False. Received: mnist/bicnn"),
+        (
+            "mnist/bicnn",
+            "base",
+            "fashion_mnist/resnet",
+            "of the data set mnist. Received: fashion_mnist/resnet, of",
+        ),
+        ("mnist/dim", "denoiser_base", "mnist/im", r"with denoiser_widths=\[512, 256, 64\]. Received: mnist/im"),
+        ("mnist/dim", "denoiser_base", "mnist/dmi", "Received: 'mnist/dmi'. Close matches"),
+    ],
+)
+def test_base_of_another_kind(
+    recipe_id: str, setting: str, base: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "load", few_images)
+    recipe = find(recipe_id)
+    with pytest.raises(ConfigError, match=message):
+        recipe.train(change_config(recipe.config(), [f"{setting}={base}"]), tmp_path)

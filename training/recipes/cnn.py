@@ -4,8 +4,9 @@ from pathlib import Path
 
 import keras
 from cortexzoo import datasets
-from cortexzoo.loading import create_model, load_model
+from cortexzoo.loading import create_model
 from cortexzoo.models import ConvolutionalNetwork
+from cortexzoo.training.bases import load_base
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.fitting import fit
 from cortexzoo.training.limits import Range
@@ -56,7 +57,7 @@ def binarized_config() -> ConfigDict:
 
 def fit_binarized(config: ConfigDict, directory: Path, *, base: Path) -> Trained:
     """Takes the weights of a catalogued model, `base`, and binarises at inference; nothing is trained."""
-    original = load_model(base)
+    original = load_base(base, config.dataset, {"binarize": False})
     model = create_model(type(original).__name__, {**original.get_config(), "binarize": True})
     model.set_weights(original.get_weights())
     validation = datasets.load(config.dataset, "validation")

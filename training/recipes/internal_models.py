@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 from cortexzoo import datasets
-from cortexzoo.loading import load_model
 from cortexzoo.models import DenoisedInternalModels
+from cortexzoo.training.bases import load_base
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.configuration import base_digest
 from cortexzoo.training.fitting import fit
@@ -123,7 +123,8 @@ def fit_internal_models(config: ConfigDict, directory: Path, *, denoiser_base: P
     epochs, scores, second = {"internal_models": config.internal_epochs}, {}, "internal_models"
     if denoiser_base:
         second = f"{second}-{base_digest(denoiser_base)}"
-        model.denoiser.set_weights(load_model(denoiser_base).denoiser.get_weights())
+        base = load_base(denoiser_base, config.dataset, {"denoiser_widths": list(config.denoiser_widths)})
+        model.denoiser.set_weights(base.denoiser.get_weights())
     elif config.denoiser:
         scores["denoising error"] = _fit_denoiser(model, train, validation, config, directory / "denoiser")
         epochs["denoiser"] = config.denoiser_epochs
