@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from cortexzoo import catalog, models
-from cortexzoo.models import ImageClassifier
+from cortexzoo import catalog
+from cortexzoo.models import MODELS, ImageClassifier
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -63,9 +63,9 @@ def create_model(class_name: str, config: dict[str, Any]) -> ImageClassifier:
     Raises:
         ValueError: there is no such class.
     """
-    if class_name not in models.__all__:
-        raise ValueError(f"Expected a class of cortexzoo.models: {', '.join(models.__all__)}. Received: {class_name!r}")
-    model = getattr(models, class_name).from_config(config)
+    if class_name not in MODELS:
+        raise ValueError(f"Expected a class of cortexzoo.models: {', '.join(MODELS)}. Received: {class_name!r}")
+    model = MODELS[class_name].from_config(config)
     model.build()
     return model
 

@@ -20,7 +20,7 @@ from tests.conftest import load_split
 CATALOGUED = {card.id: card for card in cz.list_models()}
 # So that the checks themselves are tested where the catalogue is empty: every class as it is, and the unusual configs.
 UNTRAINED: dict[str, tuple[str, dict[str, Any]]] = {
-    **{f"untrained {name}": (name, {}) for name in models.__all__ if name != "ImageClassifier"},
+    **{f"untrained {name}": (name, {}) for name in models.MODELS},
     "untrained biCNN": ("ConvolutionalNetwork", {"binarize": True}),
     "untrained biDIM": ("DenoisedInternalModels", {"binarize": True}),
     "untrained singleIM": ("DenoisedInternalModels", {"denoiser_widths": None, "shared_encoder": True}),

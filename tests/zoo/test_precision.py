@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo import layers, models
+from cortexzoo import layers
 from cortexzoo.layers import (
     Binarize,
     GaussianBlur,
@@ -18,24 +18,11 @@ from cortexzoo.layers import (
     SaturationPenalty,
     StackedDense,
 )
-from cortexzoo.loading import create_model
+
+from tests.zoo.families import FAMILIES, random_images, small_model
 
 POLICIES = ["mixed_float16", "mixed_bfloat16"]
 GENERATOR = np.random.default_rng(0)
-SHAPE = {"image_shape": (12, 12, 1), "num_classes": 3}
-WIDTHS = {"denoiser_widths": (8, 4), "internal_widths": (6, 4)}
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "CNN": ("ConvolutionalNetwork", {"maps": (4,), "kernels": (3, 3), "strides": (1, 2)}),
-    "biCNN": ("ConvolutionalNetwork", {"maps": (4,), "kernels": (3, 3), "strides": (1, 2), "binarize": True}),
-    "DIM": ("DenoisedInternalModels", WIDTHS),
-    "singleIM": ("DenoisedInternalModels", {**WIDTHS, "denoiser_widths": None, "shared_encoder": True, "binarize": True}),
-    "MLP": ("MultilayerPerceptron", {"hidden_units": (8,), "saturation_penalty": 0.1}),
-    "MaxPooling": (
-        "MaxPoolingNetwork",
-        {"maps": (2,), "kernel_size": 3, "hidden_units": (4,), "activation": "hard_tanh", "saturation_penalty": 0.1},
-    ),
-    "ResNet": ("ResidualNetwork", {"width": 2, "blur": 0.6}),
-}
 
 
 class Regularized(keras.layers.Layer):
@@ -75,25 +62,16 @@ def keras_settings(floatx: str = "float32", policy: str | None = None, data_form
         keras.config.set_image_data_format("channels_last")
 
 
-def small(name: str, **options: Any) -> keras.Model:
-    class_name, config = MODELS[name]
-    return create_model(class_name, {**SHAPE, **config, **options})
-
-
-def images(count: int = 6) -> np.ndarray:
-    return np.random.default_rng(1).random((count, 12, 12, 1), np.float32)
-
-
 def fit_one_step(model: keras.Model) -> float:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, jit_compile=False)
-    return float(model.fit(images(), np.arange(6) % 3, batch_size=6, verbose=0).history["loss"][0])
+    images = random_images(model)
+    return float(model.fit(images, np.arange(6) % model.num_classes, batch_size=6, verbose=0).history["loss"][0])
 
 
-def test_tables_are_complete() -> None:
+def test_every_layer_is_in_the_table() -> None:
     public = [getattr(layers, name) for name in layers.__all__]
     assert set(LAYERS) == {entry for entry in public if isinstance(entry, type) and issubclass(entry, keras.layers.Layer)}
-    assert {class_name for class_name, _ in MODELS.values()} == set(models.__all__) - {"ImageClassifier"}
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -136,15 +114,16 @@ def test_noise_of_half_precision_has_the_strength_of_float32() -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_models_train_in_mixed_precision(name: str, policy: str) -> None:
-    plain = small(name)
+    plain = small_model(name)
+    images = random_images(plain)
     with keras_settings(policy=policy):
-        model = small(name)
+        model = small_model(name)
         model.set_weights(plain.get_weights())
-        np.testing.assert_allclose(tf.cast(model(images()), tf.float32), plain(images()), rtol=0.05, atol=0.1)
+        np.testing.assert_allclose(tf.cast(model(images), tf.float32), plain(images), rtol=0.05, atol=0.1)
         for function in model.endpoints().values():
-            assert all(np.isfinite(tf.cast(values, tf.float64)).all() for values in tf.nest.flatten(function(images())))
+            assert all(np.isfinite(tf.cast(values, tf.float64)).all() for values in tf.nest.flatten(function(images)))
         assert np.isfinite(fit_one_step(model))
     assert {weight.dtype for weight in model.weights} == {"float32"}
     # The policy is part of the model, whatever is set where it is loaded.
@@ -152,29 +131,30 @@ def test_models_train_in_mixed_precision(name: str, policy: str) -> None:
     assert copy.dtype_policy.name == policy
     copy.build()
     copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(copy(images()), model(images()))
+    np.testing.assert_array_equal(copy(images), model(images))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_models_with_a_policy_of_their_own(name: str) -> None:
-    assert small(name, dtype="mixed_bfloat16").get_config()["dtype"] == "mixed_bfloat16"
-    assert "dtype" not in small(name).get_config()
+    assert small_model(name, dtype="mixed_bfloat16").get_config()["dtype"] == "mixed_bfloat16"
+    assert "dtype" not in small_model(name).get_config()
 
 
 @pytest.mark.parametrize("floatx", ["float64", "bfloat16"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_models_under_any_floatx(name: str, floatx: str) -> None:
     with keras_settings(floatx=floatx):
-        assert np.isfinite(fit_one_step(small(name)))
+        assert np.isfinite(fit_one_step(small_model(name)))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_models_where_channels_come_first(name: str) -> None:
     """The global setting is for the user's own layers: ours keep to (height, width, channels)."""
-    plain = small(name)
+    plain = small_model(name)
+    images = random_images(plain)
     with keras_settings(data_format="channels_first"):
-        model = small(name)
+        model = small_model(name)
         model.set_weights(plain.get_weights())
         for endpoint, function in model.endpoints().items():
-            expected = plain.endpoints()[endpoint](images())
-            tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), function(images()), expected)
+            expected = plain.endpoints()[endpoint](images)
+            tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), function(images), expected)
