@@ -12,32 +12,15 @@ from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 from cortexzoo.evaluation.thresholds import thresholds_for
+from cortexzoo.images import ImageSource
 
 AnySummary = TypeVar("AnySummary")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class MemorySource:
-    """Images in memory: what an evaluation needs of a `cortexzoo.images.ImageSource`.
-
-    Attributes:
-        info: the data set.
-        test: the images to attack.
-        train: images to start attacks from; None for a source without any.
-    """
-
-    info: DatasetInfo
-    test: Split
-    train: Split | None = None
-
-    @property
-    def has_train(self) -> bool:
-        """Whether there are training images."""
-        return self.train is not None
-
-    def load(self, split: str) -> Split:
-        """Returns one of the two splits."""
-        return {"test": self.test, "train": self.train}[split]
+def memory_source(info: DatasetInfo, test: Split, train: Split | None = None) -> ImageSource:
+    """Returns a source of images in memory, with training images or without."""
+    splits = {"test": lambda: test} | ({} if train is None else {"train": lambda: train})
+    return ImageSource(info, splits)
 
 
 def evaluation_of(
@@ -57,11 +40,11 @@ def evaluation_of(
         model: a classifier, or a model of which there may be results alone.
         info: the data set.
         test: the images to attack.
-        train: see `MemorySource`.
+        train: images to start attacks from; None for those to attack.
         name: of the classifier's model.
         options: see `Evaluation`.
     """
-    images, thresholds = MemorySource(info, test, train), thresholds_for(info, {})
+    images, thresholds = memory_source(info, test, train), thresholds_for(info, {})
     if isinstance(model, Model):
         return Evaluation(model, images, store, thresholds, **options)
     known = Model(name, model.path, info.name, kept_digest=model.digest, group=name)

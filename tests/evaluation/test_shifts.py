@@ -11,10 +11,12 @@ from cortexzoo.datasets import Split
 from cortexzoo.evaluation import suites
 from cortexzoo.evaluation.attacks import Batch, ProjectedGradientDescent
 from cortexzoo.evaluation.classifier import Classifier, saved_model_digest
+from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.keys import shift_key
 from cortexzoo.evaluation.results.shifts import Curve, summarize_shifts
-from cortexzoo.evaluation.results.store import OTHER_LABEL, Store
-from cortexzoo.evaluation.running.shifts import run_shifts, shift_key
+from cortexzoo.evaluation.results.store import OTHER_LABEL, RunKey, Store
+from cortexzoo.evaluation.running.shifts import run_shifts
 from cortexzoo.evaluation.shifts import (
     FastGradientTransfer,
     GaussianNoise,
@@ -24,8 +26,15 @@ from cortexzoo.evaluation.shifts import (
     UniformNoise,
 )
 from cortexzoo.evaluation.shifts.base import SampleGenerators
-from cortexzoo.evaluation.suites.shifts import NOISE, SHIFT_SUITES, TRANSFER, WHITE_BOX, ShiftMember, Source
+from cortexzoo.evaluation.shifts.member import ShiftMember
+from cortexzoo.evaluation.suites.attack_suite import AttackSuite
+from cortexzoo.evaluation.suites.noise import NOISE
+from cortexzoo.evaluation.suites.shift_suite import ShiftSuite
+from cortexzoo.evaluation.suites.transfer import TRANSFER
+from cortexzoo.evaluation.suites.white_box import WHITE_BOX
 
+from tests.evaluation import fake_results
+from tests.evaluation.evaluations import evaluation_of
 from tests.evaluation.small_models import TINY, dense, save_classifier
 
 GRAY = Batch(np.full((200, 28, 28, 1), 0.5, np.float32), np.zeros(200, np.int64), np.arange(200), 0)
@@ -81,11 +90,19 @@ def members_of(*shifts: Shift) -> tuple[ShiftMember, ...]:
 
 
 def run(store: Store, classifier: Classifier, split: Split, samples: int, *shifts: Shift) -> None:
-    run_shifts(classifier, TINY, split, members_of(*shifts), store, samples=samples, seed=0, name="tiny/one")
+    run_shifts(evaluation_of(store, classifier, TINY, split, name="tiny/one"), members_of(*shifts), samples)
+
+
+def key_of(shift: Shift, level: float, endpoints: tuple[str, ...] = ("logits",)) -> RunKey:
+    """The key of a model with these endpoints, of which there are results alone."""
+    with Store(":memory:") as store:
+        fake_results.add_clean(store, "tiny/net", endpoints)
+        model = fake_results.model_of("tiny/net")
+        return shift_key(evaluation_of(store, model, fake_results.INFO, fake_results.SPLIT), shift, level)
 
 
 def stored(store: Store, classifier: Classifier, shift: Shift) -> list[dict[int, int]]:
-    keys = [shift_key(classifier.digest, TINY.name, shift, level, classifier.endpoints, 0) for level in shift.levels]
+    keys = [RunKey(classifier.digest, TINY.name, "logits", 0, shift.settings(level)) for level in shift.levels]
     return [store.predictions(store.find_run(key)) for key in keys]
 
 
@@ -107,7 +124,7 @@ def test_salt_and_pepper_noise_hits_its_share() -> None:
     assert np.mean(found == 1.0) == pytest.approx(0.15, abs=0.01)
 
 
-@pytest.mark.parametrize("shift", [m.shift for m in NOISE.members_on(datasets.info("mnist"))], ids=lambda shift: shift.name)
+@pytest.mark.parametrize("shift", [m.shift for m in NOISE.build(datasets.info("mnist"), ())], ids=lambda shift: shift.name)
 def test_noise_belongs_to_seed_level_and_sample(shift: Shift) -> None:
     part = GRAY.take(np.arange(4))
     found = shift.apply(None, part, shift.levels[3])
@@ -140,26 +157,29 @@ def test_random_numbers_belong_to_shift_and_level() -> None:
 )
 def test_levels_are_those_of_the_data_set(dataset: str, noise: tuple, transfer: float, linf: float) -> None:
     info = datasets.info(dataset)
-    levels = [member.shift.levels for member in NOISE.members_on(info)]
+    levels = [member.shift.levels for member in NOISE.build(info, ())]
     assert [values[-1] for values in levels] == pytest.approx(noise)
-    (member,) = TRANSFER.members_on(info, (Source("other", "0" * 64, Path("nowhere")),))
+    (member,) = TRANSFER.build(info, (Model("other", Path("nowhere"), kept_digest="0" * 64),))
     assert member.shift.levels[-1] == pytest.approx(transfer)
     for values in (*levels, member.shift.levels):
         assert len(values) == 10
         np.testing.assert_allclose(np.diff(values), values[0])
-    assert WHITE_BOX.members_on(info)[0].shift.levels[-1] == pytest.approx(linf)
+    assert WHITE_BOX.build(info, ())[0].shift.levels[-1] == pytest.approx(linf)
 
 
 def test_suites_are_found_beside_those_of_attacks() -> None:
-    assert all(suites.find(name) is suite for name, suite in SHIFT_SUITES.items())
-    assert not set(SHIFT_SUITES) & set(suites.SUITES)
+    assert all(suites.find(name) is suite for name, suite in suites.suites().items())
+    kinds = {name: type(suite) for name, suite in suites.suites().items()}
+    shifts = {"noise", "transfer", "corruptions", "white_box"}
+    assert kinds == {name: ShiftSuite if name in shifts else AttackSuite for name in kinds}
+    assert set(kinds) >= shifts | {"clean", "quick", "cleverhans", "boundary", "paper42", "brendel_bethge_comment"}
     with pytest.raises(ValueError, match=r"Did you mean: corruptions"):
         suites.find("corruption")
 
 
-def test_transfer_without_a_source_is_refused() -> None:
+def test_transfer_without_a_source_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match=r"Expected --source=ID for the suite transfer.*Received: none"):
-        TRANSFER.members_on(datasets.info("mnist"))
+        TRANSFER.members(evaluation_of(store, fake_results.model_of("tiny/net"), fake_results.INFO, fake_results.SPLIT))
 
 
 @pytest.mark.parametrize("levels", [(), (0.2, 0.1), (0.0, 0.1), (0.1, 0.1)])
@@ -249,7 +269,7 @@ def test_a_broken_run_goes_on_and_more_samples_are_added(
 
 
 def test_store_from_before_there_were_shifts_is_read_and_grows(tmp_path: Path) -> None:
-    key = shift_key("digest", "tiny", Darken(), 0.1, ("logits",), 0)
+    key = key_of(Darken(), 0.1)
     with Store(tmp_path / "old.sqlite") as store:
         store._connection.execute("DROP TABLE predictions")
     before = (tmp_path / "old.sqlite").read_bytes()
@@ -273,7 +293,7 @@ def test_levels_and_endpoints_are_part_of_the_key() -> None:
     noise, attack = GaussianNoise(levels=(0.1, 0.2)), ProjectedGradient(norm="l2", levels=(0.5,))
     both = ("logits", "attack_logits")
     keys = {
-        shift_key("digest", "mnist", *parts, 0).as_json()
+        key_of(*parts).as_json()
         for parts in (
             (noise, 0.1, both),
             (noise, 0.2, both),
@@ -284,7 +304,7 @@ def test_levels_and_endpoints_are_part_of_the_key() -> None:
     }
     assert len(keys) == 5
     # Noise does not look at endpoints, nor at which other levels there are.
-    one = shift_key("digest", "mnist", GaussianNoise(levels=(0.1,)), 0.1, ("logits",), 0)
+    one = key_of(GaussianNoise(levels=(0.1,)), 0.1)
     assert one.as_json() in keys
     assert one.norm == ""
 
@@ -338,8 +358,8 @@ def test_nested_levels_never_recover(tiny_classifier: Classifier, tiny: Split, c
     tiny = dataclasses.replace(tiny, labels=labels)
     with Store(":memory:") as store:
         run(store, tiny_classifier, tiny, 40, plain, nested)
-        options = {"seed": 0, "endpoints_of_classifier": tiny_classifier.endpoints, "samples": 40}
-        summary = summarize_shifts(store, tiny_classifier.digest, TINY, "test", members_of(plain, nested), **options)
+        evaluation = evaluation_of(store, tiny_classifier, TINY, tiny, name="tiny/one")
+        summary = summarize_shifts(evaluation, "test", members_of(plain, nested), 40)
     raw, never = summary.curves
     sought = [[i for called, ids in calls[20:] if called == level for i in ids] for level in nested.levels]
     held = np.logical_and.accumulate(raw.correct, axis=0)
