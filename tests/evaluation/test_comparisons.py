@@ -7,30 +7,39 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cortexzoo import datasets
-from cortexzoo.evaluation.norms import THRESHOLDS
-from cortexzoo.evaluation.report import write_report
+from cortexzoo.evaluation.models import Model
+from cortexzoo.evaluation.report import report_of
 from cortexzoo.evaluation.report.heatmap import accuracy_heatmap
 from cortexzoo.evaluation.report.page import update_page
 from cortexzoo.evaluation.report.sections.comparison import comparison_table
 from cortexzoo.evaluation.report.sections.nearest import nearest, nearest_rows, nearest_table
 from cortexzoo.evaluation.report.sections.pairs import pairs_table
+from cortexzoo.evaluation.results.score import Score, union_of
 from cortexzoo.evaluation.results.store import Store
-from cortexzoo.evaluation.results.summary import Score, Summary, union_of
-from cortexzoo.evaluation.suites import SUITES
+from cortexzoo.evaluation.results.summary import Summary
+from cortexzoo.evaluation.suites import find
 from cortexzoo.evaluation.suites import paper42_published as published
 from cortexzoo.norms import NORM_NAMES, NORMS
 from matplotlib.text import Text
 
+from tests.conftest import load_split
+from tests.evaluation.evaluations import changed, evaluation_of
+
 IDS = np.arange(4)
+MNIST = datasets.info("mnist")
 
 
 def score(label: str, norm: str, *distances: float) -> Score:
-    return Score(label, norm, THRESHOLDS[norm], np.array(distances), IDS)
+    return Score(label, norm, MNIST.thresholds[norm], np.array(distances), IDS)
 
 
 def make_summary(name: str, *attacks: Score) -> Summary:
     unions = [union_of(f"all {norm}", members) for norm in NORMS if (members := [a for a in attacks if a.norm == norm])]
-    return Summary(name, name * 8, datasets.info("mnist"), "paper42", 0, 99, 100, list(attacks), unions, [])
+    model = Model(name, None, "mnist", kept_digest=name * 8, group=name)
+    evaluation = evaluation_of(Store(":memory:"), model, MNIST, load_split("mnist", "test").first(len(IDS)))
+    # It knows the clean predictions.
+    evaluation.store.set_clean(model.digest, "mnist", IDS, IDS, IDS)
+    return Summary(evaluation, "paper42", 99, 100, list(attacks), unions, [])
 
 
 @pytest.fixture
@@ -43,14 +52,6 @@ def summary() -> Summary:
         score("Noise L∞", "linf", 0.0, 0.9, 0.9, np.inf),
         score("PGD L2", "l2", 0.0, 1.0, 2.0, 3.0),
     )
-
-
-@pytest.fixture
-def store(summary: Summary) -> Store:
-    """A store that knows the clean predictions."""
-    with Store(":memory:") as opened:
-        opened.set_clean(summary.digest, "mnist", IDS, IDS, IDS)
-        yield opened
 
 
 def test_nearest_names_the_attacks_that_reached_the_smallest_distance(summary: Summary) -> None:
@@ -67,8 +68,8 @@ def test_table_of_the_nearest_counts_ties_for_each(summary: Summary) -> None:
     assert line == "| L∞ | PGD 100 %<br>FGM 50 % |"
 
 
-def test_report_has_a_row_a_sample(summary: Summary, store: Store, tmp_path: Path) -> None:
-    write_report([summary], store, tmp_path)
+def test_report_has_a_row_a_sample(summary: Summary, tmp_path: Path) -> None:
+    report_of([summary]).write([summary], tmp_path)
     with open(tmp_path / "nearest.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["norm"], row["sample"]) for row in rows] == [(norm, str(i)) for norm in ("linf", "l2") for i in IDS]
@@ -112,14 +113,14 @@ def test_pairs_are_compared_on_the_images_that_both_were_attacked_on() -> None:
 
 def test_comparison_is_in_the_papers_order_and_wants_its_models(summary: Summary) -> None:
     names = ("mnist/im", "mnist/dim", "mnist/cnn", "mnist/of_someone")
-    models = [dataclasses.replace(summary, name=name, digest=name) for name in names]
+    models = [changed(summary, name=name, kept_digest=name) for name in names]
     assert comparison_table(models).splitlines()[0] == "| attack | cnn | dim | im |"
     with pytest.raises(ValueError, match="Received: mnist/of_someone"):
         comparison_table(models[3:])
 
 
 def test_published_rows_are_rows_of_the_suite() -> None:
-    labels = {member.label for member in SUITES["paper42"].members}
+    labels = {member.label for member in find("paper42").build(MNIST)}
     unions = {f"all {name}" for name in NORM_NAMES.values()}
     assert set(published.ACCURACY) <= labels | unions | {"clean", "minimal"}
     assert set(published.MEDIAN) <= set(published.ACCURACY)
@@ -142,11 +143,11 @@ def test_heat_map_has_a_cell_a_number(summary: Summary) -> None:
     assert {tuple(map(round, text.get_position())) for text in cells} >= {(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)}
 
 
-def test_page_gets_the_sections_it_asks_for(summary: Summary, store: Store, tmp_path: Path) -> None:
+def test_page_gets_the_sections_it_asks_for(summary: Summary, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     names = ("results paper42", "results other", "comparison", "nearest paper42")
     page.write_text("\n".join(f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->" for name in names), encoding="utf-8")
-    update_page([summary], store, page, tmp_path / "figures")
+    update_page([summary], page, tmp_path / "figures")
     parts = dict(zip(names, page.read_text(encoding="utf-8").split(":begin -->\n")[1:], strict=True))
     assert parts["results other"].startswith("old\n")
     assert "(figures/heatmap-mnist.png)" in parts["results paper42"]

@@ -4,14 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from cortexzoo.evaluation.norms import THRESHOLDS
 from cortexzoo.evaluation.report.curves import accuracy_curves, line_styles
-from cortexzoo.evaluation.report.grid import adversarial_grid, adversarials, chosen_attacks
+from cortexzoo.evaluation.report.gallery import adversarials, chosen_attacks, gallery
 from cortexzoo.evaluation.report.layout import distance
 from cortexzoo.evaluation.results.store import RunKey, Store
 from matplotlib.text import Text
 
-from tests.evaluation.fake_results import COMPLETE, FAILED, FEW, INFO, MISCLASSIFIED, SPLIT, N, add_model
+from tests.evaluation.fake_results import COMPLETE, FAILED, FEW, INFO, MISCLASSIFIED, SPLIT, THRESHOLDS, N, add_model
 
 
 @pytest.mark.parametrize("models", [1, 2])
@@ -33,9 +32,9 @@ def test_curves_have_a_panel_a_norm_and_one_colour_a_model(store: Store, models:
             assert line.get_ydata()[at] == pytest.approx(100 * union.accuracy)
 
 
-def test_grid_shows_failed_and_misclassified_samples(store: Store) -> None:
+def test_gallery_shows_failed_and_misclassified_samples(store: Store) -> None:
     summary = add_model(store, "tiny/a")
-    figure = adversarial_grid(summary, store, SPLIT)
+    figure = gallery(summary)
     texts = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
     assert texts.count("clean image\nis wrong") == len(summary.attacks)
     assert "dog\n→ owl" in texts
@@ -43,17 +42,17 @@ def test_grid_shows_failed_and_misclassified_samples(store: Store) -> None:
     (axes,) = figure.axes
     assert len(axes.lines) == 2 * texts.count("failed")
     ids = list(range(FEW))
-    shown = [a for score in summary.attacks for a in adversarials(summary, store, score, ids) if 0 < a.distance < math.inf]
+    shown = [a for score in summary.attacks for a in adversarials(summary, score, ids) if 0 < a.distance < math.inf]
     assert len(axes.images) == FEW + sum(adversarial.image is not None for adversarial in shown)
     for adversarial in shown:
         assert f"{INFO.class_names[adversarial.prediction]} · {distance(adversarial.distance)}" in texts
 
 
-def test_grid_takes_the_nearest_adversarial_over_endpoints(store: Store) -> None:
+def test_gallery_takes_the_nearest_adversarial_over_endpoints(store: Store) -> None:
     summary = add_model(store, "tiny/a", endpoints=("logits", "attack_logits"))
     score = summary.attacks[0]
     runs = [store.find_run(RunKey(summary.digest, INFO.name, name, 0, score.settings)) for name in score.endpoints]
-    found = adversarials(summary, store, score, [0, MISCLASSIFIED, FAILED, 3, N])
+    found = adversarials(summary, score, [0, MISCLASSIFIED, FAILED, 3, N])
     least = [min(store.distances(run)[i] for run in runs) for i in (0, 3)]
     assert [found[0].distance, found[3].distance] == least
     assert (found[1].distance, found[1].prediction, found[1].image) == (0.0, -1, None)
@@ -62,7 +61,7 @@ def test_grid_takes_the_nearest_adversarial_over_endpoints(store: Store) -> None
     np.testing.assert_allclose(found[0].image, 1.0 - SPLIT.images[0])
 
 
-def test_grid_of_many_attacks_shows_the_best_of_each_norm(store: Store) -> None:
+def test_gallery_of_many_attacks_shows_the_best_of_each_norm(store: Store) -> None:
     summary = add_model(store, "tiny/a", COMPLETE)
     assert len(summary.attacks) == 9
     chosen = chosen_attacks(summary.attacks)

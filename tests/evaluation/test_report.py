@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cortexzoo.evaluation.norms import THRESHOLDS
-from cortexzoo.evaluation.report import figures, layout, write_report
+from cortexzoo.evaluation.report import figures, layout, report_of
 from cortexzoo.evaluation.report.curves import survival
 from cortexzoo.evaluation.report.layout import column_names, distance, id_ranges
 from cortexzoo.evaluation.report.page import update_page
@@ -20,14 +19,14 @@ from cortexzoo.evaluation.results import metrics
 from cortexzoo.evaluation.results.diagnostics import Check
 from cortexzoo.evaluation.results.store import RunKey, Store
 from cortexzoo.evaluation.results.summary import Summary
-from cortexzoo.evaluation.suites import Suite
 from cortexzoo.norms import NORM_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image as matplotlib_image
 from rich.console import Console
 
-from tests.evaluation.fake_results import CLEAN, COMPLETE, FEW, INFO, SUITE, N, add_model
+from tests.evaluation.evaluations import changed
+from tests.evaluation.fake_results import CLEAN, COMPLETE, FEW, INFO, SUITE, THRESHOLDS, N, add_model, make_suite
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
@@ -107,7 +106,7 @@ def test_attacks_on_other_numbers_of_images_say_so(store: Store) -> None:
     cells, text = markdown_cells(markdown_table([summary])), markdown_table([summary])
     assert (cells["A1 linf"][-1], cells["weak l1"][-1], cells["all L1"][-1]) == ("40", "10 †", "10 †")
     assert "†: not 40 images" in text
-    alike = Suite(SUITE.name, "", SUITE.members[:4], N)
+    alike = make_suite(*SUITE.build(INFO)[:4])
     assert "†" not in markdown_table([add_model(store, "tiny/alike", alike)])
 
 
@@ -168,13 +167,13 @@ def test_clean_accuracy_of_a_part_of_the_official_images_says_so(store: Store) -
     for text in (terminal([summary], 200), markdown_table([summary])):
         assert "the first 40 of 100 official test images" in text
         assert "ε" not in text
-    whole = dataclasses.replace(summary, dataset=dataclasses.replace(INFO, official_test_size=N))
+    whole = changed(summary, info=dataclasses.replace(INFO, official_test_size=N))
     assert "all 40 official test images" in markdown_table([whole])
 
 
 def test_data_sets_have_tables_of_their_own(store: Store) -> None:
     summaries = [add_model(store, "tiny/a"), add_model(store, "tiny/b")]
-    summaries[1] = dataclasses.replace(summaries[1], dataset=dataclasses.replace(INFO, name="other"))
+    summaries[1] = changed(summaries[1], info=dataclasses.replace(INFO, name="other"))
     assert [table.columns for table in layout.tables(summaries)] == [("a",), ("tiny/b",)]
     assert markdown_table(summaries).count("| attack |") == 2
 
@@ -182,15 +181,15 @@ def test_data_sets_have_tables_of_their_own(store: Store) -> None:
 def test_other_seeds_are_refused(store: Store) -> None:
     summary = add_model(store, "tiny/a")
     with pytest.raises(ValueError, match="one suite and one seed"):
-        markdown_table([summary, dataclasses.replace(summary, seed=1)])
+        markdown_table([summary, changed(summary, seed=1)])
 
 
 def test_equal_names_are_told_apart(store: Store) -> None:
     summary = add_model(store, "tiny/a")
-    twins = [summary, dataclasses.replace(summary, digest="ff" * 32)]
+    twins = [summary, changed(summary, kept_digest="ff" * 32)]
     assert len(set(column_names(twins))) == 2
     assert len(set(figures.file_names(twins).values())) == 2
-    assert figures.file_names([dataclasses.replace(summary, name="/x y/../1")])[summary.digest] == "x-y-..-1"
+    assert figures.file_names([changed(summary, name="/x y/../1")])[summary.digest] == "x-y-..-1"
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (0.3, "0.3"), (1.916, "1.92"), (784.0, "784"), (math.inf, "∞")])
@@ -220,7 +219,7 @@ def test_survival_is_accuracy_at_every_epsilon(reached: list[float], epsilon: fl
 
 def test_report_writes_everything_twice_the_same(store: Store, tmp_path: Path) -> None:
     summaries = [add_model(store, "tiny/a"), add_model(store, "tiny/b")]
-    first, second = (write_report(summaries, store, tmp_path / name) for name in ("first", "second"))
+    first, second = (report_of(summaries).write(summaries, tmp_path / name) for name in ("first", "second"))
     assert sorted(path.name for path in first) == [
         *("accuracy-tiny.png", "accuracy-tiny.svg", "adversarials-tiny-a.png", "adversarials-tiny-b.png"),
         *("heatmap-tiny.png", "nearest.csv", "results.csv", "results.json", "results.md"),
@@ -241,30 +240,31 @@ def test_report_writes_everything_twice_the_same(store: Store, tmp_path: Path) -
 
 
 def test_report_of_clean_accuracy_alone_has_no_figures(store: Store, tmp_path: Path) -> None:
-    paths = write_report([add_model(store, "tiny/a", CLEAN)], store, tmp_path)
+    summaries = [add_model(store, "tiny/a", CLEAN)]
+    paths = report_of(summaries).write(summaries, tmp_path)
     assert [path.name for path in paths] == ["results.md", "results.csv", "nearest.csv", "results.json"]
 
 
-def test_report_of_no_model_is_refused(store: Store, tmp_path: Path) -> None:
+def test_report_of_no_model_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one model"):
-        write_report([], store, tmp_path)
+        report_of([])
 
 
 def test_readme_gets_the_results_between_its_markers(store: Store, tmp_path: Path) -> None:
     summaries = [add_model(store, "tiny/a"), add_model(store, "tiny/b")]
     readme = tmp_path / "README.md"
     readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.", encoding="utf-8")
-    update_page(summaries, store, readme, tmp_path / "docs" / "figures")
+    update_page(summaries, readme, tmp_path / "docs" / "figures")
     text = readme.read_text(encoding="utf-8")
     assert text.startswith(f"# Title\n\n{BEGIN}\n")
     assert text.endswith(f"{END}\n\nThe end.")
     assert "old" not in text
     assert markdown_table(summaries).strip() in text
-    assert "suite `fake`, seed 0; the attacks' settings: `evaluation/suites.py`" in text
+    assert "suite `fake`, seed 0; the attacks' settings: `cortexzoo suites`" in text
     for name in ("accuracy-tiny", "heatmap-tiny", "adversarials-tiny-a", "adversarials-tiny-b"):
         assert f"(docs/figures/{name}.png)" in text
         assert (tmp_path / "docs" / "figures" / f"{name}.png").is_file()
-    update_page(summaries, store, readme, tmp_path / "docs" / "figures")
+    update_page(summaries, readme, tmp_path / "docs" / "figures")
     assert readme.read_text(encoding="utf-8") == text
 
 
@@ -273,6 +273,6 @@ def test_readme_without_markers_is_left_alone(store: Store, tmp_path: Path, text
     readme = tmp_path / "README.md"
     readme.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="once each and in this order"):
-        update_page([add_model(store, "tiny/a")], store, readme, tmp_path)
+        update_page([add_model(store, "tiny/a")], readme, tmp_path)
     assert readme.read_text(encoding="utf-8") == text
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

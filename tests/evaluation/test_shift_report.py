@@ -3,33 +3,35 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cortexzoo import datasets
-from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm, DeepFool, NearestStart
 from cortexzoo.evaluation.attacks.base import settings
-from cortexzoo.evaluation.report import shifts
+from cortexzoo.evaluation.models import Model
+from cortexzoo.evaluation.report import report_of
 from cortexzoo.evaluation.report.curves import COLOURS
 from cortexzoo.evaluation.report.page import update_page
 from cortexzoo.evaluation.report.sections.boundary import boundary_table
-from cortexzoo.evaluation.report.seeds import estimate, without_seed
-from cortexzoo.evaluation.report.shifts import layout as shift_layout
+from cortexzoo.evaluation.report.seeds import estimate, group_of
 from cortexzoo.evaluation.report.shifts.figures import corruption_bars, level_curves
-from cortexzoo.evaluation.report.shifts.layout import corruption_spectra, seed_groups
+from cortexzoo.evaluation.report.shifts.layout import corruption_spectra, labels_of, seed_groups
+from cortexzoo.evaluation.report.shifts.tables import area_table, gain_table, terminal_table
 from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.shifts import Curve, ShiftSummary
 from cortexzoo.evaluation.results.store import Store
-from cortexzoo.evaluation.results.summary import Score, Summary
-from cortexzoo.evaluation.suites.shifts import CORRUPTION, NOISE
+from cortexzoo.evaluation.results.summary import Summary
+from cortexzoo.evaluation.suites import find
 from matplotlib import image as matplotlib_image
 from matplotlib.colors import to_rgba
 from rich.console import Console
 
+from tests.conftest import load_split
 from tests.evaluation import fake_results
+from tests.evaluation.evaluations import changed, evaluation_of
 
 N = 40
 MNIST = datasets.info("mnist")
@@ -37,15 +39,21 @@ MNIST = datasets.info("mnist")
 
 def summary(name: str, suite: str, chance: float, seed: int = 0) -> ShiftSummary:
     """A model that is right with this chance, and more seldom at greater levels."""
-    generator, members = np.random.default_rng([seed, int(100 * chance)]), (NOISE if suite == "noise" else CORRUPTION)
-    curves = []
-    for member in members.members_on(MNIST):
+    generator, curves = np.random.default_rng([seed, int(100 * chance)]), []
+    for member in find(suite).build(MNIST, ()):
         levels = np.array(member.shift.levels)
         falling = chance * (1 - 0.5 * np.arange(len(levels)) / len(levels))
         correct = generator.random((len(levels), N)) < falling[:, None]
         clean = generator.random(N) < chance
         curves.append(Curve(member.label, member.unit, member.shift.ordinal, levels, np.arange(N), clean, correct, 1.0, {}))
-    return ShiftSummary(name, name.encode().hex().ljust(64, "0"), MNIST, suite, 0, curves)
+    # Few images for the spectra of corruptions.
+    images = load_split("mnist", "test").first(6)
+    return ShiftSummary(evaluation_of(Store(":memory:"), model_of(name), MNIST, images), suite, curves)
+
+
+def model_of(name: str) -> Model:
+    """A model whose seed the name tells."""
+    return Model(name, None, kept_digest=fake_results.digest_of(name), group=name.partition("-seed")[0])
 
 
 def trio(suite: str) -> list[ShiftSummary]:
@@ -54,19 +62,11 @@ def trio(suite: str) -> list[ShiftSummary]:
     return [summary(name, suite, chance, i) for i, (name, chance) in enumerate(zip(names, (0.95, 0.9, 0.5), strict=True))]
 
 
-@pytest.fixture
-def images(monkeypatch: pytest.MonkeyPatch, digits: Split) -> Iterator[None]:
-    """Test images for the spectra of corruptions, few of them."""
-    monkeypatch.setattr(datasets, "load", lambda name, split: digits.first(6))
-    shift_layout._spectra.cache_clear()
-    yield
-    shift_layout._spectra.cache_clear()
-
-
 def test_names_without_seeds() -> None:
-    assert without_seed("mnist/a", "mnist") == without_seed("mnist/a-seed12", "mnist") == "a"
-    assert without_seed("mnist/a-seedling", "mnist") == "a-seedling"
-    assert without_seed("else/a-seed1", "mnist") == "else/a"
+    one = summary("mnist/a", "noise", 0.5)
+    names = {"mnist/a": "mnist/a", "mnist/a-seed12": "mnist/a", "mnist/a-seedling": "", "else/a-seed1": "else/a"}
+    models = [changed(one, name=name, group=group) for name, group in names.items()]
+    assert [group_of(model) for model in models] == ["a", "a", "a-seedling", "else/a"]
 
 
 def test_seeds_are_averaged_with_students_interval() -> None:
@@ -96,7 +96,7 @@ def test_accuracy_begins_with_unchanged_images_except_of_ranks() -> None:
 
 def test_terminal_table_has_every_number() -> None:
     console = Console(width=120, file=io.StringIO())
-    console.print(shifts.terminal_table(trio("noise")))
+    console.print(terminal_table(trio("noise")))
     printed = console.file.getvalue()
     for model in seed_groups(trio("noise")):
         for value in [*model.accuracy("Gaussian noise"), model.area(["Salt and pepper"])]:
@@ -104,9 +104,9 @@ def test_terminal_table_has_every_number() -> None:
     assert "good (2 seeds)" in printed
 
 
-def test_corruptions_are_sorted_by_frequency_with_means_of_the_groups(images: None) -> None:
+def test_corruptions_are_sorted_by_frequency_with_means_of_the_groups() -> None:
     models = trio("corruptions")
-    table, spectra = shifts.area_table(models), corruption_spectra(models)
+    table, spectra = area_table(models), corruption_spectra(models)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     assert [row[0] for row in rows[:15]] == list(spectra)
     assert np.all(np.diff([spectrum.centroid for spectrum in spectra.values()]) >= 0)
@@ -156,7 +156,7 @@ def test_gain_compares_seed_with_seed_and_image_with_image() -> None:
 def agreeing() -> list[ShiftSummary]:
     """Two models, of each two seeds with the same results."""
     good, _, bad = trio("noise")
-    return [dataclasses.replace(one, name=f"{one.name}{seed}") for one in (good, bad) for seed in ("", "-seed1")]
+    return [changed(one, name=f"{one.name}{seed}") for one in (good, bad) for seed in ("", "-seed1")]
 
 
 def test_seeds_that_agree_by_chance_leave_the_interval_of_the_images() -> None:
@@ -182,12 +182,12 @@ def test_gain_is_of_the_images_that_both_models_have() -> None:
 
 
 def test_gain_table_says_what_is_clear() -> None:
-    rows = shifts.gain_table(trio("noise")).splitlines()
+    rows = gain_table(trio("noise")).splitlines()
     assert rows[0] == "| shift | bad (one seed) |"
-    assert shifts.gain_table(trio("noise")[1::-1]).splitlines()[0] == "| shift |"
+    assert gain_table(trio("noise")[1::-1]).splitlines()[0] == "| shift |"
     assert [row.split(" | ")[0].strip("| ") for row in rows[2:]] == [
         "unchanged images",
-        *shifts.labels_of(trio("noise")),
+        *labels_of(trio("noise")),
         "**all**",
     ]
     good, bad = seed_groups(trio("noise"))
@@ -197,7 +197,7 @@ def test_gain_table_says_what_is_clear() -> None:
     cell = f"<br><sub>[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]</sub>"
     # One seed tells nothing of others, however many images there are.
     assert f"| {100 * gain.value:+.1f}{cell}" in row
-    rows = shifts.gain_table(agreeing()).splitlines()
+    rows = gain_table(agreeing()).splitlines()
     assert rows[0] == "| shift | bad |"
     (row,) = (row for row in rows if row.startswith("| Uniform noise"))
     assert f"| **{100 * gain.value:+.1f}**{cell}" in row
@@ -206,7 +206,7 @@ def test_gain_table_says_what_is_clear() -> None:
 def test_model_that_lacks_a_shift_has_no_number() -> None:
     models = trio("noise")
     models[2].curves.pop(0)
-    row = next(line for line in shifts.area_table(models).splitlines() if line.startswith("| Gaussian noise"))
+    row = next(line for line in area_table(models).splitlines() if line.startswith("| Gaussian noise"))
     assert row.endswith("| — |")
     figure = level_curves(models)
     assert len(figure.axes[0].lines) == 1
@@ -228,7 +228,7 @@ def test_a_name_counts_as_one_seed() -> None:
         seed_groups([summary("mnist/a", "noise", 0.9), summary("mnist/a", "noise", 0.5)])
 
 
-def test_figures_show_the_numbers(images: None) -> None:
+def test_figures_show_the_numbers() -> None:
     models = trio("noise")
     panel = level_curves(models).axes[1]
     assert panel.get_title(loc="left") == "Uniform noise"
@@ -249,7 +249,7 @@ def test_figures_show_the_numbers(images: None) -> None:
     np.testing.assert_allclose(ends, [[100 * area.low, 100 * area.high] for area in areas])
 
 
-def test_a_model_has_one_look_wherever_others_are_missing(images: None) -> None:
+def test_a_model_has_one_look_wherever_others_are_missing() -> None:
     (panel, *_), models = level_curves(trio("noise"), ["other", "good", "bad"]).axes, trio("corruptions")
     assert [line.get_color() for line in panel.lines] == list(COLOURS[1:3])
     above, _ = corruption_bars(models, corruption_spectra(models), ["bad", "other", "good"]).axes
@@ -268,7 +268,7 @@ def test_levels_far_apart_are_drawn_at_about_equal_distances() -> None:
     assert (texts[0], texts[1], texts[-1]) == ("0", "0.25/255", "8/255")
 
 
-def test_bars_of_many_models_look_different(images: None) -> None:
+def test_bars_of_many_models_look_different() -> None:
     models = [summary(f"mnist/model{i}", "corruptions", 0.5) for i in range(9)]
     above, _ = corruption_bars(models, corruption_spectra(models)).axes
     bars = [container.patches[0] for container in above.containers if hasattr(container, "patches")]
@@ -276,20 +276,21 @@ def test_bars_of_many_models_look_different(images: None) -> None:
 
 
 @pytest.mark.parametrize("suite", ["noise", "corruptions"])
-def test_report_and_page_are_written(suite: str, images: None, tmp_path: Path) -> None:
-    paths = shifts.write_shift_report(trio(suite), tmp_path)
+def test_report_and_page_are_written(suite: str, tmp_path: Path) -> None:
+    models = trio(suite)
+    paths = report_of(models).write(models, tmp_path)
     assert [path.name for path in paths] == [f"shifts-{suite}.md", f"shifts-{suite}.csv", f"{suite}-mnist.png"]
     assert np.ptp(matplotlib_image.imread(paths[2])) > 0.9
     with paths[1].open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    curve = trio(suite)[2].curves[0]
+    curve = models[2].curves[0]
     own = [row for row in rows if (row["model"], row["shift"]) == ("mnist/bad", curve.label)]
     assert [row["level"] for row in own] == ["0", *(str(float(level)) for level in curve.levels), "area"]
     assert float(own[-1]["accuracy"]) == pytest.approx(curve.area)
     assert own[0]["sample_ids"] == f"0-{N - 1}"
     page = tmp_path / "page.md"
     page.write_text(f"before\n<!-- shifts {suite}:begin -->\nstale\n<!-- shifts {suite}:end -->\nafter\n")
-    shifts.update_shift_page(trio(suite), page, tmp_path / "figures")
+    update_page(models, page, tmp_path / "figures")
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("after\n")
@@ -301,20 +302,21 @@ def test_page_without_the_section_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing\n")
     with pytest.raises(ValueError, match="Expected the lines <!-- shifts noise:begin -->"):
-        shifts.update_shift_page(trio("noise"), page, tmp_path)
+        update_page(trio("noise"), page, tmp_path)
     assert list(tmp_path.iterdir()) == [page]
 
 
 def test_several_suites_are_refused() -> None:
     with pytest.raises(ValueError, match="Expected summaries of one suite and one seed"):
-        shifts.terminal_table([summary("a", "noise", 0.5), summary("a", "corruptions", 0.5)])
+        terminal_table([summary("a", "noise", 0.5), summary("a", "corruptions", 0.5)])
 
 
 def attacked(name: str, seed: int, *attacks: Attack) -> Summary:
     """A model with made-up distances."""
     generator = np.random.default_rng(seed)
     scores = [Score("x", "l2", 1.5, generator.lognormal(size=N), np.arange(N), settings=settings(a)) for a in attacks]
-    return Summary(name, name, fake_results.INFO, "boundary", 0, N, N, scores, scores[:1], [])
+    evaluation = evaluation_of(Store(":memory:"), model_of(name), fake_results.INFO, fake_results.SPLIT)
+    return Summary(evaluation, "boundary", N, N, scores, scores[:1], [])
 
 
 def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
@@ -324,8 +326,7 @@ def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
     medians = [np.median(model.attacks[0].distances) for model in models]
     page = tmp_path / "page.md"
     page.write_text("<!-- boundary:begin -->\n<!-- boundary:end -->\n")
-    with Store(":memory:") as store:
-        update_page(models, store, page, tmp_path)
+    update_page(models, page, tmp_path)
     good, bad = (line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines()[5:7])
     assert good[:3] == ["| good", "2", f"{np.mean(medians[:2]):.3g}"]
     squared = [np.median(model.attacks[0].distances ** 2) / 16 for model in models]
@@ -344,7 +345,7 @@ def test_boundary_table_has_the_medians(tmp_path: Path) -> None:
 
 def test_boundary_tables_name_their_data_sets() -> None:
     tiny = attacked("tiny/good", 0, BoundaryAttack())
-    lines = boundary_table([tiny, dataclasses.replace(tiny, dataset=MNIST)]).splitlines()
+    lines = boundary_table([tiny, changed(tiny, info=MNIST)]).splitlines()
     assert [line for line in lines if line.startswith("Data: ")] == [
         "Data: tiny, test split; suite `boundary`, seed 0. The split has the first 40 of 100 official test images.",
         "Data: mnist, test split; suite `boundary`, seed 0. The split has the first 40 of 10,000 official test images.",
