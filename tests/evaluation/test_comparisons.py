@@ -27,6 +27,8 @@ from tests.evaluation.evaluations import changed, evaluation_of
 
 IDS = np.arange(4)
 MNIST = datasets.info("mnist")
+# Of the clean predictions; the scores below are in none.
+STORE = Store(":memory:")
 
 
 def score(label: str, norm: str, *distances: float) -> Score:
@@ -36,9 +38,8 @@ def score(label: str, norm: str, *distances: float) -> Score:
 def make_summary(name: str, *attacks: Score) -> Summary:
     unions = [union_of(f"all {norm}", members) for norm in NORMS if (members := [a for a in attacks if a.norm == norm])]
     model = Model(name, None, "mnist", kept_digest=name * 8, group=name)
-    evaluation = evaluation_of(Store(":memory:"), model, MNIST, load_split("mnist", "test").first(len(IDS)))
-    # It knows the clean predictions.
-    evaluation.store.set_clean(model.digest, "mnist", IDS, IDS, IDS)
+    evaluation = evaluation_of(STORE, model, MNIST, load_split("mnist", "test").first(len(IDS)))
+    STORE.set_clean(model.digest, "mnist", IDS, IDS, IDS)
     return Summary(evaluation, "paper42", 99, 100, list(attacks), unions, [])
 
 

@@ -35,6 +35,8 @@ from tests.evaluation.evaluations import changed, evaluation_of
 
 N = 40
 MNIST = datasets.info("mnist")
+# Empty: the curves and scores below are in none.
+STORE = Store(":memory:")
 
 
 def summary(name: str, suite: str, chance: float, seed: int = 0) -> ShiftSummary:
@@ -48,7 +50,7 @@ def summary(name: str, suite: str, chance: float, seed: int = 0) -> ShiftSummary
         curves.append(Curve(member.label, member.unit, member.shift.ordinal, levels, np.arange(N), clean, correct, 1.0, {}))
     # Few images for the spectra of corruptions.
     images = load_split("mnist", "test").first(6)
-    return ShiftSummary(evaluation_of(Store(":memory:"), model_of(name), MNIST, images), suite, curves)
+    return ShiftSummary(evaluation_of(STORE, model_of(name), MNIST, images), suite, curves)
 
 
 def model_of(name: str) -> Model:
@@ -315,7 +317,7 @@ def attacked(name: str, seed: int, *attacks: Attack) -> Summary:
     """A model with made-up distances."""
     generator = np.random.default_rng(seed)
     scores = [Score("x", "l2", 1.5, generator.lognormal(size=N), np.arange(N), settings=settings(a)) for a in attacks]
-    evaluation = evaluation_of(Store(":memory:"), model_of(name), fake_results.INFO, fake_results.SPLIT)
+    evaluation = evaluation_of(STORE, model_of(name), fake_results.INFO, fake_results.SPLIT)
     return Summary(evaluation, "boundary", N, N, scores, scores[:1], [])
 
 
