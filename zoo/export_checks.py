@@ -82,9 +82,11 @@ def _check_layers(calls: list[Call], image_shape: tuple[int, int, int]) -> None:
 
 
 def _channels_first(shape: tuple[int, int, int]) -> ValueError:
-    channels, height, width = shape
+    colours = (1, 3, 4)
+    given_last = shape[2] in colours and shape[0] not in colours
+    height, width, channels = shape if given_last else (*shape[1:], shape[0])
     return ValueError(
-        f"Expected images of (height, width, channels). Received: a model of channels-first images {tuple(shape)}. Wrap it: "
+        f"Expected images of (height, width, channels). Received: a channels-first model of {tuple(shape)}. Wrap it: "
         f"keras.Sequential([keras.Input(({height}, {width}, {channels})), keras.layers.Permute((3, 1, 2)), model])."
     )
 

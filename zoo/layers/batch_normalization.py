@@ -1,4 +1,4 @@
-"""Batch normalisation for batches in which some images only ride along."""
+"""Batch normalisation that leaves some images of a batch out of its statistics."""
 
 from typing import Any
 
@@ -8,13 +8,14 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="cortexzoo")
 class PartialBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation whose statistics come from the first images of a batch alone.
+    """Batch normalisation with the statistics of the first images of a batch only.
 
     The last `trailing` images, such as the pairs of a similarity regulariser, are normalised with the mean and variance of
-    the images before them, and feed neither these nor the moving averages. So the network that they pass through is the one
-    that is trained and deployed, whatever data set they come from, and one pass serves all images. In float32 and with
-    `trailing` 0 the layer is Keras' own; in half precision scale and offset are rounded before they are applied, which is
-    faster and coarser than Keras, which applies them in float32.
+    the images before them. They change neither these statistics nor the moving averages. So they pass through the network
+    that is trained and deployed, whatever data set they come from, and one forward pass is enough for all images.
+
+    In float32 and with `trailing` 0 the layer does what Keras' layer does. In half precision it rounds scale and offset
+    before it applies them, which is faster and less exact than Keras, which applies them in float32.
 
     Args: those of `keras.layers.BatchNormalization` for channels last, without synchronisation and renormalisation.
 
@@ -26,8 +27,8 @@ class PartialBatchNormalization(keras.layers.BatchNormalization):
 
         Args:
             inputs: (batch, ..., channels).
-            training: bool. Normalise by the statistics of the batch and update the moving averages.
-            trailing: int. How many of the last images do not feed the statistics.
+            training: bool. Normalise with the statistics of the batch, and update the moving averages.
+            trailing: int. Number of images at the end that are left out of the statistics.
         """
         if training and self.trainable:
             mean, variance = self._moments(inputs, trailing)
@@ -44,8 +45,8 @@ class PartialBatchNormalization(keras.layers.BatchNormalization):
         inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         if not trailing:
             return ops.moments(inputs, axes=self._reduction_axes)
-        # Each image's own moments are taken first: the gradient of a slice of `inputs` is as large as they are, and costs a
-        # quarter of a training step; that of a slice of the moments costs nothing.
+        # The moments of each image come first, and a slice of them costs nothing. The gradient of a slice of `inputs` is as
+        # large as `inputs`, and costs a quarter of a training step.
         means, variances = (values[:-trailing] for values in ops.moments(inputs, axes=self._reduction_axes[1:]))
         mean = ops.mean(means, axis=0)
         return mean, ops.mean(variances + ops.square(means - mean), axis=0)

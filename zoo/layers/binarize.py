@@ -1,4 +1,4 @@
-"""Thresholding of pixels, with a gradient to train and to attack through."""
+"""Thresholding of pixels, with gradients for training and for attacks."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from keras import ops
 class Binarize(keras.layers.Layer):
     """Sets every value to 1 where it reaches `threshold` and to 0 elsewhere.
 
-    The true derivative is zero almost everywhere, which stops both training and gradient attacks. Calling the layer
-    therefore passes the gradient straight through (Bengio et al. 2013, https://arxiv.org/abs/1308.3432); `soft` is a second
-    surrogate, a steep sigmoid, whose values and derivative are both smooth.
+    The true derivative is zero almost everywhere, which stops training and gradient attacks alike. The layer therefore uses
+    the straight-through estimator (Bengio et al. 2013, https://arxiv.org/abs/1308.3432). `soft` is a second surrogate, a
+    steep sigmoid with smooth values and derivative.
 
     Args:
         threshold: float. Values at or above it become 1. Defaults to 0.5.

@@ -9,12 +9,12 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="cortexzoo")
 class GaussianBlur(keras.layers.Layer):
-    """Convolves each channel with a Gaussian, cut off at 3 standard deviations, over a mirrored border.
+    """Convolves each channel with a Gaussian that is cut off at 3 standard deviations. Borders are mirrored.
 
     Args:
         stddev: float, above 0. In pixels.
 
-    Input and output shape: (batch, height, width, channels), height and width above 3 `stddev`; float dtype.
+    Input and output shape: (batch, height, width, channels), with height and width above 3 `stddev`; float dtype.
     """
 
     def __init__(self, stddev: float, **kwargs: Any) -> None:

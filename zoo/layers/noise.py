@@ -1,4 +1,4 @@
-"""Gaussian noise whose strength is drawn anew for every image."""
+"""Gaussian noise of a random strength for each image."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from keras import ops
 class RandomGaussianNoise(keras.layers.Layer):
     """Adds Gaussian noise during training; the identity at inference.
 
-    Each sample's standard deviation is drawn from U(min_stddev, max_stddev), so that one denoiser learns all strengths.
+    The standard deviation of each sample is drawn from U(min_stddev, max_stddev), so that one denoiser learns all strengths.
 
     Args:
         min_stddev: float. Lower bound of the standard deviation, in units of the image range [0, 1].

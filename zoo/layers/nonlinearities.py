@@ -1,4 +1,4 @@
-"""The nonlinearities of hidden layers: their saturation, and slopes for attacks on networks that saturate."""
+"""The nonlinearities of hidden layers: how saturated they are, and slopes for attacks on saturated networks."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-# Backward passes that are softened see the pre-activation divided by this, or this share of a ReLU's missing slope.
+# A softened backward pass divides pre-activations by this. Where a ReLU is flat its slope is 1 divided by this.
 TEMPERATURE = 10.0
 
 
@@ -19,8 +19,8 @@ class Nonlinearity:
         function: from pre-activations z to activations.
         saturation: psi_c(z) of Nayebi and Ganguli, https://arxiv.org/abs/1703.09202: the distance from z to the nearest
             point where the derivative is zero, or, where there is none, the size of the derivative itself.
-        softened_slope: stands in for the derivative in a backward pass that is not to vanish.
-        stable_slope: the derivative, by a formula that loses no digits far from zero; None where any formula does.
+        softened_slope: replaces the derivative in a backward pass that must not vanish.
+        stable_slope: the derivative, by a formula that stays exact far from zero; None where the usual one does.
     """
 
     function: Callable[[Any], Any]

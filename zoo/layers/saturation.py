@@ -11,10 +11,9 @@ from keras import ops
 class SaturationPenalty(keras.layers.Layer):
     """Drives units into the flat parts of their nonlinearity: weight * mean over the batch of sum over units of psi_c(z).
 
-    The layer goes on the pre-activations z, those of hidden layers and never the logits, returns them unchanged and adds
-    the penalty to the model's losses in training. One layer may be called on the pre-activations of many layers; their
-    penalties add up. The penalty is computed in float32 also where the network is of half precision: a sum over all units
-    would overflow float16.
+    Call the layer on the pre-activations z of hidden layers, not on the logits. It returns them unchanged, and in training
+    adds the penalty to the model's losses. One layer may be called on several hidden layers; their penalties add up. The
+    penalty is computed in float32 even in networks of half precision, as a sum over all units would overflow float16.
 
     Source: Nayebi, Ganguli, "Biologically inspired protection of deep networks from adversarial attacks",
     https://arxiv.org/abs/1703.09202. psi_c(z) is the distance to the nearest point where the derivative is zero:
@@ -28,8 +27,8 @@ class SaturationPenalty(keras.layers.Layer):
 
     Args:
         activation: str. The nonlinearity that follows: "sigmoid", "relu", "tanh" or "hard_tanh".
-        weight: float. The penalty's initial weight, lambda. It is a scalar variable, `layer.weight`, that is not trained
-            and that a callback may change between batches without a new trace. Defaults to 1.
+        weight: float. Initial weight of the penalty, lambda. `layer.weight` is a scalar variable that is not trained; a
+            callback may change it between batches without retracing. Defaults to 1.
 
     Input and output shape: (batch, ...), float dtype.
 
@@ -44,7 +43,7 @@ class SaturationPenalty(keras.layers.Layer):
         self.activation = activation
         self.initial_weight = weight
         self._saturation = nonlinearity(activation).saturation
-        # Made here and not in `build`: a callback may hold it before the first batch.
+        # Created here and not in `build`, so that a callback can hold it before the first batch.
         self.weight = self.add_weight(
             (), keras.initializers.Constant(weight), trainable=False, autocast=False, name="weight"
         )

@@ -1,4 +1,4 @@
-"""Regularisation by representational similarity: pairs of images shall be as similar to a network as a target says."""
+"""Regularisation by representational similarity: a network learns how similar pairs of images should be to it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +15,9 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     """Adds the loss  strength * mean_pairs (A(S_cnn) - A(S_target))^2  and returns S_cnn.
 
     S_cnn(i, j) = sum_l softmax(g)_l cos(f_l(i) - mu_l, f_l(j) - mu_l) over the given feature maps f_l of images i and j,
-    with trainable g that starts at 0, and A(x) = log(1 + x + epsilon) - log(1 - x + epsilon), which is 2 artanh(x) but for
-    epsilon. mu_l is the moving mean of the features of each channel over both images of all pairs and over space; no
-    gradient passes through it. Source: Attias, Pehlevan, Obeid, "A Brain-Inspired Regularizer for Adversarial Robustness",
+    with trainable g that starts at 0, and A(x) = log(1 + x + epsilon) - log(1 - x + epsilon), which is 2 artanh(x) apart
+    from epsilon. mu_l is the moving mean of each channel, over both images of all pairs and over space; no gradient passes
+    through it. Source: Attias, Pehlevan, Obeid, "A Brain-Inspired Regularizer for Adversarial Robustness",
     https://arxiv.org/abs/2410.03952, after Li et al., "Learning from brains how to regularize machines",
     https://arxiv.org/abs/1911.05072.
 
@@ -27,14 +27,16 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
     >>> similarity = RepresentationalSimilarityRegularizer(strength=10.0)(taps(first), taps(second), target)
     >>> model = keras.Model([image, first, second, target], [logits, similarity])
 
-    `examples/similarity_regularizer.py` is a whole program. All is computed in float32, whatever the network's.
+    `examples/similarity_regularizer.py` is a complete program. Everything is computed in float32, whatever dtype the network
+    has.
 
     Args:
         strength: float. The paper's alpha. Defaults to 10.
-        momentum: float in [0, 1]. Of the moving mean, which starts at 0 and takes in a batch before it is used; 0 centres by
-            the batch's own mean, 1 never. Defaults to 0.9.
+        momentum: float in [0, 1]. Momentum of the moving mean. The mean starts at 0, and each batch updates it before it
+            is used: 0 centres each batch on its own mean, 1 never centres. Defaults to 0.9.
         epsilon: float. Keeps A finite at similarities of -1 and 1. Defaults to 1e-5.
-        transform: bool. Compare A(S); else the similarities themselves, an option of the paper's code. Defaults to True.
+        transform: bool. Compare A(S). False compares the similarities themselves, an option of the paper's code. Defaults to
+            True.
 
     Call arguments:
         first: L feature maps of the images i, each (k, ..., channels), float: a list, or a dict with the taps' names.
@@ -69,7 +71,7 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
         self.strength, self.momentum, self.epsilon, self.transform = strength, momentum, epsilon, transform
 
     def build(self, first_shape: Any, second_shape: Any, similarity_shape: tuple) -> None:
-        """Creates g and a moving mean a tap, of these shapes: lists or dicts like the feature maps.
+        """Creates g and a moving mean for each tap, from shapes in lists or dicts like the feature maps.
 
         Raises:
             ValueError: the taps of first and second images have other names or shapes, or the target has.
@@ -167,7 +169,7 @@ def _all_within_range(similarity: Any) -> Any:
 
 
 def _names(taps: Any) -> tuple[str, ...]:
-    """The names of the taps, in their order; of a list their places."""
+    """The names of the taps in order; for a list, their positions."""
     return tuple(sorted(taps)) if isinstance(taps, Mapping) else tuple(str(i) for i in range(len(taps)))
 
 

@@ -10,8 +10,8 @@ from keras import ops
 class StackedDense(keras.layers.Layer):
     """`models` independent dense layers side by side: y[k] = activation(x[k] W[k] + b[k]).
 
-    The stack is the leading axis of values and weights, the layout that a batched matrix product takes without any
-    transposition. One call replaces `models` Keras calls.
+    The stack is the leading axis of values and weights, the layout of a batched matrix product, so that nothing is
+    transposed. One call replaces `models` calls of `Dense`.
 
     Args:
         units: int. Output width of each dense layer.
@@ -30,7 +30,7 @@ class StackedDense(keras.layers.Layer):
 
     def build(self, input_shape: tuple) -> None:
         features = input_shape[-1]
-        # Glorot and Bengio's bound for one layer; a Keras initializer would take the stack for a receptive field.
+        # The bound of Glorot and Bengio for a single layer. A Keras initializer would take the stack for a receptive field.
         limit = (6.0 / (features + self.units)) ** 0.5
         initializer = keras.initializers.RandomUniform(-limit, limit)
         self.kernel = self.add_weight((self.models, features, self.units), initializer, name="kernel")

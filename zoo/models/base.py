@@ -1,4 +1,4 @@
-"""What every classifier of the zoo offers to `fit`, to the exporter and to attacks."""
+"""The base class of all models: what training, export and attacks rely on."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class ImageClassifier(keras.Model):
         return functions
 
     def build(self, input_shape: tuple | None = None) -> None:
-        """Creates the weights, so that they can be loaded or counted; `input_shape` defaults to `image_shape`'s."""
+        """Creates the weights, so that they can be loaded or counted; by default for images of `image_shape`."""
         if not self.built:
             self.call(keras.ops.zeros((1, *(input_shape or (None, *self.image_shape))[1:])))
             self.built = True

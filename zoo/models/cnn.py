@@ -11,7 +11,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="cortexzoo")
 class ConvolutionalNetwork(ImageClassifier):
-    """Valid convolutions with batch normalisation and ELU after all but the last, whose maps are averaged to logits.
+    """Unpadded convolutions with batch normalisation and ELU after each but the last, whose maps are averaged to logits.
 
     Source: Schott, Rauber, Bethge, Brendel, "Towards the first adversarially robust neural network model on MNIST",
     https://arxiv.org/abs/1805.09190. With the defaults and 28 x 28 images the last map is 1 x 1.
@@ -40,7 +40,7 @@ class ConvolutionalNetwork(ImageClassifier):
         super().__init__(image_shape, num_classes, **kwargs)
         if not len(maps) + 1 == len(kernels) == len(strides):
             raise ValueError(
-                "`kernels` and `strides` need one entry a convolution, one more than `maps`. "
+                "`kernels` and `strides` need one entry for each convolution, one more than `maps`. "
                 f"Received: maps={tuple(maps)}, kernels={tuple(kernels)}, strides={tuple(strides)}"
             )
         self.maps, self.kernels, self.strides = tuple(maps), tuple(kernels), tuple(strides)

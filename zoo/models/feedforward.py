@@ -1,4 +1,4 @@
-"""What feed-forward networks with one nonlinearity share: penalised pre-activations, and endpoints for attacks."""
+"""The base class of feed-forward networks with one nonlinearity: a saturation penalty, and endpoints for attacks."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ from keras import ops
 class FeedforwardNetwork(ImageClassifier):
     """Linear hidden layers (convolutions, then dense ones), each followed by the same nonlinearity; linear logits.
 
-    A saturated unit passes a gradient that float32 rounds to zero, which stops an attack and protects nothing. Beside
-    `logits` the network therefore offers the same values by other ways back to the image:
+    The gradient of a saturated unit is so small that float32 rounds it to zero, which stops an attack and protects nothing.
+    Besides `logits` the network therefore has endpoints with the same values and other gradients:
 
     - `logits_float64`: every layer in float64; the logits are float64.
-    - `logits_stable` (sigmoid and tanh): float64 as well, and the nonlinearity's derivative by a formula that never rounds
-      to zero. The gradient of the image is float32: an attack whose gradient is still too small may scale its loss.
-    - `logits_softened`: a backward pass alone with sigma'(z / 10), or with a tenth of the slope where a ReLU has none.
+    - `logits_stable` (sigmoid and tanh): float64 as well, with a formula for the nonlinearity's derivative that never rounds
+      to zero. The gradient of the image is float32. If it is still too small, an attack may scale its loss.
+    - `logits_softened`: changes the backward pass only, to sigma'(z / 10), or to a slope of a tenth where a ReLU has none.
 
     Args:
-        hidden: the hidden layers in their order, `Conv2D` before `Dense`, without activation. A convolution's maps are
-            max-pooled, 2 x 2, before the nonlinearity. As it is monotone, pooling after it would give the same values from
-            four times as many units; like this a unit is what the next layer sees.
+        hidden: the hidden layers in order, `Conv2D` before `Dense`, without activation. The maps of a convolution are
+            max-pooled, 2 x 2, before the nonlinearity. As that is monotone, pooling after it would give the same values
+            from four times as many units. This way every unit is one that the next layer sees.
         activation: str. A name of `cortexzoo.layers.NONLINEARITIES`.
         saturation_penalty: float or None. Initial weight of a `SaturationPenalty` on all hidden pre-activations.
         image_shape: (height, width, channels).
@@ -49,7 +49,7 @@ class FeedforwardNetwork(ImageClassifier):
         self._nonlinearity = nonlinearity(activation)
         self.hidden = list(hidden)
         self.readout = keras.layers.Dense(num_classes, name="readout", dtype=self.dtype_policy)
-        # The last layer that is tracked, so that its scalar is the last of `weights`.
+        # Tracked last, so that its scalar comes last in `weights`.
         self.penalty = None
         if saturation_penalty is not None:
             options = {"name": "saturation_penalty", "dtype": self.dtype_policy}
@@ -67,7 +67,7 @@ class FeedforwardNetwork(ImageClassifier):
         return self._propagate(images)
 
     def endpoints(self) -> dict[str, Callable[[Any], Any]]:
-        """Returns the functions of an image batch by name; `logits_stable` for smooth nonlinearities only."""
+        """Returns the functions of an image batch by name, with `logits_stable` for smooth nonlinearities only."""
         functions = super().endpoints()
         functions["logits_float64"] = self._logits_through(dtype="float64")
         functions["logits_softened"] = self._logits_through(activate=self._nonlinearity.softened)
@@ -85,7 +85,7 @@ class FeedforwardNetwork(ImageClassifier):
         dtype: str | None = None,
         activate: Callable[[Any], Any] | None = None,
     ) -> dict[str, Any]:
-        """Returns all values by name; `dtype` is that of the arithmetic, `activate` the nonlinearity of attacks."""
+        """Returns all values by name; computes in `dtype`, and with `activate` in place of the nonlinearity."""
         activate = activate or self._nonlinearity.function
         values = ops.cast(images, dtype) if dtype else images
         named = {}
@@ -104,7 +104,7 @@ class FeedforwardNetwork(ImageClassifier):
 
 
 def _apply(layer: keras.layers.Layer, values: Any, dtype: str | None) -> Any:
-    """Calls a dense layer or a convolution; where a dtype is given, with its weights cast to that."""
+    """Calls a dense layer or a convolution, with its weights cast to `dtype` if there is one."""
     if isinstance(layer, keras.layers.Dense):
         values = ops.reshape(values, (-1, math.prod(values.shape[1:])))
     if dtype is None:

@@ -11,11 +11,11 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="cortexzoo")
 class DenoisedInternalModels(ImageClassifier):
-    """A denoising autoencoder D, then one small autoencoder F_i for each class; the loudest reconstruction wins.
+    """A denoising autoencoder D, then one small autoencoder F_i for each class; the largest reconstruction wins.
 
     Source: Liu et al., "A brain-inspired autoencoder against adversarial attacks". The prediction is
-    argmax_i ||F_i(D(x))||_1 / ||D(x)||_1. These ratios, times `logit_scale`, are the logits: the scale changes no decision
-    and only makes the softmax of the logits meaningful.
+    argmax_i ||F_i(D(x))||_1 / ||D(x)||_1. The logits are these ratios times `logit_scale`, which changes no decision and
+    only makes their softmax meaningful.
 
     | denoiser | shared_encoder | the paper's name |
     |----------|----------------|------------------|

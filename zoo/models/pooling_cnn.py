@@ -9,7 +9,7 @@ from cortexzoo.models.feedforward import FeedforwardNetwork
 
 @keras.saving.register_keras_serializable(package="cortexzoo")
 class MaxPoolingNetwork(FeedforwardNetwork):
-    """Convolutions without loss of border, each followed by 2 x 2 max-pooling and a nonlinearity, then dense layers.
+    """Padded convolutions, each followed by 2 x 2 max-pooling and a nonlinearity, then dense layers.
 
     Nayebi and Ganguli (https://arxiv.org/abs/1703.09202) do not give the sizes of their CNN. The shape is that of Madry et
     al. (https://arxiv.org/abs/1706.06083: two 5 x 5 convolutions of 32 and 64 maps, one dense layer of 1024), with half the

@@ -1,4 +1,4 @@
-"""Residual networks for small images, with the five taps at which similarities are regularised."""
+"""Residual networks for small images, with five taps at which similarities are regularised."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ class ResidualNetwork(ImageClassifier):
         Args:
             images: float, (batch, height, width, channels), in [0, 1].
             training: bool.
-            trailing: int. How many of the last images do not feed the statistics of batch normalisation. Defaults to 0.
+            trailing: int. Number of images at the end that batch normalisation leaves out of its statistics. Defaults to 0.
         """
         values = 5.0 * (images - 0.5)
         if self.blurring is not None:
@@ -130,7 +130,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False, trailing: int = 0) -> Any:
         options = {"training": training, "trailing": trailing}
-        # Padded evenly, so that a window of stride 2 stands around the pixel that the shortcut samples.
+        # Padded evenly, so that a window of stride 2 is centred on the pixel that the shortcut samples.
         padded = inputs if self.stride == 1 else ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
         values = ops.relu(self.first_normalization(self.first(padded), **options))
         values = self.second_normalization(self.second(values), **options)
@@ -148,7 +148,7 @@ class ResidualBlock(keras.layers.Layer):
 
 
 def _convolution(maps: int, size: int, name: str, dtype: Any, stride: int = 1) -> keras.layers.Conv2D:
-    """Without a bias, which the normalisation after it would take away."""
+    """Without a bias, which the normalisation that follows would cancel."""
     padding = "valid" if stride > 1 else "same"
     initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
     options = {"data_format": "channels_last", "use_bias": False, "kernel_initializer": initializer}
