@@ -72,7 +72,7 @@ def test_help_of_a_command_teaches_by_example(arguments: list[str]) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert "  cortexzoo list --data=mnist --sort_by=robust_accuracy" in result.stdout
     flags = re.findall(r"^  --(\w+)", result.stdout, flags=re.MULTILINE)
-    assert flags == ["data", "sort_by", "format", "catalogue"], "none of absl's own"
+    assert flags == ["data", "sort_by", "top", "page", "format", "catalogue"], "none of absl's own"
     assert "--format=table|json|csv\n      What is printed. (default: table)\n" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
@@ -213,6 +213,7 @@ def test_list_is_filtered_and_sorted() -> None:
     assert SMALL_ID in run_zoo("list", "--data=mnist", "--sort_by=robust_accuracy").stdout
     assert_refused(run_zoo("list", "--data=mnits"), 1, "must be one of cifar10, ", "Received: 'mnits'.")
     assert_refused(run_zoo("list", "--sort_by=age"), 2, "<id|clean_accuracy|robust_accuracy|parameters>")
+    assert_refused(run_zoo("list", "--page=missing.md"), 1, "Expected a Markdown page with a section ranking at missing.md")
     assert_refused(run_zoo("list", "mnist"), 2, "Expected flags only, as in --data=mnist. Received: mnist.")
 
 
