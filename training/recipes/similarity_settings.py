@@ -51,7 +51,7 @@ def default_config(dataset: str, target: str = "none", **changes: Any) -> Config
         changes: other values than the defaults, by setting.
     """
     published = targets.published_setting(dataset, dataset)
-    natural = dataset.startswith("cifar")
+    natural = datasets.info(dataset).natural
     return ConfigDict(
         {
             "dataset": dataset,
