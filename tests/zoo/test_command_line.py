@@ -62,6 +62,12 @@ def test_unknown_command_without_a_match_names_all() -> None:
     assert_refused(run_zoo("xyzzy"), 2, "Known: list, card, verify, evaluate,")
 
 
+def test_console_script_is_the_same_program() -> None:
+    code = "import sys, cortexzoo; sys.argv = ['/usr/bin/cortexzoo', 'help', 'list']; cortexzoo.command_line()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == run_zoo("list", "--help").stdout
+
+
 def test_version() -> None:
     assert run_zoo("--version").stdout == f"{cz.__version__}\n"
 
