@@ -6,9 +6,8 @@ from typing import Any
 
 import keras
 from cortexzoo import catalog
+from cortexzoo.keras_files import SUFFIXES, load_keras_file
 from cortexzoo.models import MODELS, ImageClassifier
-
-KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def load_model(
@@ -52,8 +51,8 @@ def load_model(
     >>> codes = three.features(images)["block_2"]
     """
     name = os.fspath(model)
-    is_file = name.endswith(KERAS_SUFFIXES)
-    loaded = _load_keras_file(Path(name)) if is_file else _load_saved_model(name, catalogue)
+    is_file = name.endswith(SUFFIXES)
+    loaded = load_keras_file(name) if is_file else _load_saved_model(name, catalogue)
     return loaded if num_classes is None else _with_new_head(loaded, num_classes, name)
 
 
@@ -93,21 +92,6 @@ def _split_version(name: str) -> tuple[str, str | None]:
         "tf.saved_model.load runs it and cz.evaluate attacks it as it is. To train a model further, keep it by "
         "model.save('mine.keras') as well."
     )
-
-
-def _load_keras_file(path: Path) -> keras.Model:
-    if not path.is_file():
-        raise ValueError(f"Expected a Keras file. Received: {str(path)!r}, which does not exist.")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except ValueError as error:
-        if "lambda" not in str(error).lower():
-            raise
-        raise ValueError(
-            f"Expected a Keras file without code. Received: {str(path)!r} with a Lambda layer, whose code would run when it "
-            "is loaded. Build the model with a layer class of your own instead, registered by "
-            "keras.saving.register_keras_serializable, and load its weights."
-        ) from error
 
 
 def _with_new_head(pretrained: keras.Model, num_classes: int, name: str) -> ImageClassifier:
