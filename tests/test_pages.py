@@ -1,5 +1,6 @@
 """Every page links to what is there, and its commands have modules and flags that are there."""
 
+import functools
 import importlib.util
 import re
 import subprocess
@@ -29,6 +30,7 @@ pip() { :; }
 PLANNED = {"data", "epsilon", "fail_under", "save_adversarials", "format", "batch", "scale", "sort_by"}
 
 
+@functools.cache
 def expanded(page: Path) -> list[list[str]]:
     """The words of every command of ours in a page's shell blocks and inline code, with loops and variables expanded."""
     text = page.read_text(encoding="utf-8")
