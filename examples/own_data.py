@@ -79,12 +79,12 @@ model.evaluate(test_images, test_labels, verbose=0, return_dict=True)
 # %% [markdown]
 # ## How robust is it?
 #
-# `quick` is a suite of fast attacks. `epsilons` gives the largest perturbation of each norm that an attacker may
-# make: in L-inf, every value may change by 0.03. The result prints as a table, with a 95 % interval for each
-# accuracy. Accuracies under attack are upper bounds, because a stronger attack may find more.
+# `quick` is a suite of fast attacks, here in the L-inf norm alone. `epsilons` gives the size of the perturbation that
+# an attacker may make: every value of an image may change by 0.03. The result prints as a table, with a 95 % interval
+# for each accuracy. Accuracies under attack are upper bounds, because a stronger attack may find more.
 
 # %%
-result = cz.evaluate(model, test_images, test_labels, suite="quick", epsilons={"linf": 0.03, "l2": 0.5})
+result = cz.evaluate(model, test_images, test_labels, suite="quick", epsilons={"linf": 0.03}, norms=["linf"])
 print(result)
 
 # %%
@@ -125,6 +125,7 @@ command = [
     f"--data={folder / 'shapes.npz'}",
     "--suite=quick",
     "--epsilon=linf:0.03",
+    "--norm=linf",
     "--fail_under=linf:0.8",
     f"--store={folder / 'results.sqlite'}",
 ]
