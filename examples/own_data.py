@@ -129,4 +129,6 @@ command = [
     "--fail_under=linf:0.8",
     f"--store={folder / 'results.sqlite'}",
 ]
-print(f"Exit code: {subprocess.run(command, check=False).returncode}")
+gate = subprocess.run(command, capture_output=True, text=True, check=False)
+print(gate.stderr.splitlines()[-1])
+print(f"Exit code: {gate.returncode}")

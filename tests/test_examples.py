@@ -22,11 +22,11 @@ from tests.training.test_publishing import RECIPE
 ROOT = Path(__file__).parents[1]
 
 
-def run_example(name: str, *arguments: str, **environment: str) -> str:
+def run_example(name: str, *arguments: str, folder: Path = ROOT, **environment: str) -> str:
     command = [sys.executable, str(ROOT / "examples" / name), *arguments]
     # A program in another folder finds the packages as a user's would: installed, or on PYTHONPATH.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -72,6 +72,16 @@ def test_notebook_is_its_script() -> None:
         if cell["cell_type"] == "markdown":
             text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
         assert text == "".join(cell["source"])
+
+
+def test_own_data(tmp_path: Path) -> None:
+    """The model is accurate, not robust, and does not pass the gate; what is printed says so."""
+    printed = run_example("own_data.py", folder=tmp_path, MPLBACKEND="Agg")
+    robust = float(printed.split("Accuracy against any attack within 0.03: ")[1].split("%")[0])
+    assert 10 < robust < 80
+    assert printed.splitlines()[-2].endswith("80.0 % was asked for.")
+    assert printed.splitlines()[-1] == "Exit code: 1"
+    assert (tmp_path / "runs/own_data/shapes.keras").is_file()
 
 
 def test_similarity_regularizer(tmp_path: Path) -> None:
