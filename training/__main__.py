@@ -14,17 +14,16 @@ Examples:
 
 `python -m cortexzoo.training` does the same. Models are published in --catalogue, which is runs/catalogue unless you say
 otherwise; checkpoints and logs (CSV) go to --workdir. Training reads the train and validation splits only. The scores on the
-test split come from `cortexzoo evaluate --model=runs/catalogue/mnist/dim/1`.
+test split come from `cortexzoo evaluate --model=runs/catalogue/mnist/dim/1 --data=mnist`.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import app, flags, logging
+from absl import app, flags
 from cortexzoo.console import run
-from cortexzoo.startup import configure_tensorflow
 from cortexzoo.training.configuration import ConfigError, change_config
-from cortexzoo.training.preparation import refusals
+from cortexzoo.training.preparation import configure_logs, refusals
 from ml_collections import ConfigDict
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def main(arguments: list[str]) -> None:
     """Trains and publishes the recipe that the flags name."""
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only, as in --recipe=mnist/dim. Received: {' '.join(arguments[1:])}")
-    configure_tensorflow("2")
+    configure_logs()
     with refusals():
         _run()
 
@@ -91,7 +90,7 @@ def _train_and_publish(recipe: "Recipe", config: ConfigDict) -> None:
     from cortexzoo.training.publishing import publish
 
     catalogue, directory = Path(_CATALOGUE.value), run_directory(Path(_WORKDIR.value), recipe.id, config)
-    logging.info("Checkpoints and logs: %s", directory)
+    print(f"Checkpoints and logs: {directory}", flush=True)
     hardware = first_hardware(directory)
     keras.utils.set_random_seed(config.seed)
     trained = recipe.train(config, directory, catalogue)
@@ -103,7 +102,7 @@ def _train_and_publish(recipe: "Recipe", config: ConfigDict) -> None:
     print(f"Published {card.id} in {path}")
     for name, value in card.training["validation"].items():
         print(f"Validation {name}: {value:.4f}")
-    print(f"Next: cortexzoo evaluate --model={path} --suite=quick")
+    print(f"Next: cortexzoo evaluate --model={path} --data={card.dataset} --suite=quick")
 
 
 if __name__ == "__main__":

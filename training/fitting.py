@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import re
 import time
@@ -11,9 +12,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from absl import logging
 from cortexzoo.files import write_text
 from cortexzoo.training.batches import EpochBatches
+
+_LOG = logging.getLogger(__name__)
 
 _SECONDS = "seconds.json"
 
@@ -153,7 +155,7 @@ def fit(
         )
     chosen = _best(history[monitor], mode, choose_from)
     model.load_weights(directory / f"best-{chosen + 1:04d}.weights.h5")
-    logging.info("Epoch %d of %d is best: %s = %.4f", chosen + 1, epochs, monitor, history[monitor][chosen])
+    _LOG.info("Epoch %d of %d is best: %s = %.4f", chosen + 1, epochs, monitor, history[monitor][chosen])
     return history
 
 
@@ -172,7 +174,7 @@ def _resume(model: keras.Model, directory: Path) -> int:
     if done:
         model.optimizer.build(model.trainable_variables)
         model.load_weights(checkpoints[-1])
-        logging.info("Resuming %s after epoch %d", directory, done)
+        _LOG.info("Resuming %s after epoch %d", directory, done)
     return done
 
 

@@ -1,11 +1,13 @@
 """What programs do before their work: find out what would fail after it, and say so in a sentence."""
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from absl import app, logging
+import absl.logging
+from absl import app
 from cortexzoo.catalog import IntegrityError
 from cortexzoo.datasets.base import DatasetNotFoundError, DatasetUnavailableError
 from cortexzoo.sections import replace_section
@@ -29,9 +31,7 @@ def prepare(arguments: list[str], output: str, page: str | None = None, section:
     """
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only. Received: {' '.join(arguments[1:])}")
-    configure_tensorflow("2")
-    # The data library reports every file that it opens.
-    logging.set_verbosity(logging.WARNING)
+    configure_logs()
     if not output:
         raise ConfigError("Expected a path for --output. Received: none.")
     check_writable(Path(output))
@@ -41,6 +41,26 @@ def prepare(arguments: list[str], output: str, page: str | None = None, section:
         except (OSError, ValueError) as error:
             raise ConfigError(f"Expected a page with a section for --page. Received: {error}") from error
     return Path(output)
+
+
+def configure_logs() -> None:
+    """Prints what training reports, and keeps the reports of libraries to warnings and errors."""
+    configure_tensorflow("2")
+    # The data library reports every file that it opens, and TensorFlow every file that it writes.
+    absl.logging.set_verbosity(absl.logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    ours = logging.getLogger("cortexzoo.training")
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    if not ours.handlers:
+        ours.addHandler(_Printer())
+
+
+class _Printer(logging.Handler):
+    """Prints to the standard output of the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), flush=True)
 
 
 @contextlib.contextmanager

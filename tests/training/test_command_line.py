@@ -130,10 +130,12 @@ def test_recipe_from_the_shell_to_the_catalogue(tmp_path: Path) -> None:
     assert card.recipe["config"] == {"base": "mnist/tiny", "dataset": "mnist", "seed": 0}
     assert card.recipe["command"] == "cortexzoo train --recipe=mnist/bicnn --set=base=mnist/tiny"
     assert card.training["seconds"] == 0.0, "there are no epochs"
-    assert result.stdout.splitlines() == [
+    checkpoints, *lines = result.stdout.splitlines()
+    assert checkpoints.startswith("Checkpoints and logs: runs/mnist/bicnn/")
+    assert lines == [
         "Published mnist/bicnn in runs/catalogue/mnist/bicnn/1",
         f"Validation accuracy: {card.training['validation']['accuracy']:.4f}",
-        "Next: cortexzoo evaluate --model=runs/catalogue/mnist/bicnn/1 --suite=quick",
+        "Next: cortexzoo evaluate --model=runs/catalogue/mnist/bicnn/1 --data=mnist --suite=quick",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from absl import logging
 from cortexzoo import datasets
 from cortexzoo.layers import RepresentationalSimilarityRegularizer
 from cortexzoo.models import ResidualNetwork
@@ -24,6 +24,8 @@ from cortexzoo.training.similarity import LayerWeightLog, PairedBatches, Similar
 from cortexzoo.training.targets import SimilarityTarget, TargetSpecification, registry
 from ml_collections import ConfigDict
 
+_LOG = logging.getLogger(__name__)
+
 PAPER = {
     "title": "A Brain-Inspired Regularizer for Adversarial Robustness",
     "authors": "E. Attias, C. Pehlevan, D. Obeid",
@@ -37,7 +39,7 @@ MAX_SHIFT = 4
 def fit_similarity(config: ConfigDict, directory: Path, **bases: Path) -> Trained:
     """Trains the network with cross-entropy, and with the regulariser unless `target` is "none"."""
     if ignored := ignored_settings(config):
-        logging.warning("Nothing reads the settings %s under the target %s.", ", ".join(ignored), config.target)
+        _LOG.warning("Nothing reads the settings %s under the target %s.", ", ".join(ignored), config.target)
     train, validation = (datasets.load(config.dataset, split) for split in ("train", "validation"))
     model, network, batches = build_model(config, train.first(config.train_images or len(train)), directory, bases)
     regularised = isinstance(model, SimilarityTraining)

@@ -1,17 +1,19 @@
 """Similarity to recorded neurons (Li et al. 2019, https://arxiv.org/abs/1911.05072)."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 from cortexzoo.training.limits import OneOf, Range
 from cortexzoo.training.recordings.file import Recordings, load_recordings
 from cortexzoo.training.recordings.reliability import mean_over_trials, reliability, standardized
 from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget
 from cortexzoo.training.targets.specification import Setting, TargetSpecification
+
+_LOG = logging.getLogger(__name__)
 
 RESPONSES = ("predicted", "single_trial")
 
@@ -46,7 +48,7 @@ class RecordedSimilarity(CosineSimilarity):
         # A unit that is predicted no better than by chance has nothing to say.
         weighted = predict(model, recordings.images) * self.reliability * np.clip(np.nan_to_num(self.correlation), 0.0, 1.0)
         super().__init__(recordings.images, [weighted[:, recordings.scans == scan] for scan in np.unique(recordings.scans)])
-        logging.info("Recordings: %s", self.facts())
+        _LOG.info("Recordings: %s", self.facts())
 
     def sources(self) -> Sequence[str]:
         """See `SimilarityTarget.sources`."""

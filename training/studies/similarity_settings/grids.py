@@ -1,11 +1,11 @@
 """The grids, and the short trainings that fill them."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from absl import logging
 from cortexzoo import datasets
 from cortexzoo.training.configuration import ConfigError, change_config, config_digest, run_directory
 from cortexzoo.training.recipes import Recipe, find
@@ -20,6 +20,8 @@ from cortexzoo.training.studies.similarity_settings.table import (
 )
 from cortexzoo.training.targets import published_setting
 from ml_collections import ConfigDict
+
+_LOG = logging.getLogger(__name__)
 
 STRENGTHS, THRESHOLDS = (1.0, 4.0, 10.0, 40.0), (0.2, 0.4, 0.6, 0.8)
 PAIRS, IMAGES, SETS = (4, 8, 16, 32), (100, 1000, 5000), ("fashion_mnist", "mnist")
@@ -64,7 +66,7 @@ def run_grid(grid: str, dataset: str, changes: list[str], workdir: Path, path: P
     for recipe, config in grid_runs(grid, dataset, changes):
         if (grid, config.dataset, config_digest(config)) in done:
             continue
-        logging.info("%s: %s", recipe.id, {name: config[name] for name in SETTINGS})
+        _LOG.info("%s: %s", recipe.id, {name: config[name] for name in SETTINGS})
         keras.utils.clear_session()
         keras.utils.set_random_seed(config.seed)
         trained = recipe.train(config, run_directory(workdir, recipe.id, config))

@@ -1,10 +1,10 @@
 """One training for each weight of the saturation penalty, and how saturated its units are."""
 
+import logging
 from pathlib import Path
 
 import keras
 import numpy as np
-from absl import logging
 from cortexzoo import datasets
 from cortexzoo.layers import nonlinearity
 from cortexzoo.models import ImageClassifier
@@ -15,6 +15,8 @@ from cortexzoo.training.studies.sweep.figure import write_figure
 from cortexzoo.training.studies.sweep.table import Point, read_points, table_path, write_points
 from keras import ops
 from ml_collections import ConfigDict
+
+_LOG = logging.getLogger(__name__)
 
 # A unit counts as saturated below this psi_c: a hundredth of the sigmoid's largest.
 _SATURATED = 0.0025
@@ -84,7 +86,7 @@ def _train(recipe: Recipe, config: ConfigDict, workdir: Path, settings: str) -> 
     trained = recipe.train(config, directory)
     statistics = saturation_statistics(trained.model, datasets.load(config.dataset, "validation").images)
     accuracy = trained.validation["accuracy"]
-    logging.info("Strength %g: validation accuracy %.4f, %s", config.strength, accuracy, statistics)
+    _LOG.info("Strength %g: validation accuracy %.4f, %s", config.strength, accuracy, statistics)
     return Point(config.strength, accuracy, **statistics, epochs=config.epochs, seed=config.seed, settings=settings)
 
 
