@@ -106,6 +106,8 @@ class Classifier:
 
     def _raw(self, images: tf.Tensor) -> tf.Tensor:
         """The signature's answer to what the model is given."""
+        # Through a reshape the gradient has a shape, which through a signature without one it has not.
+        images = tf.reshape(images, tf.shape(images)) if self._signature_shape().rank is None else images
         return self._signature(**{self._input: tf.cast(images, self._dtype)})[self._output]
 
     def _fed(self, function: Callable) -> Callable:
@@ -120,12 +122,16 @@ class Classifier:
             # Their float64 is what they are for.
             return fed
         kind = self._kind if name == "logits" else LOGITS
-        return lambda images: tf.cast(to_logits(fed(images), kind), tf.float32)
+        # A graph may not know the rank of what a signature gives.
+        return lambda images: tf.cast(to_logits(tf.ensure_shape(fed(images), (None, None)), kind), tf.float32)
 
     def _signature_batch(self) -> int | None:
         """The batch that the signature declares; None where it is free."""
-        shape = self._signature.structured_input_signature[1][self._input].shape
+        shape = self._signature_shape()
         return shape[0] if shape.rank else None
+
+    def _signature_shape(self) -> tf.TensorShape:
+        return self._signature.structured_input_signature[1][self._input].shape
 
     def serving_logits(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits of the serving path, float32, (n, num_classes)."""
@@ -219,7 +225,21 @@ class Classifier:
             raise ClassifierError(f"Expected at least {dataset.num_classes} classes {where}. Received: {logits.shape[1]}.")
         if not self.signs:
             self._check_endpoint(logits, probe)
+        for name in self.endpoints[1:]:
+            self._check_surrogate(name, logits.shape, probe)
         return logits.shape[1]
+
+    def _check_surrogate(self, name: str, shape: tuple[int, ...], probe: np.ndarray) -> None:
+        """A surrogate gives other values for the same classes."""
+        try:
+            received = tuple(self.endpoint(name)(tf.constant(probe)).shape)
+        except (TypeError, ValueError, AttributeError, tf.errors.OpError) as error:
+            received = f"{type(error).__name__}: {error}"
+        if received != shape:
+            raise ClassifierError(
+                f"Expected the endpoint `{name}` of {self.path} to give as many values as `logits`, shape {shape}. "
+                f"Received: {received}. Correct it, or export without it."
+            )
 
     def _check_endpoint(self, served: np.ndarray, probe: np.ndarray) -> None:
         """An attack follows the endpoint and the signature decides: they have to be the same function."""

@@ -31,7 +31,11 @@ def linear(images: tf.Tensor) -> tf.Tensor:
 
 
 def save_signature(
-    path: Path, function: Callable, shape: tuple = (None, 4, 4, 1), dtype: tf.DType = tf.float32, name: str = SIGNATURE
+    path: Path,
+    function: Callable,
+    shape: tuple | None = (None, 4, 4, 1),
+    dtype: tf.DType = tf.float32,
+    name: str = SIGNATURE,
 ) -> Path:
     """Writes a SavedModel of one signature and nothing else."""
     module = tf.Module()
@@ -170,6 +174,22 @@ def test_other_answers_become_logits(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(*apart, rtol=1e-2 if name == "float16" else 1e-3, atol=1e-2 if name == "float16" else 1e-4)
     warned = "Probabilities instead of logits" in classifier.signs
     assert warned == (name in ("probabilities", "several sigmoids", "one probability"))
+
+
+def test_a_surrogate_of_fewer_classes(tmp_path: Path) -> None:
+    path = save_classifier(tmp_path / "1", linear, TINY.image_shape, attack_logits=lambda image: linear(image)[:, :2])
+    message = refusal(path)
+    assert "Expected the endpoint `attack_logits`" in message
+    assert "shape (4, 3). Received: (4, 2). Correct it, or export without it" in message
+
+
+def test_a_signature_that_tells_no_shape(tmp_path: Path) -> None:
+    path = save_signature(tmp_path / "1", lambda image: {"logits": linear(image)}, None)
+    images = np.random.default_rng(1).uniform(0, 1, (5, *TINY.image_shape)).astype(np.float32)
+    classifier = Classifier(path, TINY, PROBE)
+    batch = Batch(images, classifier.predict(images), np.arange(5), 0)
+    found = BasicIterativeMethod(norm="linf", epsilon=0.5).run(classifier, "logits", batch)
+    assert (classifier.predict(found) != batch.labels).all()
 
 
 def counting(image: tf.Tensor, counter: tf.Variable) -> tf.Tensor:
