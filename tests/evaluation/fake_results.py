@@ -85,3 +85,10 @@ def add_run(store: Store, key: RunKey, count: int, strength: float, generator: n
     classes = np.where(reached == 0.0, -1, (SPLIT.labels[:count] + 1) % INFO.num_classes)
     kept = [(i, 1.0 - SPLIT.images[i]) for i in range(KEPT) if i != MISCLASSIFIED]
     store.add_results(store.run_id(key, {}), np.arange(count), reached, classes, 1.5, kept)
+
+
+def members_on(suite: AttackSuite, *endpoints: str) -> tuple[Member, ...]:
+    """The members of a suite as a model with these endpoints meets them on images with MNIST's thresholds."""
+    with Store(":memory:") as store:
+        add_clean(store, "tiny/net", endpoints)
+        return suite.members(evaluation_of(store, model_of("tiny/net"), INFO, SPLIT))

@@ -6,22 +6,11 @@ import pytest
 from cortexzoo import datasets
 from cortexzoo.evaluation.attacks import Refined
 from cortexzoo.evaluation.attacks.base import settings
-from cortexzoo.evaluation.attacks.member import Member
-from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.suites import find, suites
 
-from tests.evaluation import fake_results
-from tests.evaluation.evaluations import evaluation_of
+from tests.evaluation.fake_results import members_on
 
 MNIST = datasets.info("mnist")
-
-
-def members_on(suite: str, *endpoints: str) -> tuple[Member, ...]:
-    """The members as a model with these endpoints meets them."""
-    with Store(":memory:") as store:
-        fake_results.add_clean(store, "tiny/net", endpoints)
-        model = fake_results.model_of("tiny/net")
-        return find(suite).members(evaluation_of(store, model, fake_results.INFO, fake_results.SPLIT))
 
 
 @pytest.mark.parametrize("suffix", ["", "_hardened"])
@@ -49,10 +38,11 @@ def test_sizes_include_the_tables_threshold(dataset: str) -> None:
 
 
 def test_only_models_with_a_surrogate_are_refined() -> None:
-    hardened, published = find("paper42_hardened").build(MNIST), find("paper42").build(MNIST)
-    assert members_on("paper42_hardened", "logits") == hardened
-    refined = members_on("paper42_hardened", "logits", "attack_logits")
-    for before, after in zip(hardened, refined, strict=True):
+    hardened, published = find("paper42_hardened"), find("paper42")
+    plain = members_on(hardened, "logits")
+    assert plain == hardened.build(MNIST)
+    refined = members_on(hardened, "logits", "attack_logits")
+    for before, after in zip(plain, refined, strict=True):
         assert after.attack == Refined(inner=before.attack)
         assert (after.attack.norm, after.label) == (before.attack.norm, before.label)
-    assert members_on("paper42", "logits", "attack_logits") == published
+    assert members_on(published, "logits", "attack_logits") == published.build(MNIST)
