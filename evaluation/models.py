@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import re
 from pathlib import Path
+from typing import Any
 
 from cortexzoo import catalog
 from cortexzoo.evaluation.classifier import newest_version, saved_model_digest
@@ -24,6 +25,7 @@ class Model:
         kept_digest: that of the results, where it is not to be taken of the files.
         group: what tables call all seeds of one model together.
         family, variant: see `cortexzoo.card.ModelCard`.
+        folder: what removes a temporary SavedModel together with the last model that has it; None for any other.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Model:
     group: str = ""
     family: str = ""
     variant: str = ""
+    folder: Any = dataclasses.field(default=None, repr=False, compare=False)
 
     @functools.cached_property
     def digest(self) -> str:

@@ -19,6 +19,14 @@ _KERAS_FILES = (".keras", ".h5", ".hdf5")
 _exported: "weakref.WeakKeyDictionary[Any, Model]" = weakref.WeakKeyDictionary()
 
 
+class _TemporaryFolder:
+    """A folder that is removed when nothing refers to it any more, or when the program ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="cortexzoo-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 def open_model(model: Any, image_shape: tuple[int, int, int] | None = None, name: str | None = None) -> Model:
     """Returns a model to evaluate.
 
@@ -78,17 +86,11 @@ def _export(model: Any, image_shape: tuple[int, int, int] | None) -> Model:
     digest = keras_digest(model)
     if (kept := _exported.get(model)) is not None and kept.kept_digest == digest is not None:
         return kept
-    folder = Path(tempfile.mkdtemp(prefix="cortexzoo-"))
+    folder = _TemporaryFolder()
     name = getattr(model, "name", None) or type(model).__name__
-    try:
-        path = export_model(model, folder / "1", image_shape=image_shape)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    found = Model(name, path, kept_digest=digest, group=name)
-    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-    _exported[model] = found
-    return found
+    path = export_model(model, folder.path / "1", image_shape=image_shape)
+    _exported[model] = Model(name, path, kept_digest=digest, group=name, folder=folder)
+    return _exported[model]
 
 
 def keras_digest(model: Any) -> str | None:

@@ -1,11 +1,14 @@
 """From a model's name or path to what is evaluated."""
 
+import gc
 from pathlib import Path
 
+import keras
 import pytest
 from cortexzoo import catalog
 from cortexzoo.evaluation.classifier import ClassifierError, saved_model_digest
 from cortexzoo.evaluation.models import Model, catalogued, from_path, remembered
+from cortexzoo.evaluation.opening import open_model
 from cortexzoo.evaluation.preparation import Preparation
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.suites import find
@@ -83,3 +86,17 @@ def test_changed_artefact_is_not_evaluated(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / SMALL_ID / "1" / "saved_model.pb").write_bytes(b"not what the card says")
     with pytest.raises(catalog.IntegrityError, match=r"saved_model\.pb"):
         catalogued([SMALL_ID])
+
+
+def test_a_keras_file_is_a_model_as_long_as_anything_needs_it(tmp_path: Path) -> None:
+    layers = [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    keras.Sequential(layers).save(tmp_path / "mine.keras")
+    model = open_model(str(tmp_path / "mine.keras"))
+    # The Keras model itself is gone by then.
+    gc.collect()
+    assert model.name == "mine"
+    assert (model.saved_model() / "saved_model.pb").is_file()
+    folder = model.saved_model()
+    del model
+    gc.collect()
+    assert not folder.exists()
