@@ -87,7 +87,7 @@ def remembered(names: list[str], store: Store) -> list[Model]:
         ValueError: an id is known to neither, or the store has several models of that name.
         IntegrityError: a file differs from its card.
     """
-    known = {"all", *(card.id for card in catalog.list_models())}
+    known = {"all", *catalog.model_ids()}
     found = [catalogued([name]) if name in known else [_from_store(name, store)] for name in names]
     return list({model.name: model for models in found for model in models}.values())
 

@@ -65,6 +65,12 @@ def open_scaled(images: Any, labels: Any, scale: float | None) -> ImageSource:
         return open_images(images, labels, scale=scale)
 
 
+def is_path(text: str) -> bool:
+    """Tells whether `open_model` takes a text for the path of a model, and not for an id of the catalogue."""
+    path = Path(text)
+    return path.suffix in _KERAS_FILES or (path.is_dir() and text not in catalog.model_ids())
+
+
 def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:
     path = Path(text)
     if path.suffix in _KERAS_FILES:
@@ -72,8 +78,7 @@ def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:
 
         loaded = _export(load_keras_file(path), image_shape)
         return dataclasses.replace(loaded, name=path.stem, group=path.stem)
-    known = {card.id for card in catalog.list_models()}
-    if text in known or not path.is_dir() or (path / "card.json").is_file():
+    if not is_path(text) or (path / "card.json").is_file():
         # Names close matches where there is neither such an id nor such a folder.
         return catalogued([text])[0]
     return from_path(path)

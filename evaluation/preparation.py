@@ -8,7 +8,7 @@ import numpy as np
 from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.models import Model, catalogued, remembered
-from cortexzoo.evaluation.opening import open_model, open_scaled
+from cortexzoo.evaluation.opening import is_path, open_model, open_scaled
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.suites.base import Suite
 from cortexzoo.evaluation.targeted import check_targets
@@ -60,7 +60,7 @@ class Preparation:
         Raises:
             ValueError: an id is known to neither catalogue nor store; or "all" are wanted, and the suite attacked none.
         """
-        models = remembered(list(self.models), store) if self.report_only else self._opened
+        models = self._remembered(store) if self.report_only else self._opened
         evaluations = [self._evaluation(model, store) for model in models]
         if self.report_only and "all" in self.models:
             evaluations = [evaluation for evaluation in evaluations if self.suite.has_results(evaluation)]
@@ -72,10 +72,18 @@ class Preparation:
     def _opened(self) -> list[Model]:
         opened = []
         for text in self.models:
-            shape = self._own_images.info.image_shape if self.data else None
-            opened += catalogued(["all"]) if text == "all" else [open_model(text, shape)]
+            opened += catalogued(["all"]) if text == "all" else [self._open(text)]
         # Each once, in the order in which they are named.
         return list({model.digest: model for model in opened}.values())
+
+    def _remembered(self, store: Store) -> list[Model]:
+        """Models that need not be there any more, by id; then those that are, by path."""
+        paths = [text for text in self.models if is_path(text)]
+        ids = [text for text in self.models if text not in paths]
+        return [*remembered(ids, store), *map(self._open, paths)]
+
+    def _open(self, text: str) -> Model:
+        return open_model(text, self._own_images.info.image_shape if self.data else None)
 
     @functools.cached_property
     def _own_images(self) -> ImageSource:
