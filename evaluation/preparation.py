@@ -78,7 +78,7 @@ class Preparation:
 
     def _remembered(self, store: Store) -> list[Model]:
         """Models that need not be there any more, by id; then those that are, by path."""
-        paths = [text for text in self.models if is_path(text)]
+        paths = [text for text in self.models if text != "all" and is_path(text)]
         ids = [text for text in self.models if text not in paths]
         return [*remembered(ids, store), *map(self._open, paths)]
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,12 +15,18 @@ from absl.testing import flagsaver
 from cortexzoo import catalog, datasets
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.shifts import SaltAndPepperNoise
-from cortexzoo.evaluation.suites import QUICK, SHIFT_SUITES, SUITES
+from cortexzoo.evaluation.suites import suites
+from cortexzoo.evaluation.suites.quick import QUICK
 
 from tests.conftest import load_split
+from tests.evaluation import fake_results
+from tests.evaluation.evaluations import changed
 from tests.evaluation.rows import read_rows
+from tests.zoo.conftest import SMALL_ID, make_card
 
 Main = Callable[..., None]
+MNIST = datasets.info("mnist")
+MEMBERS = QUICK.build(MNIST)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,7 @@ def main(program: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
 
     def run(*arguments: str) -> None:
         with flagsaver.flagsaver():
-            program.main(flags.FLAGS(["zoo-evaluate", *arguments]))
+            program.main(flags.FLAGS(["cortexzoo evaluate", *arguments]))
 
     yield run
     logging.set_verbosity(verbosity)
@@ -65,8 +72,8 @@ def finished(digits_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     """A whole run as a user starts it, from a folder that is not the repository."""
     folder = tmp_path_factory.mktemp("elsewhere")
     arguments = [
-        f"--saved_model={digits_path}",
-        "--dataset=mnist",
+        f"--model={digits_path}",
+        "--data=mnist",
         "--suite=quick",
         "--samples=4",
         "--store=new/results.sqlite",
@@ -88,7 +95,7 @@ def exit_message(main: Main, *arguments: str) -> str:
     [("quik", "quick"), ("cleverhan", "cleverhans"), ("CLEAN", "clean"), ("paper", "paper42"), ("xyz", "quick, cleverhans")],
 )
 def test_unknown_suite_names_close_ones(main: Main, suite: str, meant: str, digits_path: Path) -> None:
-    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", f"--suite={suite}")
+    message = exit_message(main, f"--model={digits_path}", "--data=mnist", f"--suite={suite}")
     assert f"Received: '{suite}'" in message
     assert set(meant.split(", ")) <= set(message.split("Did you mean: ")[1].rstrip("?").split(", "))
 
@@ -99,44 +106,45 @@ def test_unknown_model_names_the_catalogue(main: Main) -> None:
     assert str(Path(catalog.__file__).parents[1]) in message
 
 
-def test_saved_model_without_data_set(main: Main, digits_path: Path) -> None:
-    message = exit_message(main, f"--saved_model={digits_path}")
-    assert "Expected --dataset beside --saved_model, one of cifar10," in message
+def test_path_without_data(main: Main, digits_path: Path, tmp_path: Path) -> None:
+    message = exit_message(main, f"--model={digits_path}")
+    assert f"Expected --data beside --model={digits_path.parent.name}/1, which is not of the catalogue" in message
+    assert not list(tmp_path.iterdir())
 
 
-def test_unknown_data_set(main: Main, digits_path: Path) -> None:
-    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnits")
-    assert "Received: name='mnits'" in message
+def test_unknown_data_set(main: Main, digits_path: Path, tmp_path: Path) -> None:
+    message = exit_message(main, f"--model={digits_path}", "--data=mnits")
+    assert "Received: 'mnits'" in message
+    assert not list(tmp_path.iterdir())
 
 
-def test_path_without_a_saved_model(main: Main, digits_path: Path) -> None:
-    message = exit_message(main, f"--saved_model={digits_path.parent}", "--dataset=mnist")
-    assert f"Did you mean {digits_path}?" in message
+def test_path_without_a_saved_model(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    message = exit_message(main, "--model=folder", "--data=mnist")
+    assert "one that holds saved_model.pb. Received: folder" in message
 
 
 def test_store_that_is_none(main: Main, digits_path: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no store\n" * 100)
-    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", "--store=notes.txt")
+    message = exit_message(main, f"--model={digits_path}", "--data=mnist", "--store=notes.txt")
     assert "Expected an SQLite file of results in notes.txt" in message
 
 
 def test_report_only_of_an_unknown_model(main: Main, digits_path: Path) -> None:
     Store("empty.sqlite").close()
-    message = exit_message(main, f"--saved_model={digits_path}", "--dataset=mnist", "--report_only", "--store=empty.sqlite")
+    message = exit_message(main, f"--model={digits_path}", "--data=mnist", "--report_only", "--store=empty.sqlite")
     assert "Expected results of" in message
     assert "Run without --report_only first" in message
 
 
 def test_report_only_of_a_path_without_a_model(main: Main) -> None:
     Store("empty.sqlite").close()
-    message = exit_message(main, "--saved_model=nowhere", "--dataset=mnist", "--report_only", "--store=empty.sqlite")
-    assert "one that holds saved_model.pb. Received: nowhere" in message
+    message = exit_message(main, "--model=nowhere", "--data=mnist", "--report_only", "--store=empty.sqlite")
+    assert "Expected one model nowhere in the catalogue or in empty.sqlite. Received: none in the catalogue, 0" in message
 
 
 def test_report_only_without_a_store_makes_none(main: Main, digits_path: Path, tmp_path: Path) -> None:
-    message = exit_message(
-        main, f"--saved_model={digits_path}", "--dataset=mnist", "--report_only", "--store=no/such.sqlite"
-    )
+    message = exit_message(main, f"--model={digits_path}", "--data=mnist", "--report_only", "--store=no/such.sqlite")
     assert "Expected a file of results at no/such.sqlite. Received: none. Run without --report_only first" in message
     assert not list(tmp_path.iterdir())
 
@@ -147,7 +155,7 @@ def test_mistyped_model_makes_no_store(main: Main, tmp_path: Path) -> None:
 
 
 def test_nothing_to_evaluate(main: Main) -> None:
-    with pytest.raises(app.UsageError, match=r"Expected --model=ID or --saved_model=PATH\. Received: neither"):
+    with pytest.raises(app.UsageError, match=r"Expected --model=ID or --model=PATH\. Received: neither"):
         main("--suite=quick")
 
 
@@ -165,19 +173,18 @@ def test_flag_values_are_checked(main: Main, argument: str) -> None:
 def test_list_shows_every_attack_with_its_settings(main: Main, capsys: pytest.CaptureFixture[str]) -> None:
     main("--list")
     printed = capsys.readouterr().out
-    for suite in SUITES.values():
+    for suite in suites().values():
         assert f"{suite.name}: {suite.description}" in printed
-        for member in suite.members:
-            assert member.label in printed
-            assert str(member.attack) in printed
-    for shifts in SHIFT_SUITES.values():
-        assert f"{shifts.name}: {shifts.description}" in printed
+        assert all(f"  {line}" in printed for line in suite.outline(MNIST))
+    for member in MEMBERS:
+        assert f"{member.label:10} {member.attack}" in printed
+    assert "Gaussian noise, standard deviation: 0.05, 0.1," in printed
 
 
 def test_suite_of_shifts_is_run_reported_and_not_run_again(
     main: Main, digits_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    arguments = [f"--saved_model={digits_path}", "--dataset=mnist", "--suite=noise", "--samples=4"]
+    arguments = [f"--model={digits_path}", "--data=mnist", "--suite=noise", "--samples=4"]
     main(*arguments, "--output=report")
     first = capsys.readouterr().out
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
@@ -194,7 +201,7 @@ def test_suite_of_shifts_is_run_reported_and_not_run_again(
 
 @pytest.mark.skipif(not catalog.list_models(), reason="the catalogue is empty")
 def test_report_of_shifts_that_nobody_measured(main: Main, digits_path: Path) -> None:
-    arguments = [f"--saved_model={digits_path}", "--dataset=mnist", "--samples=4"]
+    arguments = [f"--model={digits_path}", "--data=mnist", "--samples=4"]
     main(*arguments, "--suite=clean")
     message = exit_message(main, *arguments, "--suite=noise", "--report_only")
     assert "under the suite noise, of a shift at all levels, in runs/results.sqlite. Received: none." in message
@@ -206,26 +213,40 @@ def test_help_teaches() -> None:
     command = [sys.executable, "-m", "cortexzoo.evaluation", "--help"]
     printed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
     for example in (
-        "zoo-evaluate --model=mnist/dim --suite=quick",
-        "zoo-evaluate --saved_model=my_model/1 --dataset=fashion_mnist --suite=quick",
+        "cortexzoo evaluate --model=mnist/dim  ",
+        "cortexzoo evaluate --model=my.keras --data=photos/ --epsilon=linf:8/255 --fail_under=linf:0.5",
         "--report_only --output=report",
     ):
         assert example in printed
-    for flag in ("--model", "--saved_model", "--dataset", "--suite", "--samples", "--seed", "--store", "--list"):
-        assert f"{flag}:" in printed or f"[no]{flag.removeprefix('--')}:" in printed
+    for flag in ("model", "data", "suite", "samples", "seed", "store", "epsilon"):
+        assert f"\n  --{flag}=VALUE\n" in printed
+    assert re.search(r"\n  --(\[no\])?list\n", printed)
 
 
 def test_examples_of_the_help_parse(program: object) -> None:
-    examples = [line.split("   ")[0].split() for line in program.__doc__.splitlines() if "zoo-evaluate --" in line]
+    lines = [line for line in program.__doc__.splitlines() if "cortexzoo evaluate --" in line]
+    examples = [line.split("   ")[0].split()[1:] for line in lines]
     assert len(examples) >= 4
     for words in examples:
         with flagsaver.flagsaver():
             assert flags.FLAGS(words) == words[:1]
-            assert flags.FLAGS.suite in SUITES | SHIFT_SUITES
+            assert flags.FLAGS.suite in suites()
+
+
+def test_card_of_a_model_from_elsewhere_is_not_sought(
+    program: object, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path))
+    summary = fake_results.add_model(store, "tiny/net")
+    program._update_card(summary)
+    assert list(tmp_path.iterdir()) == []
+    catalog.save_card(make_card(files={"1/saved_model.pb": "0"}))
+    program._update_card(changed(summary, model_id=SMALL_ID))
+    assert catalog.model_card(SMALL_ID).robust["fake"] == json.loads(json.dumps(summary.robust_json()))
 
 
 def test_clean_suite_attacks_nothing(main: Main, digits_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(f"--saved_model={digits_path}", "--dataset=mnist", "--suite=clean")
+    main(f"--model={digits_path}", "--data=mnist", "--suite=clean")
     rows = read_rows(Path("runs/results.sqlite"))
     assert rows["results"] == []
     correct = sum(label == prediction for _, _, _, label, prediction in rows["clean"])
@@ -245,11 +266,11 @@ def test_a_run_fills_the_store(finished: tuple[subprocess.CompletedProcess, Path
     _, folder = finished
     rows = read_rows(folder / "new" / "results.sqlite")
     assert len(rows["clean"]) == len(load_split("mnist", "test"))
-    assert len(rows["results"]) == 4 * len(QUICK.members)
+    assert len(rows["results"]) == 4 * len(MEMBERS)
     keys = [json.loads(description) for description in sorted({row[0] for row in rows["results"]})]
     assert {key["dataset"] for key in keys} == {"mnist"}
     assert {key["endpoint"] for key in keys} == {"logits"}
-    assert {key["settings"]["norm"] for key in keys} == {member.attack.norm for member in QUICK.members}
+    assert {key["settings"]["norm"] for key in keys} == {member.attack.norm for member in MEMBERS}
     labels = {sample: label for _, _, sample, label, _ in rows["clean"]}
     for _, sample, distance, prediction in rows["results"]:
         assert distance == 0.0 or np.isinf(distance) == (prediction == labels[sample])
@@ -265,8 +286,8 @@ def test_a_finished_run_can_be_reported_and_is_not_run_again(
     _, folder = finished
     path = folder / "new" / "results.sqlite"
     before = read_rows(path)
-    arguments = [f"--saved_model={digits_path}", "--dataset=mnist", "--samples=4", f"--store={path}"]
-    for member in QUICK.members:
+    arguments = [f"--model={digits_path}", "--data=mnist", "--samples=4", f"--store={path}"]
+    for member in MEMBERS:
         monkeypatch.setattr(type(member.attack), "run", None)
     main(*arguments)
     again = capsys.readouterr().out
