@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from cortexzoo.evaluation.attacks import (
+    LBFGS,
+    SPSA,
     Attack,
     Batch,
     CarliniWagnerL2,
@@ -14,8 +16,9 @@ from cortexzoo.evaluation.attacks import (
     ElasticNet,
     GradientAttack,
     ProjectedGradientDescent,
+    RescaledGradientAttack,
 )
-from cortexzoo.evaluation.attacks.tensors import clearly_wrong
+from cortexzoo.evaluation.attacks.tensors import LOSSES, clearly_wrong, loss_values
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results import diagnostics
 
@@ -117,3 +120,38 @@ def test_ddn_leaves_a_place_without_a_gradient(tmp_path: Path) -> None:
     batch = Batch(images, classifier.predict(images), np.arange(1), 0)
     assert diagnostics.zero_gradient_share(classifier, "logits", batch) == 1.0
     assert np.all(np.isfinite(reached(DecoupledDirectionNorm(), classifier, batch)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_logits_of_any_precision_are_attacked(dtype: str, tmp_path: Path) -> None:
+    """The network computes in this type, and gives logits of it."""
+    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
+    (first, _), (second, _) = ([tf.cast(values, dtype) for values in layer] for layer in network.layers)
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        return tf.tanh(tf.cast(tf.reshape(images, (-1, 16)) - 0.5, dtype) @ first) @ second
+
+    path = save_classifier(tmp_path / "1", logits, TINY.image_shape)
+    split = tiny_split(lambda images: tf.cast(logits(images), tf.float32).numpy())
+    classifier = Classifier(path, TINY, split.images[:2])
+    batch = correct_batch(classifier, split, 8)
+    assert diagnostics.zero_gradient_share(classifier, "logits", batch) == 0.0, "a false alarm"
+    for attack in (
+        ProjectedGradientDescent(norm="linf", epsilon=0.3),
+        DeepFool(norm="l2"),
+        CarliniWagnerL2(search_steps=6, steps=100),
+        ElasticNet(search_steps=6, steps=100),
+        SPSA(epsilon=0.3, steps=40, directions=8),
+        RescaledGradientAttack(epsilons=(0.3,), steps=20),
+        LBFGS(rounds=1, iterations=30, rescale=True, constant=1e-3),
+    ):
+        assert np.mean(np.isfinite(reached(attack, classifier, batch))) > 0.8, attack.name
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_are_not_taken_in_half_precision(loss: str, dtype: str) -> None:
+    """A cross-entropy of 1e-4 is 0 there, and a factor on it soon infinite."""
+    values = loss_values(tf.constant([[9.0, 0.0, 0.0]], dtype), tf.constant([0], tf.int64), loss)
+    assert values.dtype == tf.float32
+    assert values.numpy() != 0.0

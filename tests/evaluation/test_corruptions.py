@@ -1,8 +1,11 @@
 """Common corruptions are those of the published definitions, on whole batches, and each sample has its own numbers."""
 
 import colorsys
+import json
 import types
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,8 @@ from tensorflow_datasets.image_classification import corruptions as published
 RANDOM = {"gaussian_noise", "shot_noise", "impulse_noise", "glass_blur", "motion_blur", "snow", "frost", "fog"}
 RANDOM |= {"elastic_transform"}
 LEVEL = 1 / 255
+# CRC-32 of the eight-bit images of `continuous_images`, by shape and type, one a severity.
+GOLDEN = json.loads((Path(__file__).parent / "corruptions.json").read_text())
 
 
 def smooth_images(count: int, side: int, channels: int) -> np.ndarray:
@@ -34,6 +39,13 @@ def smooth_images(count: int, side: int, channels: int) -> np.ndarray:
 
 COLOUR = smooth_images(3, 32, 3)
 PIXELS = np.round(255 * COLOUR).astype(np.uint8)
+
+
+def continuous_images(count: int, *shape: int) -> np.ndarray:
+    """Images of some structure that lie between grey levels: no result is halfway between two."""
+    noise = np.random.default_rng(shape[0] + shape[2]).random((count, *shape))
+    smooth = ndimage.gaussian_filter(noise, (0, 1.5, 1.5, 0))
+    return ((smooth - smooth.min()) / max(smooth.max() - smooth.min(), 1e-6)).astype(np.float32)
 
 
 def batch_of(images: np.ndarray, first: int = 0) -> Batch:
@@ -314,6 +326,47 @@ def test_greater_severities_change_more(kind: str) -> None:
     batch = batch_of(COLOUR)
     sizes = [np.square(Corruption(kind=kind).apply(None, batch, s) - COLOUR).mean() for s in SEVERITIES]
     assert sizes[0] < sizes[2] < sizes[4]
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 1), (32, 32, 3)], ids=str)
+def test_results_are_those_of_the_stores(kind: str, shape: tuple[int, int, int]) -> None:
+    """Stored predictions are of these very images; raise `Corruption.version` where they have to change."""
+    batch = batch_of(continuous_images(2, *shape))
+    changed = [Corruption(kind=kind).apply(None, batch, severity) for severity in SEVERITIES]
+    sums = [f"{zlib.crc32(np.round(255 * images).astype(np.uint8).tobytes()):08x}" for images in changed]
+    assert sums == GOLDEN["x".join(map(str, shape))][kind]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 3), (7, 1, 1), (2, 2, 1), (5, 3, 2), (40, 60, 3), (33, 64, 4)], ids=str)
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_every_size_is_corrupted(kind: str, shape: tuple[int, int, int]) -> None:
+    for count in (1, 2):
+        batch = batch_of(continuous_images(count, *shape))
+        for severity in SEVERITIES:
+            images = batch.check(Corruption(kind=kind).apply(None, batch, severity), kind)
+            assert images.dtype == np.float32
+    if min(shape[:2]) >= 20:
+        # Something changed, and the image is still there.
+        assert 1e-3 < np.abs(images - batch.images).mean() < 0.5
+
+
+def test_large_images_need_no_matrix_of_all_their_pixels() -> None:
+    images = continuous_images(1, 224, 224, 3)
+    changed = zoom_blur(images, draws_of(1), (1.0, 1.1))
+    np.testing.assert_allclose(changed, (2 * images + magnify(images, 1.1)) / 3, atol=1e-6)
+    small = images[:, :20, :30]
+    rows = [(small + magnify(small, 1.0) + magnify(small, 1.1)) / 3, zoom_blur(small, draws_of(1), (1.0, 1.1))]
+    np.testing.assert_allclose(*rows, atol=1e-6)
+
+
+def test_sides_of_different_length_are_treated_alike() -> None:
+    """Turned by a right angle, what has no direction gives the same image turned."""
+    images = continuous_images(2, 24, 36, 1)
+    turned = np.swapaxes(images, 1, 2)
+    for kind in ("defocus_blur", "zoom_blur", "contrast", "pixelate", "brightness"):
+        upright, lying = (Corruption(kind=kind).apply(None, batch_of(values), 3) for values in (images, turned))
+        np.testing.assert_allclose(np.swapaxes(upright, 1, 2), lying, atol=1.01 / 255)
 
 
 def test_unknown_types_and_severities_are_refused() -> None:

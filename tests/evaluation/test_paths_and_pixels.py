@@ -158,6 +158,20 @@ def test_greedy_pixels_are_fewest_for_two_classes(tmp_path: Path) -> None:
     assert len(set(fewest)) > 2
 
 
+def test_greedy_pixels_of_many_channels(tmp_path: Path) -> None:
+    """Of six channels not all 64 corners are tried, but each channel's ends: the fourth alone decides."""
+    info = dataclasses.replace(TINY, image_shape=(3, 2, 6))
+    weights = np.zeros((36, 3))
+    weights[3::6, 1] = 1.0
+    network = dense((weights, [2.5, 0.0, -100.0]))
+    path = save_classifier(tmp_path / "1", network, info.image_shape, network.variables)
+    images = np.full((2, *info.image_shape), 0.1, np.float32)
+    classifier = Classifier(path, info, images)
+    found = GreedyPixels().run(classifier, "logits", Batch(images, np.zeros(2, np.int64), np.arange(2), 0))
+    # Two white pixels give 2.4, three 3.3.
+    np.testing.assert_array_equal(distances(images, found, "l0"), 3)
+
+
 def test_greedy_pixels_give_up(brightness: Classifier) -> None:
     """Seven pixels would do, see above."""
     images = GreedyPixels(steps=6).run(brightness, "logits", dark_batch(0.0))
