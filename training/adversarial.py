@@ -8,26 +8,27 @@ from keras import ops
 
 
 class AdversarialTraining(keras.Model):
-    """Fits a classifier on adversarial images alone, made anew for each batch from the weights of the moment.
+    """Fits a classifier on adversarial images only, made for each batch from the current weights.
 
-    Projected gradient descent from a random start (Madry et al. 2018, https://arxiv.org/abs/1706.06083). With one step a
-    little longer than epsilon it is the fast variant of Wong et al. (2020, https://arxiv.org/abs/2001.03994), FGSM from a
-    random start: without that start a network learns to recognise FGSM's own images (label leaking, Kurakin et al. 2017)
-    or to hide its gradient from a single step (catastrophic overfitting), and even with it may, so that the accuracy under
-    many steps has to be looked at.
+    The attack is projected gradient descent from a random start (Madry et al. 2018, https://arxiv.org/abs/1706.06083). With
+    a single step slightly longer than epsilon it is the fast variant of Wong et al. (2020, https://arxiv.org/abs/2001.03994),
+    FGSM from a random start. Without the random start a network learns to recognise the images of FGSM (label leaking,
+    Kurakin et al. 2017) or to hide its gradient from a single step (catastrophic overfitting). It can do so even with it, so
+    check the accuracy under many steps.
 
-    Random starts come from a seed generator, which `cortexzoo.training.fitting` sets anew in each epoch. The TensorFlow
-    backend only.
+    Random starts come from a seed generator, which `cortexzoo.training.fitting` sets in each epoch. Works with the
+    TensorFlow backend only.
 
     Args:
-        classifier: from images in [0, 1] to logits; built. Its weights are trained in place.
-        epsilon: float. Size of the box, in units of the image range; a scalar variable, `epsilon`, that may be annealed.
+        classifier: a built model from images in [0, 1] to logits. Its weights are trained in place.
+        epsilon: float. Radius of the L-infinity ball, in units of the image range. It becomes a scalar variable, `epsilon`,
+            that can be annealed.
         steps: int. Steps of the attack.
         relative_step: float. Length of a step in units of epsilon.
         seed: int or None. Seed of the random starts.
 
     Raises:
-        ValueError: epsilon or the step's length is negative, or there is no step.
+        ValueError: `epsilon` is negative, `relative_step` is not positive, or `steps` is less than 1.
     """
 
     def __init__(
@@ -47,18 +48,18 @@ class AdversarialTraining(keras.Model):
         return self.classifier(images, training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Replaces the images by adversarial ones; the rest is Keras' own step."""
+        """Replaces the images by adversarial ones; the rest is the step of Keras."""
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         return super().train_step((self.perturb(images, labels), labels, weights))
 
     def perturb(self, images: Any, labels: Any) -> Any:
-        """Returns adversarial images within epsilon of the given ones and in [0, 1].
+        """Returns adversarial images in [0, 1], within epsilon of the given ones.
 
         Args:
             images: float32, (batch, height, width, channels), in [0, 1].
-            labels: int, (batch,). The true ones.
+            labels: int, (batch,). The true labels.
         """
-        # Imported late: the recipes of other families run where there is no TensorFlow.
+        # Imported late: other recipes run where TensorFlow is not installed.
         import tensorflow as tf
 
         low, high = ops.maximum(images - self.epsilon, 0.0), ops.minimum(images + self.epsilon, 1.0)

@@ -1,4 +1,4 @@
-"""Values that grow in the course of a training: nothing at first, then a linear ramp, then the full value."""
+"""Values that grow during training: zero at first, then a linear ramp, then the full value."""
 
 import dataclasses
 from typing import Any
@@ -9,15 +9,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class LinearRamp:
-    """A share of a value as a function of the epoch: 0 in the warm-up, rising linearly, 1 in the hold.
+    """A share that depends on the epoch: 0 in the warm-up, then rising linearly, then 1 in the hold.
 
     Attributes:
-        epochs: of the whole training.
-        warm_up_epochs: the first ones, at 0.
-        hold_epochs: the last ones, at 1.
+        epochs: epochs of the whole training.
+        warm_up_epochs: number of first epochs, at 0.
+        hold_epochs: number of last epochs, at 1.
 
     Raises:
-        ValueError: there is no epoch to hold, or warm-up and hold together exceed the training.
+        ValueError: there is no epoch of hold, or warm-up and hold together are longer than the training.
     """
 
     epochs: int
@@ -42,15 +42,15 @@ class LinearRamp:
 
 
 class AnnealedVariable(keras.callbacks.Callback):
-    """Sets a scalar variable when an epoch begins: to `maximum` times the ramp's share.
+    """Sets a scalar variable to `maximum` times the ramp's share at the beginning of each epoch.
 
-    The value depends on the epoch alone, so that a resumed training goes on with the right one.
+    The value depends on the epoch alone, so that a resumed training continues with the right one.
 
     Args:
         variable: a scalar `keras.Variable`, such as the `weight` of a `SaturationPenalty`.
         maximum: float. The value in the hold.
-        ramp: when it is reached.
-        name: str. The value of each epoch is logged under this name.
+        ramp: the share in each epoch.
+        name: str. Name under which the value of each epoch is logged.
     """
 
     def __init__(self, variable: keras.Variable, maximum: float, ramp: LinearRamp, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Batches whose order depends on nothing but the seed and the epoch, so that a resumed run sees the same ones."""
+"""Batches whose order depends only on the seed and the epoch, so that a resumed run sees the same ones."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,13 +15,13 @@ class EpochBatches(keras.utils.PyDataset):
         labels: int64, (n,).
         batch_size: int.
         seed: int. Seed of the permutations.
-        target: function from (images, labels) of a batch to what `fit` takes as targets. Defaults to the labels.
-        max_shift: int. Shift each image by up to so many pixels in both directions. Defaults to 0.
+        target: function from the (images, labels) of a batch to the `y` of `fit`. Defaults to the labels.
+        max_shift: int. Each image is shifted by up to this many pixels in both directions. Defaults to 0.
         border: what fills the space that a shift leaves: "constant" (black) or "reflect" (the mirrored image). Defaults to
             "constant".
-        flip: bool. Mirror each image, left to right, with probability one half. Defaults to False.
+        flip: bool. Mirror each image left to right with probability 0.5. Defaults to False.
         noise: float. Standard deviation of Gaussian noise on each image, which is then clipped to [0, 1]. Defaults to 0.
-        steps: int or None. Batches in an epoch; by default all full batches.
+        steps: int or None. Batches in an epoch. Defaults to all full batches.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class EpochBatches(keras.utils.PyDataset):
         if self.flip:
             images = mirror(images, self._flips[chosen])
         if self.noise:
-            # The 2 parts them from the order and from the pairs of `PairedBatches`.
+            # The 2 separates this noise from the order and from the pairs of `PairedBatches`.
             generator = np.random.default_rng((self.seed, self.epoch, index, 2))
             noise = generator.standard_normal(images.shape, np.float32)
             images = np.clip(images + np.float32(self.noise) * noise, 0.0, 1.0)
@@ -71,13 +71,13 @@ class EpochBatches(keras.utils.PyDataset):
 
 
 def crop(images: np.ndarray, offsets: np.ndarray, margin: int, border: Literal["constant", "reflect"]) -> np.ndarray:
-    """Pads the images and takes a window of the old size from each.
+    """Pads the images and cuts a window of the original size from each.
 
     Args:
         images: (n, height, width, channels).
-        offsets: int, (n, 2), in [0, 2 margin]. Row and column where the window begins.
+        offsets: int, (n, 2), in [0, 2 margin]. Row and column at which the window begins.
         margin: int. Pixels of padding on each side.
-        border: what they hold, see `EpochBatches`.
+        border: what the padding holds; see `EpochBatches`.
     """
     count, height, width, _ = images.shape
     padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode=border)
@@ -87,5 +87,5 @@ def crop(images: np.ndarray, offsets: np.ndarray, margin: int, border: Literal["
 
 
 def mirror(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Returns the images, (n, height, width, channels), with those of bool `chosen`, (n,), mirrored left to right."""
+    """Mirrors the images, (n, height, width, channels), left to right where `chosen`, bool (n,), is true."""
     return np.where(chosen[:, None, None, None], images[:, :, ::-1], images)

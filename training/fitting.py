@@ -1,4 +1,4 @@
-"""Keras `fit` that survives a kill: logs, the best epoch by validation, and the same weights as an unbroken run."""
+"""Keras `fit` that survives a kill and ends with the weights of an uninterrupted run: checkpoints, logs, the best epoch."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ class DeterministicEpochs(keras.callbacks.Callback):
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
-    """Writes weights and optimizer state after each epoch, atomically; older files are of no use then."""
+    """Writes weights and optimizer state atomically after each epoch, and deletes what is older."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
 
 class EpochSeconds(keras.callbacks.Callback):
-    """Keeps how long the epochs took, those before a kill included, in `seconds.json`."""
+    """Keeps the duration of all epochs, including those before a kill, in `seconds.json`."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -71,10 +71,10 @@ class EpochSeconds(keras.callbacks.Callback):
 
 
 class BestEpoch(keras.callbacks.ModelCheckpoint):
-    """Writes the weights of the best epoch so far, counting from the epoch `first` on, under the epoch's number.
+    """Writes the weights of the best epoch so far, from epoch `first` on, under the epoch's number.
 
-    The file before it stays until the epoch's checkpoint is there: should a kill in between have the epoch run again on a
-    machine whose results vary, the best may be the older one after all.
+    The previous best stays until the epoch's checkpoint is written. After a kill in between, the epoch runs again, and on a
+    machine whose results vary the older one may turn out to be the best.
     """
 
     def __init__(self, directory: Path, monitor: str, mode: str, first: int, best: float | None) -> None:
@@ -106,14 +106,14 @@ def fit(
         model: compiled and built.
         batches: training batches.
         validation: (images, targets) that choose the epoch.
-        epochs: int. Total number, those of earlier runs included.
+        epochs: int. Total number of epochs, including those of earlier runs.
         seed: int. Seed of everything random in an epoch.
-        directory: folder of this fit's checkpoints, `history.csv` and `seconds.json`.
-        monitor: the logged value that chooses the epoch, such as "val_accuracy".
+        directory: folder for the checkpoints of this fit, `history.csv` and `seconds.json`.
+        monitor: name of the logged value that chooses the epoch, such as "val_accuracy".
         mode: "max" or "min".
-        choose_from: int. The first epoch, counted from 0, that may be the best. Defaults to 0.
-        callbacks: further callbacks. So that a resumed run repeats an unbroken one, what they do in an epoch may depend on
-            nothing but the epoch, the model's weights and the optimizer's state.
+        choose_from: int. The first epoch, counted from 0, that can be the best. Defaults to 0.
+        callbacks: further callbacks. What they do in an epoch must depend only on the epoch, the weights and the state of
+            the optimizer; otherwise a resumed run differs from an uninterrupted one.
 
     Returns:
         The logged values of all epochs, by name.
@@ -136,7 +136,7 @@ def fit(
         EpochCheckpoint(directory),
     ]
     if first < epochs:
-        # Shuffling is `batches`' own; Keras would draw from a generator that no seed of ours reaches.
+        # `batches` shuffle themselves; Keras would draw from a generator that our seed does not reach.
         model.fit(
             batches,
             validation_data=validation,
@@ -160,12 +160,12 @@ def fit(
 
 
 def fitting_seconds(directory: Path) -> float:
-    """Returns how long all fits took whose folders are in this one."""
+    """Returns the seconds that all fits below a directory took."""
     return sum(json.loads(path.read_text(encoding="utf-8")) for path in directory.rglob(_SECONDS))
 
 
 def _resume(model: keras.Model, directory: Path) -> int:
-    """Restores weights and optimizer from the newest checkpoint and returns how many epochs are done."""
+    """Restores weights and optimizer from the newest checkpoint; returns the number of epochs that are done."""
     checkpoints = sorted(directory.glob("epoch-*.weights.h5"))
     done = _epoch(checkpoints[-1]) if checkpoints else 0
     for path in directory.glob("best-*.weights.h5"):
@@ -184,7 +184,7 @@ def _epoch(path: Path) -> int:
 
 
 def _read_history(path: Path, epochs: int) -> dict[str, list[float]]:
-    """Reads the first `epochs` epochs; of an epoch that was logged twice around a kill the later line counts."""
+    """Reads the first `epochs` epochs. Where an epoch was logged twice, before and after a kill, the later row counts."""
     if not path.exists():
         return {}
     with path.open(newline="") as file:

@@ -1,4 +1,4 @@
-"""What a training ran on, in words."""
+"""The hardware of a training, in words."""
 
 import os
 import platform
@@ -8,16 +8,16 @@ import keras
 
 
 def describe_hardware() -> str:
-    """Returns the processor cores and the accelerators that Keras sees."""
+    """Returns the number of processor cores and of accelerators that Keras sees, such as "16 CPU cores (x86_64), 1 GPU"."""
     accelerators = [device.split(":")[0].upper() for device in keras.distribution.list_devices() if "cpu" not in device]
     cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
     return f"{cores}, {len(accelerators)} {accelerators[0]}" if accelerators else cores
 
 
 def first_hardware(directory: Path) -> str:
-    """Returns on what the training in `directory` was begun, and notes it there if it begins now.
+    """Returns the hardware on which the training in `directory` began, and notes it there if it begins now.
 
-    The machine that publishes a model may be another one than that which trained it.
+    A model may be published on another machine than the one that trained it.
     """
     path = directory / "hardware.txt"
     if not path.exists():

@@ -10,7 +10,7 @@ from keras import ops
 class RestartedStepDecay(keras.optimizers.schedules.LearningRateSchedule):
     """initial * 0.3^floor((e mod 20) / 4) for e in 0 ... 39, the schedule of Attias et al., stretched over `steps` steps.
 
-    With `steps` of 40 passes e is the epoch, as published; a shorter run takes the same 40 parts in less time each.
+    If `steps` makes 40 epochs, e is the epoch, as published. A shorter run goes through the same 40 parts faster.
 
     Args:
         initial: float. The learning rate at the start, and again after half of the steps.
@@ -23,7 +23,7 @@ class RestartedStepDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.initial, self.steps = initial, steps
 
     def __call__(self, step: Any) -> Any:
-        # Multiplied first: a quotient of two whole numbers that is whole comes out exactly.
+        # The product first: where the quotient of two integers is an integer, it is then exact.
         part = ops.floor(ops.cast(step, "float32") * self.parts / self.steps)
         return self.initial * ops.power(self.factor, ops.floor(ops.mod(part, self.period) / self.hold))
 

@@ -16,18 +16,18 @@ STATISTICS = ("class", "all")
 class PairedBatches(EpochBatches):
     """Class batches with `pairs` pairs of regularisation images beside each.
 
-    The target draws the pairs, uniformly over those that it is about, anew in every step from (seed, epoch, step) alone, so
-    that a resumed run sees the same ones. They are not augmented: their targets are those of the images as they are.
+    In every step the target draws pairs, uniformly over those that it includes, from (seed, epoch, step) alone, so that a
+    resumed run sees the same ones. Pairs are not augmented: the target knows the images as they are.
 
     Args: those of `EpochBatches`, and
         similarity: a target of `cortexzoo.training.targets`.
-        pairs: int. The paper's k. Defaults to 16.
+        pairs: int. Pairs in a step, the paper's k. Defaults to 16.
 
-    A batch is ({"images": (batch, height, width, channels), "pairs": (2 pairs, height, width, channels), the first image of
-    each pair before all the second ones, "similarity": (pairs,)}, labels), all float32 but the labels.
+    A batch is `(inputs, labels)`, where `inputs` has, all float32, "images" (batch, height, width, channels); "pairs"
+    (2 pairs, height, width, channels), the first images of all pairs before the second ones; and "similarity" (pairs,).
 
     Raises:
-        ValueError: the images of `similarity` have another shape than those of the classes, or there are no pairs.
+        ValueError: the images of `similarity` differ in shape from the class images, or `pairs` is less than 1.
     """
 
     def __init__(self, *args: Any, similarity: SimilarityTarget, pairs: int = 16, **options: Any) -> None:
@@ -43,7 +43,7 @@ class PairedBatches(EpochBatches):
 
     def draw_pairs(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the indices of the first and of the second images in step `index` of this epoch."""
-        # The 1 parts them from the class batches: NumPy takes (seed, epoch, 0) for their (seed, epoch).
+        # The 1 separates the pairs from the class batches: for NumPy (seed, epoch, 0) is the same as their (seed, epoch).
         return self.similarity.pairs(self.pairs, np.random.default_rng((self.seed, self.epoch, index, 1)))
 
     def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], Any]:
@@ -56,17 +56,17 @@ class PairedBatches(EpochBatches):
 class SimilarityTraining(keras.Model):
     """Fits a classifier with  cross-entropy + RepresentationalSimilarityRegularizer  on the batches of `PairedBatches`.
 
-    On plain images, as in validation, it is the classifier.
+    On images alone, as in validation, it returns the logits of the classifier.
 
     Args:
-        classifier: with `activations(images, training, trailing)`, which returns taps and logits, and with `taps`, the
-            names of the taps: `ResidualNetwork`.
-        regularizer: takes the taps.
+        classifier: a model like `ResidualNetwork`: `activations(images, training, trailing)` returns taps and logits, and
+            `taps` has the names of the taps.
+        regularizer: takes the taps of both images of the pairs.
         pairs: int. Pairs beside each class batch.
-        statistics: which images feed the batch normalisation. "class": all go through the network as one batch, the pairs
-            are normalised like the class images and change no statistics. "all": class images, first and second images
-            go through it one after another, each normalised by themselves, and all feed the moving averages, as in the
-            paper's code. Defaults to "class".
+        statistics: which images feed the batch normalisation. "class": all images go through the network as one batch; the
+            pairs are normalised like the class images and change no statistics. "all": class images, first images and
+            second images go through it one after another, each group is normalised by itself, and all feed the moving
+            averages, as in the paper's code. Defaults to "class".
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SimilarityTraining(keras.Model):
             self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Returns the logits of the class images; the loss of the pairs is added where there are pairs."""
+        """Returns the logits of the class images, and adds the loss of the pairs where there are pairs."""
         if not isinstance(inputs, dict):
             return self.classifier(inputs, training=training)
         pass_through = self._in_one_batch if self.statistics == "class" else self._one_after_another
@@ -119,7 +119,7 @@ class SimilarityTraining(keras.Model):
 
 
 class LayerWeightLog(keras.callbacks.Callback):
-    """Adds the layers' weights in S_cnn, as they are after an epoch, to what is logged of it."""
+    """Logs the weights of the layers in S_cnn after each epoch."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs.update({f"weight_{tap}": weight for tap, weight in self.model.layer_weights().items()})

@@ -24,8 +24,8 @@ class GaborCells:
     """A population of cells, each looking at one place.
 
     Attributes:
-        x, y: float, (units,). Centre of the receptive field in degrees of visual angle, from the centre of the image to the
-            right and upwards.
+        x, y: float, (units,). Centre of the receptive field in degrees of visual angle, to the right of and above the centre
+            of the image.
         orientation: float, (units,). Direction of the grating's wave vector, in radians.
         frequency: float, (units,). Spatial frequency in cycles per degree.
         phase: float, (units,). In radians.

@@ -1,4 +1,4 @@
-"""The settings that Attias, Pehlevan & Obeid publish with their code, those of data sets that are here."""
+"""The settings that Attias, Pehlevan & Obeid publish with their code, for the data sets of the zoo."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ def published_setting(task: str, pairs: str) -> PublishedSetting:
     """Returns the setting published for a task and the data set of its pairs.
 
     Raises:
-        ValueError: none is published for the two.
+        ValueError: no setting is published for the two.
     """
     for setting in PUBLISHED:
         if (setting.task, setting.pairs) == (task, pairs):

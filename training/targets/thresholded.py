@@ -1,4 +1,4 @@
-"""Thresholded similarity: only pairs that are very alike or very unlike count as such."""
+"""Thresholded pixel similarity: 1 for very similar pairs, -1 for very dissimilar ones, 0 for all others."""
 
 import numpy as np
 from cortexzoo.training.limits import OneOf, Range
@@ -7,7 +7,7 @@ from cortexzoo.training.targets.base import SimilarityTarget
 from cortexzoo.training.targets.published import published_setting
 from cortexzoo.training.targets.specification import Setting, TargetSpecification
 
-# Which pairs are trained on, as the authors' code has it: the range selects pairs, it does not change their values.
+# The "ranges" of the authors' code: they select the pairs for training and do not change the values.
 _RANGES = {
     "both": lambda similarity, threshold, inner: np.ones(similarity.shape, bool),
     "low": lambda similarity, threshold, inner: np.abs(similarity) <= threshold,
@@ -25,15 +25,15 @@ class ThresholdedSimilarity(SimilarityTarget):
     Args:
         target: the similarity that is thresholded.
         threshold: float, in [0, 1).
-        side: which pairs are meant. "both": all; "low": those between the thresholds, whose value is 0; "high": those
+        side: which pairs are included. "both": all; "low": those between the thresholds, whose value is 0; "high": those
             beyond, whose value is 1 or -1; "high_positive": those above `threshold`; "positive": all but those below
             -`threshold`; "negative": all but those above `threshold`; "double": those beyond `threshold`, and those nearer
-            to 0 than `inner_threshold`. `pairs` draws from them, and `similarity` refuses others.
+            to 0 than `inner_threshold`. `pairs` draws from these, and `similarity` refuses others.
         inner_threshold: float, in [0, threshold]. For "double".
-        signs: bool. Whether the values are 1, -1 and 0; if not, they are those of `target`, and `side` alone counts.
+        signs: bool. True for the values 1, -1 and 0; False for the values of `target`, so that only `side` matters.
 
     Raises:
-        ValueError: `threshold`, `side` or `inner_threshold` is none of these.
+        ValueError: `threshold` or `inner_threshold` is out of range, or `side` is unknown.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the targets say of each data set: how simulated V1 and pixels agree, and how often the threshold fires."""
+"""How simulated V1 and pixels agree on each data set, and how often the threshold fires."""
 
 import csv
 import dataclasses
@@ -14,22 +14,22 @@ from cortexzoo.files import write_text
 from cortexzoo.training.targets import PUBLISHED, PUBLISHED_PAIRS, SimilarityTarget, build, published_setting
 from matplotlib.figure import Figure
 
-# Cells of this many simulated animals; the spread of r over them is that of the choice of cells and of their noise.
+# One simulated animal each: the spread of r over them is due to the choice of cells and to their noise.
 SEEDS = (0, 1, 2)
 _DRAWN_PER_CLASS = 15
-# Enough for a correlation (standard error below 0.003), where the rare pairs above a threshold need all that are drawn.
+# Enough for a correlation (standard error below 0.003). The rare pairs above a threshold need all that are drawn.
 _COMPARED_PAIRS = 200_000
 _THRESHOLDS = np.linspace(0.0, 0.95, 96)
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Simulated V1 beside pixels on one data set.
+    """Agreement of simulated V1 and pixels on one data set.
 
     Attributes:
-        dataset: its name.
+        dataset: name of the data set.
         images: number of images.
-        pairs: number of pairs that were compared.
+        pairs: number of compared pairs.
         r: Pearson's r of the two similarities over the pairs, for the first seed.
         r_min, r_max: the range of r over the seeds.
         r_simple, r_complex: r with simple or complex cells alone, for the first seed.
