@@ -222,8 +222,8 @@ def _binarized_config() -> ConfigDict:
 
 _FROM_PAPER = [
     (
-        "Internal models: ten autoencoders with latent 10, trained with noise to reconstruct their own class and black "
-        "otherwise."
+        "Internal models: ten autoencoders with latent 10, each trained with noise to reconstruct images of its own class, "
+        "and black for all others."
     ),
     "Prediction: argmax_i ||F_i(D(x))||_1 / ||D(x)||_1.",
 ]
@@ -233,19 +233,19 @@ _OUR_CHOICE = [
         "noise 0.3."
     ),
     "The own-class term is weighted by K - 1 = 9; unweighted, every F_i collapses to black.",
-    "Adam 1e-3 with a cosine schedule, batch 256, 40 epochs a stage; the best epoch by the validation split.",
+    "Adam 1e-3 with a cosine schedule, batch 256, 40 epochs for each stage; the best epoch by the validation split.",
     "Logits are the ratios times a scale that minimises the validation cross-entropy; it changes no decision.",
 ]
 _DENOISER_CHOICE = (
-    "Denoiser: dense 784-512-256-64-256-512-784, ReLU, sigmoid output; noise sigma ~ U(0, 0.5) an image, clipped."
+    "Denoiser: dense 784-512-256-64-256-512-784, ReLU, sigmoid output; noise sigma ~ U(0, 0.5) for each image, clipped."
 )
 
 DIM = Recipe(
     id="mnist/dim",
     title="Denoised Internal Models (DIM) on MNIST",
     description=(
-        "A denoising autoencoder after the thalamus, then one small autoencoder for each digit after the engram cells of "
-        "the visual cortex; the digit whose autoencoder answers loudest wins."
+        "A denoising autoencoder modelled on the thalamus, then a small autoencoder for each digit, modelled on engram "
+        "cells of the visual cortex. The digit whose autoencoder responds most strongly wins."
     ),
     paper=PAPER,
     from_paper=["Denoiser D: minimise E ||x - D(x + eps)||^2.", *_FROM_PAPER],
@@ -261,7 +261,7 @@ BINARIZED = dataclasses.replace(
     DIM,
     id="mnist/bidim",
     title="Binary Denoised Internal Models (biDIM) on MNIST",
-    description="DIM's weights with the input and the denoiser's output thresholded at 0.5, at inference only.",
+    description=("The weights of DIM, with the input and the output of the denoiser thresholded at 0.5 at inference only."),
     from_paper=[*DIM.from_paper, "The weights of DIM; input and denoiser output are binarised at inference only."],
     our_choice=[
         *DIM.our_choice,

@@ -212,7 +212,7 @@ def _plain(dataset: str, network: _Network) -> Recipe:
         title=f"{network.title} on {_DATASET_TITLES[dataset]}",
         description="The plain twin of the saturating and the adversarially trained network: same sizes, same training.",
         paper=PAPER,
-        from_paper=[f"The vanilla {network.title}, trained with cross-entropy."],
+        from_paper=[f"The plain {network.title}, trained with cross-entropy."],
         our_choice=_choices(network),
         config=lambda: network.config(dataset),
         fit=fit_plain,
@@ -228,8 +228,8 @@ def _saturating(dataset: str, network: _Network) -> Recipe:
         id=model_id,
         title=f"Saturating {network.title} on {_DATASET_TITLES[dataset]}",
         description=(
-            "A penalty after nonlinear dendrites drives hidden units into the flat parts of their nonlinearity. Gradients "
-            "that vanish in float32 make it look more robust to plain attacks than it is."
+            "A penalty inspired by nonlinear dendrites drives hidden units into the flat parts of their nonlinearity. "
+            "Gradients that vanish in float32 make it look more robust to plain attacks than it is."
         ),
         paper=PAPER,
         from_paper=[
@@ -240,9 +240,10 @@ def _saturating(dataset: str, network: _Network) -> Recipe:
             *_choices(network),
             "Sum over units and layers, mean over the batch.",
             _schedule_text(network, f"lambda = {STRENGTHS[model_id]:g}"),
-            "As much a unit as in the sigmoid MLP."
+            "lambda per unit is that of the sigmoid MLP."
             if network in _VARIANTS
-            else "lambda is the largest of a sweep that costs at most a point of the vanilla's validation accuracy.",
+            else "lambda is the largest value of a sweep that costs at most one point of the plain network's validation "
+            "accuracy.",
         ],
         config=lambda: network.annealed(dataset, strength=STRENGTHS[model_id]),
         fit=fit_saturating,
@@ -258,15 +259,14 @@ def _adversarial(dataset: str, network: _Network, name: str, steps: int, relativ
     return Recipe(
         id=f"{dataset}/{name}_{network.name}",
         title=f"{name.upper()}-trained {network.title} on {_DATASET_TITLES[dataset]}",
-        description=f"The network that Nayebi and Ganguli compare theirs with: trained on adversarial images, {how}.",
+        description=f"A network that Nayebi and Ganguli compare theirs with, trained on adversarial images: {how}.",
         paper=PAPER,
         from_paper=["The architecture of the plain twin, trained on adversarial images."],
         our_choice=[
             *_choices(network),
             f"Adversarial images alone, L∞, made with the true labels: {how}.",
-            f"The accuracy under PGD, on this card, is that of {_CHECK_STEPS} steps of epsilon / 10 on {_CHECKED_IMAGES:,} "
-            "validation images: it would "
-            "tell of catastrophic overfitting. Nothing was chosen by it.",
+            f"The accuracy under PGD on this card is for {_CHECK_STEPS} steps of epsilon / 10 on {_CHECKED_IMAGES:,} "
+            "validation images. It would reveal catastrophic overfitting; nothing was chosen by it.",
             _schedule_text(network, "epsilon = 0.3"),
             "As many updates as the plain twin.",
         ],

@@ -195,18 +195,18 @@ _FROM_PAPER = [
     "SGD 0.1 with momentum 0.9, no weight decay, batch 64; the rate 0.1 x 0.3^floor((e mod 20) / 4) of 40 parts e.",
 ]
 _REGULARIZER_FROM_PAPER = [
-    "Cross-entropy + alpha mean (A(S_cnn) - A(S_target))^2 over k = 16 pairs a step, uniform over all pairs.",
+    "Cross-entropy + alpha mean (A(S_cnn) - A(S_target))^2 over k = 16 pairs per step, uniform over all pairs.",
     "S_cnn: cosines of centred features after the stem and each stage, weighted by a trained softmax.",
-    "The moving mean of the features starts at 0 and takes a batch in before it is used, as in the paper's code.",
+    "The moving mean of the features starts at 0 and includes a batch before it is used, as in the paper's code.",
 ]
 _OUR_CHOICE = [
     "The best epoch by the accuracy on 5,000 validation images.",
-    "Initial weights: normal with variance 2 / fan-out (He et al. 2015); the paper's code has PyTorch's, which are smaller.",
+    "Initial weights: normal with variance 2 / fan-out (He et al. 2015); those of the paper's code, PyTorch's, are smaller.",
     "Trained in mixed bfloat16, published in float32.",
-    "On MNIST and Fashion-MNIST the same input scaling as on CIFAR-10, and no shifts and flips.",
+    "On MNIST and Fashion-MNIST the same input scaling as on CIFAR-10, and no shifts or flips.",
 ]
 _REGULARIZER_OUR_CHOICE = [
-    "Pairs feed no statistics of the batch normalisation (`statistics=all`: they do, as in the paper's code).",
+    "Pairs do not feed the statistics of the batch normalisation (with `statistics=all` they do, as in the paper's code).",
     "Pairs are not augmented.",
 ]
 _TITLES = {
@@ -259,7 +259,7 @@ _WITHOUT_TARGET = (
         "blurred",
         "_blurred",
         " with blurred input",
-        "A control without a regulariser: a fixed Gaussian blur in front of the network takes the high frequencies away.",
+        "A control without a regulariser: a fixed Gaussian blur in front of the network removes high frequencies.",
         changes={"blur": 1.0},
     ),
 )
@@ -283,7 +283,7 @@ def _from_paper(config: ConfigDict, target: TargetSpecification | None) -> list[
 
 def _our_choice(config: ConfigDict, target: TargetSpecification | None) -> list[str]:
     epochs = config.epochs
-    lines = [f"Width 16 instead of 64, and {epochs} epochs instead of 40, the 40 parts of the schedule so much shorter."]
+    lines = [f"Width 16 instead of 64, and {epochs} epochs instead of 40, the 40 parts of its schedule shortened alike."]
     lines += _OUR_CHOICE
     if config.noise:
         lines.append(f"Gaussian noise of standard deviation {config.noise:g} on every training image.")

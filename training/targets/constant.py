@@ -34,6 +34,6 @@ def build(images: np.ndarray, seed: int, *, value: float = 0.0) -> SimilarityTar
 TARGET = TargetSpecification(
     name="constant",
     title="similarity 0 for all pairs",
-    description="A control: no two images shall be alike in the features, whatever they show.",
+    description="A control: the network is trained towards similarity 0 for all pairs, whatever they show.",
     build=build,
 )

@@ -60,7 +60,9 @@ def _features(images: np.ndarray, model: StrPath, layer: str) -> np.ndarray:
 TARGET = TargetSpecification(
     name="features",
     title="similarities of another network",
-    description="Pairs of images shall be as similar in the features as in those of a network that is trained already.",
+    description=(
+        "Trained so that pairs of images are as similar in the features as in the features of another, trained network."
+    ),
     build=build,
     settings=(
         Setting("features_model", "", option="model", example="fashion_mnist/resnet", is_model=True),

@@ -23,7 +23,7 @@ TARGET = TargetSpecification(
     name="pixel",
     title="pixel similarities",
     description=(
-        "Pairs of images shall be as similar in the features as they are in the pixels, centred by the mean image."
+        "Trained so that pairs of images are as similar in the features as in the pixels, after subtracting the mean image."
     ),
     build=build,
     settings=(AVERAGE_CHANNELS,),

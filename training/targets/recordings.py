@@ -130,7 +130,7 @@ TARGET = TargetSpecification(
     name="recordings",
     title="similarities of recorded neurons",
     description=(
-        "Pairs of images shall be as similar in the features as in the responses of recorded neurons, from a file of yours."
+        "Trained so that pairs of images are as similar in the features as in the responses of neurons, recorded in a file."
     ),
     build=build,
     settings=(

@@ -55,7 +55,7 @@ def build(images: np.ndarray, seed: int, *, of: str = "pixel", **options: Any) -
 TARGET = TargetSpecification(
     name="shuffled",
     title="shuffled similarities",
-    description=("A control: the targets belong to other pairs, so that they have the right distribution and no meaning."),
+    description=("A control: the similarities are those of other pairs. They have the right distribution and no meaning."),
     build=build,
     settings=(Setting("shuffled_of", "pixel", option="of", shared=True),),
     wraps="shuffled_of",

@@ -87,7 +87,7 @@ def build(
 TARGET = TargetSpecification(
     name="thresholded",
     title="thresholded pixel similarities",
-    description=("As with pixel similarities, but these are pushed to 1 or -1 beyond a threshold and to 0 within it."),
+    description=("As with pixel similarities, but they become 1 or -1 beyond a threshold, and 0 within it."),
     build=build,
     settings=(
         Setting("threshold", lambda dataset: published_setting(dataset, dataset).threshold, Range(0.0, 0.999), shared=True),
