@@ -137,20 +137,29 @@ class LBFGS(Attack):
         return minimize(objective, start, jac=True, method="L-BFGS-B", bounds=Bounds(0.0, 1.0), options=options)
 
     def _compile(self, classifier: Classifier, endpoint: str) -> Callable[[np.ndarray, int], tuple[float, np.ndarray]]:
-        logits_of, scale = classifier.endpoint(endpoint), GRADIENT_SCALE if self.rescale else 1.0
+        logits_of = classifier.endpoint(endpoint)
 
         @tf.function(
-            input_signature=[tf.TensorSpec((1, *classifier.image_shape), tf.float32), tf.TensorSpec((1,), tf.int64)]
+            input_signature=[
+                tf.TensorSpec((1, *classifier.image_shape), tf.float32),
+                tf.TensorSpec((1,), tf.int64),
+                tf.TensorSpec((), tf.float32),
+            ]
         )
-        def loss_and_gradient(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def loss_and_gradient(images: tf.Tensor, labels: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(images)
-                loss = scale * tf.nn.sparse_softmax_cross_entropy_with_logits(labels, at_least_float32(logits_of(images)))
+                loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, at_least_float32(logits_of(images)))
+                loss *= tf.cast(scale, loss.dtype)
             return loss, tape.gradient(loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
         def value(point: np.ndarray, wanted: int) -> tuple[float, np.ndarray]:
             images = point.astype(np.float32).reshape(1, *classifier.image_shape)
-            loss, gradient = loss_and_gradient(images, np.array([wanted]))
+            # A network that computes in half precision overflows under the factor.
+            for scale in (GRADIENT_SCALE, 1.0) if self.rescale else (1.0,):
+                loss, gradient = loss_and_gradient(images, np.array([wanted]), scale)
+                if np.all(np.isfinite(gradient)):
+                    break
             return float(loss[0]) / scale, gradient.numpy().astype(np.float64).ravel() / scale
 
         return value
