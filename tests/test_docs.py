@@ -1,7 +1,8 @@
-"""What docs/serving.md tells the reader to write is what TensorFlow Serving reads, and its clients work."""
+"""What the pages show runs: the Python of README and docs/evaluating.md, the files and the clients of docs/serving.md."""
 
 import ast
 import http.server
+import importlib.util
 import json
 import re
 import shlex
@@ -9,9 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import cortexzoo as cz
 import grpc
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,6 +27,47 @@ from tensorflow_serving.config import model_server_config_pb2
 from tests.conftest import load_split
 
 ROOT = Path(__file__).parents[1]
+
+
+def python_of(page: str) -> list[str]:
+    """The Python blocks of a page, without the lines that need what is not installed here."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [re.sub(r"^.*to_dataframe.*$", "", block, flags=re.MULTILINE) if not has_pandas() else block for block in blocks]
+
+
+def has_pandas() -> bool:
+    return importlib.util.find_spec("pandas") is not None
+
+
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg")
+def test_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    digits = load_split("mnist", "test").first(20)
+    names: dict[str, Any] = {"images": digits.images, "labels": digits.labels}
+    for block in python_of("README.md"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["found"].images.shape == digits.images.shape
+    assert names["result"].robust_accuracy("linf") == pytest.approx(np.mean(names["result"].distances("linf") > 0.1))
+    assert "PGD L∞" in capsys.readouterr().out
+    assert (tmp_path / "my_model" / "1" / "saved_model.pb").is_file()
+
+
+def test_evaluating_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block, in its order, on a small model and a few images."""
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5, 5, 1)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")])
+    images = np.random.default_rng(0).random((6, 5, 5, 1), np.float32)
+    labels = model.predict(images, verbose=0).argmax(axis=1)
+    names: dict[str, Any] = {"model": model, "images": images, "labels": labels, "wanted": (labels + 1) % 3}
+    for block in python_of("docs/evaluating.md"):
+        exec(compile(block, "docs/evaluating.md", "exec"), names)
+    assert names["towards"].norm == "linf"
+    assert np.isin(names["towards"].predictions[names["towards"].success], names["wanted"]).all()
+    assert names["nearest"].success.all()
+    assert (tmp_path / "results.sqlite").is_file()
+
+
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 
