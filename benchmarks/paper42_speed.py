@@ -83,10 +83,12 @@ def stock_attacks() -> dict[str, tuple[str, dict[str, Any], float | None]]:
 
 def our_attack(label: str) -> Any:
     """Returns our attack with stock Foolbox's settings."""
+    from cortexzoo import datasets
+    from cortexzoo.evaluation import suites
     from cortexzoo.evaluation.attacks import CarliniWagnerL2, ElasticNet
-    from cortexzoo.evaluation.suites import SUITES
 
-    (attack,) = (member.attack for member in SUITES["paper42_l1"].members if member.label == label)
+    members = suites.find("paper42_l1").build(datasets.info("mnist"))
+    (attack,) = (member.attack for member in members if member.label == label)
     short = isinstance(attack, CarliniWagnerL2 | ElasticNet)
     return dataclasses.replace(attack, search_steps=5, steps=1000) if short else attack
 

@@ -24,7 +24,7 @@ class Transfer(Attack):
     Attributes:
         attacks: run on the sources, all of one norm; their own `epsilon` and search take no part.
         epsilons: ascending.
-        sources: ids in the catalogue. A suite has none and gets them with `Suite.transferred_from`.
+        sources: ids in the catalogue. A suite has none and takes those of the evaluation.
         digests: of the sources' SavedModels; see `from_sources`.
     """
 
