@@ -1,6 +1,7 @@
 """The rooms and the arrows between them: zoo knows nobody, training knows zoo, evaluation knows data and catalogue only."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,26 @@ def test_importing_zoo_is_cheap() -> None:
     assert run_python(code).strip() == "[]"
 
 
+def module_of(path: Path) -> str:
+    room, *parts = path.relative_to(ROOT).with_suffix("").parts
+    package = next(name for name, folder in ROOMS.items() if folder == room)
+    return ".".join([package, *(part for part in parts if part != "__init__")])
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """The modules that the top of a file imports."""
+    top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return imported_modules("\n".join(map(ast.unparse, top)))
+
+
+def test_there_is_no_import_cycle() -> None:
+    graph = {module_of(path): imported_at_once(path) for path in FILES}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert order.index("cortexzoo.norms") < order.index("cortexzoo.evaluation.api")
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter(graph | {"cortexzoo.norms": {"cortexzoo.evaluation.api"}}).static_order())
+
+
 def imported_with(module: str) -> set[str]:
     """Everything that an import of `module` imports in its turn, but for what is imported later."""
     found, waiting = set(), [module]
@@ -116,8 +137,7 @@ def imported_with(module: str) -> set[str]:
             path = location(name)
             path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             if path.is_file():
-                top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
-                waiting += imported_modules("\n".join(map(ast.unparse, top)))
+                waiting += imported_at_once(path)
                 # A module's packages come with it.
                 waiting += [name.rsplit(".", 1)[0]] if "." in name else []
     return found

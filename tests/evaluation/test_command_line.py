@@ -13,6 +13,8 @@ import pytest
 from absl import app, flags, logging
 from absl.testing import flagsaver
 from cortexzoo import catalog, datasets
+from cortexzoo.datasets import Split
+from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.shifts import SaltAndPepperNoise
 from cortexzoo.evaluation.suites import suites
@@ -296,3 +298,45 @@ def test_a_finished_run_can_be_reported_and_is_not_run_again(
     assert "PGD" in reported
     assert reported.strip() in again
     assert read_rows(path) == before
+
+
+@pytest.fixture
+def own_images(digits: Split, digits_path: Path, tmp_path: Path) -> list[str]:
+    """Arguments for a run on six images in a file, at a threshold of their own."""
+    np.savez(tmp_path / "digits.npz", images=digits.images[:6], labels=digits.labels[:6])
+    return [f"--model={digits_path}", "--data=digits.npz", "--norm=linf", "--epsilon=linf:8/255", "--epsilon=linf:0.2"]
+
+
+def test_own_images_thresholds_and_gates(
+    own_images: list[str], main: Main, capsys: pytest.CaptureFixture[str], digits_classifier: Classifier, digits: Split
+) -> None:
+    main(*own_images, "--save_adversarials=found", "--format=json")
+    printed = capsys.readouterr()
+    (document,) = json.loads(printed.out)["models"]
+    assert document["dataset"].startswith("digits@")
+    assert [(score["label"], score["epsilon"]) for score in document["attacks"]] == [
+        *(("PGD L∞", 8 / 255), ("PGD L∞", 0.2), ("FGM L∞", 8 / 255), ("FGM L∞", 0.2)),
+    ]
+    # The files are named beside the JSON, not in it.
+    files = [Path(line) for line in printed.err.splitlines() if line.endswith(".npz")]
+    assert [path.name for path in files] == ["PGD-Linf.npz", "FGM-Linf.npz", "worst-linf.npz"]
+    with np.load(files[-1]) as worst:
+        assert np.mean(worst["distances"] > 0.2 * (1 + 1e-5)) == document["attacks"][1]["accuracy"]
+        np.testing.assert_array_equal(digits_classifier.predict(worst["images"]), worst["predictions"])
+        reached = np.abs(worst["images"] - digits.images[:6]).max(axis=(1, 2, 3))
+        np.testing.assert_allclose(reached[worst["distances"] > 0], worst["distances"][worst["distances"] > 0], rtol=1e-6)
+    # Six images at most prove little: the lower end of the interval decides.
+    message = exit_message(main, *own_images, "--report_only", "--fail_under=linf:0.9", "--fail_under=clean:0.1")
+    assert "robust accuracy in L∞ at 0.03137 is at least" in message
+    assert "90.0 % was asked for" in message
+    assert "clean" not in message
+    capsys.readouterr()
+    main(*own_images, "--report_only", "--fail_under=clean:0.1", "--format=csv")
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 1 + 2 * 2 + 2
+
+
+@pytest.mark.parametrize("argument", ["--epsilon=0.1", "--epsilon=linf:much", "--fail_under=0.5", "--fail_under=linf:50"])
+def test_thresholds_and_gates_are_checked(argument: str, main: Main, own_images: list[str], tmp_path: Path) -> None:
+    message = exit_message(main, *own_images, argument)
+    assert f"Received: {argument.partition('=')[2]!r}" in message
+    assert not (tmp_path / "runs").exists()
