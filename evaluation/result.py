@@ -107,7 +107,8 @@ class Result:
         return report_of([self.summary]).write([self.summary], Path(directory))
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=_WIDTH, force_jupyter=False)
+        # A notebook's kernel asks for colours, which a string does not show.
+        console = Console(file=io.StringIO(), width=_WIDTH, force_jupyter=False, color_system=None)
         with console.capture() as capture:
             console.print(report_of([self.summary]).terminal_table([self.summary]))
         return capture.get()

@@ -63,7 +63,7 @@ def test_finetune_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_notebook_is_its_script() -> None:
-    """Both have the same cells: `jupytext --sync examples/own_data.ipynb` makes them so."""
+    """Both have the same cells: `jupytext --update --to ipynb examples/own_data.py` makes them so."""
     cells = json.loads((ROOT / "examples/own_data.ipynb").read_text(encoding="utf-8"))["cells"]
     _, *parts = re.split(r"^# %%", (ROOT / "examples/own_data.py").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert [part.startswith(" [markdown]") for part in parts] == [cell["cell_type"] == "markdown" for cell in cells]

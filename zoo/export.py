@@ -1,8 +1,10 @@
 """Keras model -> SavedModel that TF Serving and `cortexzoo.evaluation` take, and weights back from it."""
 
+import contextlib
+import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,7 @@ def export_model(
     check_outputs(model, image_shape, head)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
-    with head.removed():
+    with head.removed(), _without_notes():
         module = _serving_module(model, image_shape, head)
         tf.saved_model.save(module, str(temporary), signatures={"serving_default": module.serving_default})
     # It holds the name of the folder in which it was written, which differs from run to run; no reader uses it.
@@ -68,6 +70,18 @@ def export_model(
     _write_warmup_requests(temporary / WARMUP_FILE, image_shape, path.parent.name)
     _replace_version(temporary, path)
     return path
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """In a notebook TensorFlow tells what it writes, and the folder is one that nobody knows."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _checked_path(path: str | os.PathLike[str], overwrite: bool) -> Path:

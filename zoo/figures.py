@@ -30,6 +30,16 @@ def figure_style(changes: dict[str, Any] | None = None) -> AbstractContextManage
     return matplotlib.style.context(["default", {**_STYLE, **(changes or {})}])
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows where it is the value of a cell, whether pyplot is set up or not."""
+
+    def _repr_png_(self) -> bytes:
+        FigureCanvasAgg(self)
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes a figure (PNG or SVG, by the path's suffix) atomically and returns the path. Same figure, same bytes."""
     FigureCanvasAgg(figure)

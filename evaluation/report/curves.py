@@ -8,6 +8,7 @@ from cortexzoo.evaluation.report.layout import column_names
 from cortexzoo.evaluation.results import metrics
 from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.summary import Summary
+from cortexzoo.figures import ShownFigure
 from cortexzoo.norms import NORM_NAMES, NORMS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -70,7 +71,7 @@ def accuracy_curves(summaries: list[Summary], styles: dict[str, dict[str, Any]],
         raise ValueError(f"Expected a norm that was attacked: {', '.join(sorted(attacked)) or 'none'}. Received: {norm!r}.")
     columns = min(2, len(norms))
     rows = -(-len(norms) // columns)
-    figure = Figure(figsize=(4.2 * columns + 0.4, 2.9 * rows + 0.7), dpi=130, layout="constrained")
+    figure = ShownFigure(figsize=(4.2 * columns + 0.4, 2.9 * rows + 0.7), dpi=130, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for norm, panel in zip(norms, panels, strict=False):
         _draw_panel(panel, norm, summaries, styles)

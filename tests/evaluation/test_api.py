@@ -59,6 +59,14 @@ def test_three_lines_on_own_data(images: np.ndarray, labels: np.ndarray) -> None
     json.dumps(result.as_json(), allow_nan=False)
 
 
+def test_notebook_shows_a_result(images: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel asks for colours, and draws figures that pyplot does not know."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    result = cz.evaluate(classifier(), images, labels, epsilons={"linf": 0.1}, norms=["linf"], samples=4)
+    assert "\x1b" not in str(result)
+    assert result.figure("linf")._repr_png_().startswith(b"\x89PNG")
+
+
 def test_several_thresholds_at_once(images: np.ndarray, labels: np.ndarray) -> None:
     result = cz.evaluate(classifier(None), images, labels, epsilons={"linf": [0.05, 0.15]}, norms=["linf"], samples=12)
     assert "ε = 0.05" in str(result)

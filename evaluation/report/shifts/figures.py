@@ -10,7 +10,7 @@ from cortexzoo.evaluation.report.seeds import Estimate
 from cortexzoo.evaluation.report.shifts.layout import SeedGroup, corruption_spectra, labels_of, seed_groups
 from cortexzoo.evaluation.results.shifts import ShiftSummary
 from cortexzoo.evaluation.shifts.spectra import GROUPS, Spectrum
-from cortexzoo.figures import figure_style, save_figure
+from cortexzoo.figures import ShownFigure, figure_style, save_figure
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -46,7 +46,7 @@ def level_curves(summaries: list[ShiftSummary], names: list[str] | None = None) 
     labels, models = labels_of(summaries), seed_groups(summaries)
     columns = 2 if len(labels) == 4 else min(3, len(labels))
     rows = -(-len(labels) // columns)
-    figure = Figure(figsize=(3.4 * columns + 0.4, 2.8 * rows + 0.9), dpi=130, layout="constrained")
+    figure = ShownFigure(figsize=(3.4 * columns + 0.4, 2.8 * rows + 0.9), dpi=130, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for label, panel in zip(labels, panels, strict=False):
         _draw_curves(panel, label, models, names or [model.name for model in models])
