@@ -89,6 +89,19 @@ def test_forbidden_imports_are_found(room: str, source: str, found: set[str]) ->
     assert forbidden_imports(source, room) == found
 
 
+def name_of(path: Path) -> str:
+    room, *parts = path.relative_to(ROOT).with_suffix("").parts
+    package = next(package for package, folder in ROOMS.items() if folder == room)
+    return ".".join([package, *parts]).removesuffix(".__init__")
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """Also none inside a function, but for what a package's `__init__` offers of its own files."""
+    graph = {name_of(path): imported_modules(path.read_text(encoding="utf-8")) - {name_of(path)} for path in FILES}
+    order = graphlib.TopologicalSorter({name: found & graph.keys() for name, found in graph.items()})
+    order.prepare()
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "training").rglob("*.py")), ids=lambda path: path.name)
 def test_training_never_names_the_test_split(path: Path) -> None:
     """A model that was chosen on test images would be scored on them: only evaluation reads that split."""
