@@ -24,6 +24,7 @@ again. Every adversarial image is classified anew on the serving path; accuracie
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only, as in --model=mnist/dim. Received: {' '.join(arguments[1:])}")
     configure_tensorflow()
+    # Evaluation is TensorFlow's, whatever a user's own programs run on.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     if _LIST.value:
         _list_suites()
         return

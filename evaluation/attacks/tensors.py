@@ -8,6 +8,8 @@ from cortexzoo.evaluation.classifier import CLEARLY
 # A factor on what is differentiated, to be taken off the gradient again: an endpoint in float64 hands the gradient over as
 # float32, like the image, and one below its range would be 0. A power of two keeps every digit.
 GRADIENT_SCALE = 2.0**64
+# `keras.config.epsilon()`, written out: an evaluation does not depend on how Keras is set up.
+_CLIPPED = 1e-7
 LOSSES = ("cross_entropy", "margin", "clipped_probabilities")
 
 
@@ -46,7 +48,7 @@ def loss_values(logits: tf.Tensor, labels: tf.Tensor, loss: str, logit_scale: fl
     if loss == "margin":
         return wrong_by(logits, labels)
     if loss == "clipped_probabilities":
-        return _keras_cross_entropy(logits, labels)
+        return _clipped_cross_entropy(logits, labels)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logit_scale * logits)
 
 
@@ -87,11 +89,7 @@ def near_one(gradient: tf.Tensor) -> tf.Tensor:
     return gradient / tf.where(power > 0.0, power, 1.0)
 
 
-def _keras_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Keras' cross-entropy of float32 probabilities, which it clips to [1e-7, 1 - 1e-7]: beyond there is no gradient."""
-    # Slow to import, and few need it.
-    import keras
-
-    probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-    # In a graph Keras looks for the softmax and takes its logits; it cannot where the probabilities are a model's output.
-    return keras.losses.sparse_categorical_crossentropy(labels, tf.ensure_shape(probabilities, (None, None)))
+def _clipped_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The cross-entropy that Keras computes of float32 probabilities, clipped to [1e-7, 1 - 1e-7]: no gradient beyond."""
+    probabilities = tf.clip_by_value(tf.nn.softmax(tf.cast(logits, tf.float32)), _CLIPPED, 1.0 - _CLIPPED)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.math.log(probabilities))

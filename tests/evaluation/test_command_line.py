@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from absl import app, flags, logging
@@ -340,3 +342,34 @@ def test_thresholds_and_gates_are_checked(argument: str, main: Main, own_images:
     message = exit_message(main, *own_images, argument)
     assert f"Received: {argument.partition('=')[2]!r}" in message
     assert not (tmp_path / "runs").exists()
+
+
+def test_own_keras_file_on_own_images_with_a_gate_whatever_the_backend_of_keras(tmp_path: Path) -> None:
+    """From another folder, in which projects have folders of their own called so."""
+    for name in ("training", "evaluation", "zoo"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('not yours')")
+    model = keras.Sequential([keras.Input((5, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")])
+    model.save(tmp_path / "my.keras")
+    images = np.random.default_rng(0).random((12, 5, 4, 1), np.float32)
+    np.savez(tmp_path / "mine.npz", images=images, labels=model.predict(images, verbose=0).argmax(axis=1))
+    arguments = [
+        "--model=my.keras",
+        "--data=mine.npz",
+        "--epsilon=linf:0.5",
+        "--norm=linf",
+        "--format=json",
+        "--fail_under=linf:0.9",
+    ]
+    command = [sys.executable, "-m", "cortexzoo", "evaluate", *arguments, "--save_adversarials=found"]
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert result.returncode == 1, result.stderr
+    assert "my: robust accuracy in L∞ at 0.5 is at least 0.0 %" in result.stderr
+    (found,) = json.loads(result.stdout)["models"]
+    assert found["clean"]["accuracy"] == 1.0
+    assert found["unions"]["linf"]["accuracy"] == 0.0
+    with np.load(tmp_path / "found" / "my" / "worst-linf.npz") as worst:
+        assert worst["images"].shape == images.shape
+        assert (worst["distances"] <= 0.5 + 1e-6).all()
+        np.testing.assert_array_equal(model.predict(worst["images"], verbose=0).argmax(axis=1), worst["predictions"])
