@@ -98,8 +98,10 @@ def name_of(path: Path) -> str:
 def test_no_import_goes_in_a_circle() -> None:
     """Also none inside a function, but for what a package's `__init__` offers of its own files."""
     graph = {name_of(path): imported_modules(path.read_text(encoding="utf-8")) - {name_of(path)} for path in FILES}
-    order = graphlib.TopologicalSorter({name: found & graph.keys() for name, found in graph.items()})
-    order.prepare()
+    assert "cortexzoo.norms" in graph["cortexzoo.evaluation.api"]
+    graphlib.TopologicalSorter(graph).prepare()
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(graph | {"cortexzoo.norms": {"cortexzoo.evaluation.api"}}).prepare()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "training").rglob("*.py")), ids=lambda path: path.name)
@@ -120,24 +122,10 @@ def test_importing_zoo_is_cheap() -> None:
     assert run_python(code).strip() == "[]"
 
 
-def module_of(path: Path) -> str:
-    room, *parts = path.relative_to(ROOT).with_suffix("").parts
-    package = next(name for name, folder in ROOMS.items() if folder == room)
-    return ".".join([package, *(part for part in parts if part != "__init__")])
-
-
 def imported_at_once(path: Path) -> set[str]:
     """The modules that the top of a file imports."""
     top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
     return imported_modules("\n".join(map(ast.unparse, top)))
-
-
-def test_there_is_no_import_cycle() -> None:
-    graph = {module_of(path): imported_at_once(path) for path in FILES}
-    order = list(graphlib.TopologicalSorter(graph).static_order())
-    assert order.index("cortexzoo.norms") < order.index("cortexzoo.evaluation.api")
-    with pytest.raises(graphlib.CycleError):
-        list(graphlib.TopologicalSorter(graph | {"cortexzoo.norms": {"cortexzoo.evaluation.api"}}).static_order())
 
 
 def imported_with(module: str) -> set[str]:
