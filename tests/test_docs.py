@@ -2,7 +2,6 @@
 
 import ast
 import http.server
-import importlib.util
 import json
 import re
 import shlex
@@ -30,13 +29,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def python_of(page: str) -> list[str]:
-    """The Python blocks of a page, without the lines that need what is not installed here."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    return [re.sub(r"^.*to_dataframe.*$", "", block, flags=re.MULTILINE) if not has_pandas() else block for block in blocks]
-
-
-def has_pandas() -> bool:
-    return importlib.util.find_spec("pandas") is not None
+    """The Python blocks of a page."""
+    return re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg")
