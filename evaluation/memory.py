@@ -11,14 +11,17 @@ import tensorflow as tf
 _SMALL = 64 * 64 * 3
 # Attacks hold several copies of images and gradients beside the activations, and other processes want memory, too.
 _SHARE = 0.4
-_FEW = 4
+# Growth of a process that shows nothing, in bytes.
+_NOISE = 4e6
+# No more are tried: attacks take hardly more at once.
+_MOST = 128
 _Function = Callable[[tf.Tensor], tf.Tensor]
 
 
 def images_at_once(logits: _Function, image_shape: tuple[int, int, int]) -> int | None:
     """Returns how many images to differentiate at once; None where any number fits, or memory cannot be measured.
 
-    The peak of one gradient of one image and of a few tells what an image takes; what the machine has left is shared out.
+    The peaks of gradients of more and more images tell what an image takes; what the machine has left is shared out.
 
     Args:
         logits: a differentiable function of images, (n, height, width, channels).
@@ -29,9 +32,27 @@ def images_at_once(logits: _Function, image_shape: tuple[int, int, int]) -> int 
     gradient = _compiled_gradient(logits, image_shape)
     # Once for all that is built at the first call.
     gradient(tf.zeros((1, *image_shape)))
-    one, few = (_peak_of(gradient, count, image_shape) for count in (1, _FEW))
-    each = max((few - one) / (_FEW - 1), 4.0 * float(np.prod(image_shape)))
-    return max(1, int(_SHARE * available / each))
+    each = _bytes_each(gradient, image_shape)
+    return _MOST if each is None else max(1, int(_SHARE * available / max(each, 4.0 * float(np.prod(image_shape)))))
+
+
+def _bytes_each(gradient: Callable, image_shape: tuple[int, int, int]) -> float | None:
+    """What the gradient of one image more takes; None where it cannot be seen up to `_MOST` images.
+
+    The process keeps what it has freed, and a gradient that fits into it takes nothing anew: the number of images is
+    doubled until they need more than that, and then once more.
+    """
+    count, grown = 1, 0.0
+    before = _peak_of(gradient, count, image_shape)
+    while count < _MOST:
+        peak = _peak_of(gradient, 2 * count, image_shape)
+        each = (peak - before) / count
+        if peak - before < _NOISE:
+            each = 0.0
+        elif grown:
+            return max(each, grown)
+        before, grown, count = peak, each, 2 * count
+    return None
 
 
 def _compiled_gradient(logits: _Function, image_shape: tuple[int, int, int]) -> Callable:
