@@ -1,20 +1,20 @@
-"""Regularises a network of your own by the similarity of pixels, in plain Keras `fit`.
+"""Regularise your own network by pixel similarity, in plain Keras `fit`.
 
   python examples/similarity_regularizer.py
   python examples/similarity_regularizer.py --epochs=5 --strength=4 --output=runs/similarity/1
 
 What it shows, step by step:
 
-1. A backbone is any Keras model whose outputs are the logits and, by name, the feature maps to regularise: its taps.
-2. The backbone is called on the class images and on both images of each pair; `RepresentationalSimilarityRegularizer` takes
-   the taps of the pairs and adds its loss, which `fit` adds to the cross-entropy.
-3. The batches bring the pairs: of other images than the class batch, here, and as many as one likes.
-4. What is served is the backbone alone. The weights that the layers got in the similarity stay behind, and are printed.
+1. A backbone is any Keras model whose outputs are the logits and, by name, the feature maps to regularise.
+2. The backbone is called on the class images and on both images of each pair. `RepresentationalSimilarityRegularizer` takes
+   the feature maps of the pairs and adds its loss, which `fit` adds to the cross-entropy.
+3. The batches bring the pairs. Here their images are drawn from the whole training set, and there can be any number of them.
+4. The backbone alone is served. The weights of the layers in the similarity are printed and left behind.
 
-Batch normalisation inside the backbone would take its statistics from each of the three calls. In `backbone(first,
-training=False)` it normalises the pairs by its moving averages, which they do not feed. `cortexzoo.training.similarity`
-passes all images through at once, normalises them by the class images and lets these alone feed the averages; it takes
-networks that are built like `cortexzoo.models.ResidualNetwork`, of `cortexzoo.layers.PartialBatchNormalization`.
+Batch normalisation in the backbone would take statistics from each of the three calls. In `backbone(first, training=False)`
+it normalises the pairs by its moving averages, and they do not change these. `cortexzoo.training.similarity` passes all images
+through at once, normalises them by the class images, and lets only these change the averages; it takes networks like
+`cortexzoo.models.ResidualNetwork`, with `cortexzoo.layers.PartialBatchNormalization`.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     backbone = build_backbone()
     regularizer = RepresentationalSimilarityRegularizer(_STRENGTH.value)
     model = regularised(backbone, regularizer)
-    # `similarity` is an output only to be looked at: the regulariser has its loss already.
+    # `similarity` is an output to look at; the regulariser has added its loss already.
     loss = {"logits": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "similarity": None}
     model.compile("adam", loss, jit_compile=False)
     model.fit(ImagesAndPairs(train, pairs=_PAIRS.value), epochs=_EPOCHS.value, verbose=2)
@@ -71,7 +71,7 @@ def build_backbone() -> keras.Model:
 
 
 def regularised(backbone: keras.Model, regularizer: RepresentationalSimilarityRegularizer) -> keras.Model:
-    """Returns the model that is trained: the backbone on three batches of images, and the regulariser on the pairs."""
+    """Returns the model for training: the backbone on three batches of images, and the regulariser on the pairs."""
     image, first, second = (keras.Input((28, 28, 1), name=name) for name in ("image", "first", "second"))
     target = keras.Input((), name="target")
     taps = [{name: one for name, one in backbone(images).items() if name != "logits"} for images in (first, second)]
@@ -81,7 +81,7 @@ def regularised(backbone: keras.Model, regularizer: RepresentationalSimilarityRe
 
 
 class ImagesAndPairs(keras.utils.PyDataset):
-    """Class batches, each with random pairs of the same images and the cosines of their centred pixels."""
+    """Class batches, each with random pairs of training images and the cosines of their centred pixels."""
 
     def __init__(self, train: datasets.Split, pairs: int, batch_size: int = 64) -> None:
         super().__init__()
