@@ -12,8 +12,8 @@ What it shows, step by step:
 4. The backbone alone is served. The weights of the layers in the similarity are printed and left behind.
 
 Batch normalisation in the backbone would take statistics from each of the three calls. In `backbone(first, training=False)`
-it normalises the pairs by its moving averages, and they do not change these. `cortexzoo.training.similarity` passes all images
-through at once, normalises them by the class images, and lets only these change the averages; it takes networks like
+it normalises the pairs by its moving averages, and they do not change these. `cortexzoo.training.similarity` passes all
+images through at once, normalises them by the class images, and lets only these change the averages. It takes networks like
 `cortexzoo.models.ResidualNetwork`, with `cortexzoo.layers.PartialBatchNormalization`.
 """
 

@@ -17,7 +17,7 @@ from cortexzoo.training.batches import EpochBatches
 
 _LOG = logging.getLogger(__name__)
 
-_SECONDS = "seconds.json"
+_SECONDS, _HISTORY = "seconds.json", "history.csv"
 
 
 class DeterministicEpochs(keras.callbacks.Callback):
@@ -123,18 +123,8 @@ def fit(
     """
     directory.mkdir(parents=True, exist_ok=True)
     first = _resume(model, directory)
-    history_path = directory / "history.csv"
-    history = _read_history(history_path, first)
+    history = _read_history(directory / _HISTORY, first)
     best = history[monitor][_best(history[monitor], mode, choose_from)] if first > choose_from else None
-    callbacks = [
-        DeterministicEpochs(batches, seed),
-        *callbacks,
-        keras.callbacks.TerminateOnNaN(),
-        BestEpoch(directory, monitor, mode, choose_from, best),
-        keras.callbacks.CSVLogger(history_path, append=True),
-        EpochSeconds(directory),
-        EpochCheckpoint(directory),
-    ]
     if first < epochs:
         # `batches` shuffle themselves; Keras would draw from a generator that our seed does not reach.
         model.fit(
@@ -143,16 +133,19 @@ def fit(
             validation_batch_size=500,
             initial_epoch=first,
             epochs=epochs,
-            callbacks=callbacks,
+            callbacks=[
+                DeterministicEpochs(batches, seed),
+                *callbacks,
+                keras.callbacks.TerminateOnNaN(),
+                BestEpoch(directory, monitor, mode, choose_from, best),
+                keras.callbacks.CSVLogger(directory / _HISTORY, append=True),
+                EpochSeconds(directory),
+                EpochCheckpoint(directory),
+            ],
             shuffle=False,
             verbose="auto" if os.isatty(1) else 2,
         )
-    history = _read_history(history_path, epochs)
-    if len(history[monitor]) < epochs or not np.isfinite(history["loss"]).all():
-        raise FloatingPointError(
-            f"Expected a finite loss in {epochs} epochs. Received: loss={history['loss']}. "
-            f"Lower the learning rate; the log is {history_path}."
-        )
+    history = _finished_history(directory / _HISTORY, epochs, monitor)
     chosen = _best(history[monitor], mode, choose_from)
     model.load_weights(directory / f"best-{chosen + 1:04d}.weights.h5")
     _LOG.info("Epoch %d of %d is best: %s = %.4f", chosen + 1, epochs, monitor, history[monitor][chosen])
@@ -191,6 +184,17 @@ def _read_history(path: Path, epochs: int) -> dict[str, list[float]]:
         rows = {int(row["epoch"]): row for row in csv.DictReader(file)}
     kept = [rows[epoch] for epoch in sorted(rows) if epoch < epochs]
     return {key: [float(row[key]) for row in kept] for key in kept[0] if key != "epoch"} if kept else {}
+
+
+def _finished_history(path: Path, epochs: int, monitor: str) -> dict[str, list[float]]:
+    """Reads the log of a training that should be complete, and refuses one that diverged."""
+    history = _read_history(path, epochs)
+    if len(history[monitor]) < epochs or not np.isfinite(history["loss"]).all():
+        raise FloatingPointError(
+            f"Expected a finite loss in {epochs} epochs. Received: loss={history['loss']}. "
+            f"Lower the learning rate; the log is {path}."
+        )
+    return history
 
 
 def _best(values: list[float], mode: str, choose_from: int) -> int:
