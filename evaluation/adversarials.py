@@ -70,23 +70,38 @@ def worst_case(summary: Summary, norm: str) -> Adversarials:
 
 
 def _nearest(summary: Summary, scores: list[Score], ids: np.ndarray) -> Adversarials:
-    evaluation, store = summary.evaluation, summary.evaluation.store
-    split, position = evaluation.split, {int(i): k for k, i in enumerate(evaluation.split.ids)}
+    split, position = summary.evaluation.split, {int(i): k for k, i in enumerate(summary.evaluation.split.ids)}
     places = np.array([position[int(i)] for i in ids], int)
-    images, reached = split.images[places].copy(), np.full(len(ids), np.inf)
-    kept_ids, _, clean = store.clean(summary.digest, summary.dataset.name)
-    predictions = dict(zip(map(int, kept_ids), map(int, clean), strict=True))
-    predicted = np.array([predictions[int(i)] for i in ids])
+    best = Adversarials(
+        images=split.images[places].copy(),
+        ids=ids,
+        labels=split.labels[places],
+        predictions=_clean_predictions(summary, ids),
+        distances=np.full(len(ids), np.inf),
+        norm=scores[0].norm,
+    )
     for score in scores:
         for endpoint in score.endpoints:
-            run = store.find_run(RunKey(summary.digest, summary.dataset.name, endpoint, summary.seed, score.settings))
-            found, classes, kept = store.distances(run), store.predicted(run), store.images(run, summary.dataset.image_shape)
-            for k, i in enumerate(map(int, ids)):
-                if i in found and (found[i] < reached[k] or (np.isinf(reached[k]) and i in kept)):
-                    reached[k] = found[i]
-                    if i in kept:
-                        images[k], predicted[k] = kept[i], classes[i]
-    return Adversarials(images, ids, split.labels[places], predicted, reached, scores[0].norm)
+            key = RunKey(summary.digest, summary.dataset.name, endpoint, summary.seed, score.settings)
+            if (run := summary.evaluation.store.find_run(key)) is not None:
+                _take_nearer(best, summary, run)
+    return best
+
+
+def _clean_predictions(summary: Summary, ids: np.ndarray) -> np.ndarray:
+    kept, _, predictions = summary.evaluation.store.clean(summary.digest, summary.dataset.name)
+    return predictions[np.searchsorted(kept, ids)]
+
+
+def _take_nearer(best: Adversarials, summary: Summary, run: int) -> None:
+    """Puts into the arrays of `best` what a run has that is nearer, or where all failed what it ended with."""
+    store = summary.evaluation.store
+    reached, classes, images = store.distances(run), store.predicted(run), store.images(run, summary.dataset.image_shape)
+    for k, i in enumerate(map(int, best.ids)):
+        if reached.get(i, np.inf) < best.distances[k] or (np.isinf(best.distances[k]) and i in images):
+            best.distances[k] = reached[i]
+            if i in images:
+                best.images[k], best.predictions[k] = images[i], classes[i]
 
 
 def save_adversarials(summary: Summary, directory: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from cortexzoo.evaluation.attacks import Attack
 from cortexzoo.evaluation.attacks.registry import build_attack
 from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.evaluation import Evaluation
-from cortexzoo.evaluation.models import catalogued
+from cortexzoo.evaluation.models import Model, catalogued
 from cortexzoo.evaluation.opening import open_model, open_scaled
 from cortexzoo.evaluation.result import Result
 from cortexzoo.evaluation.results.store import Store
@@ -157,7 +157,7 @@ def preprocessing_of(scale: float | None, mean: float | Sequence[float], std: fl
     )
 
 
-def _open(model: Any, images: Any, labels: Any, scale: float | None, name: str | None):
+def _open(model: Any, images: Any, labels: Any, scale: float | None, name: str | None) -> tuple[ImageSource, Model]:
     if images is None:
         opened = open_model(model, None, name)
         if not opened.dataset:

@@ -21,14 +21,18 @@ from cortexzoo.startup import quiet_tensorflow
 __version__ = "0.1.0"
 # Where each public name lives. Type checkers read `__init__.pyi`.
 _HOMES = {
+    "Adversarials": "cortexzoo.evaluation.adversarials",
+    "ImageSource": "cortexzoo.images",
     "IntegrityError": "cortexzoo.catalog",
     "ModelCard": "cortexzoo.card",
+    "Result": "cortexzoo.evaluation.result",
     "attack": "cortexzoo.evaluation.api",
     "evaluate": "cortexzoo.evaluation.api",
     "export_model": "cortexzoo.export",
     "list_models": "cortexzoo.catalog",
     "load_model": "cortexzoo.loading",
     "model_card": "cortexzoo.catalog",
+    "open_images": "cortexzoo.images",
     "verify": "cortexzoo.catalog",
 }
 __all__ = sorted(_HOMES)

@@ -168,7 +168,7 @@ def _check_contents(values: dict[str, Any], path: Path) -> None:
     clean = values.get("clean") or {"accuracy": 0.0}
     _check(_is_share(clean.get("accuracy")), "clean.accuracy", "a number in [0, 1]", clean, path)
     for suite, result in values.get("robust", {}).items():
-        unions = result.get("unions", {}) if isinstance(result, dict) else None
+        unions: Any = result.get("unions", {}) if isinstance(result, dict) else None
         _check(isinstance(unions, dict), f"robust.{suite}", "a dict with a dict `unions`", result, path)
         for norm, union in unions.items():
             accuracy = union.get("accuracy") if isinstance(union, dict) else None

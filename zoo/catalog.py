@@ -200,7 +200,7 @@ def save_card(card: ModelCard, catalogue: StrPath | None = None) -> None:
     write_text(directory / "README.md", render_card(card))
 
 
-def update_card(model_id: StrPath, *, catalogue: StrPath | None = None, **changes: object) -> ModelCard:
+def update_card(model_id: StrPath, *, catalogue: StrPath | None = None, **changes: Any) -> ModelCard:
     """Replaces fields of a model's card, writes its README anew, and returns the new card.
 
     Args:

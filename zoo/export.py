@@ -57,17 +57,18 @@ def export_model(
     """
     path = _checked_path(path, overwrite)
     check_model(model)
-    image_shape = tuple(image_shape or model_image_shape(model))
-    head = find_head(model, image_shape)
-    check_outputs(model, image_shape, head)
+    height, width, channels = image_shape or model_image_shape(model)
+    shape = (height, width, channels)
+    head = find_head(model, shape)
+    check_outputs(model, shape, head)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     with head.removed(), _without_notes():
-        module = _serving_module(model, image_shape, head)
+        module = _serving_module(model, shape, head)
         tf.saved_model.save(module, str(temporary), signatures={"serving_default": module.serving_default})
     # It holds the name of the folder in which it was written, which differs from run to run; no reader uses it.
     (temporary / "fingerprint.pb").unlink(missing_ok=True)
-    _write_warmup_requests(temporary / WARMUP_FILE, image_shape, path.parent.name)
+    _write_warmup_requests(temporary / WARMUP_FILE, shape, path.parent.name)
     _replace_version(temporary, path)
     return path
 

@@ -262,7 +262,7 @@ def caption(table: Table) -> str:
             lines.append(f'{FLAG}: not {table.samples:,} images; "all" counts those that every attack above had.')
     if table.samples is not None and not first.evaluation.images.info.thresholds:
         lines.append("No thresholds are agreed upon for these images: those that were not named are CIFAR-10's.")
-    return " ".join([*lines, *_clean_notes(table.summaries)])
+    return " ".join([*lines, *_clean_notes(table.summaries), *first.evaluation.images.notes])
 
 
 def _is_prefix(summaries: list[Summary]) -> bool:

@@ -46,7 +46,7 @@ def open_images(
     Raises:
         ValueError: what was expected, what was received, and what to do.
     """
-    options = {"scale": scale, "image_shape": _checked_shape(image_shape)}
+    options: dict[str, Any] = {"scale": scale, "image_shape": _checked_shape(image_shape)}
     _check_name(name)
     if isinstance(data, tuple) and len(data) == 2 and labels is None:
         data, labels = data

@@ -84,8 +84,8 @@ class Content:
         for start in range(0, len(self.images), step):
             chunk = unit_images(self.images[start : start + step])
             # Adding zero makes -0.0 the same as 0.0.
-            digest.update((chunk + np.float32(0)).astype("<f4", copy=False))
-        digest.update(self.labels.astype("<i8", copy=False))
+            digest.update(np.ascontiguousarray((chunk + np.float32(0)).astype("<f4", copy=False)).data)
+        digest.update(np.ascontiguousarray(self.labels.astype("<i8", copy=False)).data)
         return digest.hexdigest()
 
 
@@ -112,16 +112,16 @@ def source_of(
     splits = {"test": content.split}
     if train is not None:
         splits["train"] = functools.partial(_split_of, train)
-    shape = tuple(map(int, content.images.shape[1:]))
+    height, width, channels = map(int, content.images.shape[1:])
     info = DatasetInfo(
         name=f"{name}@{content.digest()[:12]}",
         tfds_name=known.tfds_name if known else "",
-        image_shape=shape,
+        image_shape=(height, width, channels),
         class_names=content.class_names,
         official_test_size=len(content.labels),
         licence=known.licence if known else "",
         # Colour images are photographs more often than drawings.
-        natural=known.natural if known else shape[-1] >= 3,
+        natural=known.natural if known else channels >= 3,
         thresholds=known.thresholds if known else {},
         thresholds_source=known.thresholds_source if known else "",
     )
