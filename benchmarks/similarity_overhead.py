@@ -4,7 +4,7 @@
   python -m benchmarks.similarity_overhead --pairs=16 --width=64 --steps=10
 
 With k pairs beside a batch the network sees 2k more images in a step; what a step costs beyond that is our overhead. Steps
-are whole: batches, pairs and classifier similarities are made inside the clock. All trainings take a step in turn, so that a
+are whole: batches, pairs and target similarities are made inside the clock. All trainings take a step in turn, so that a
 drifting machine slows all of them; the table has the median of the ratios to the plain step of the same turn.
 """
 
@@ -24,7 +24,7 @@ from benchmarks.report import publish
 from benchmarks.timing import seconds_in_turn
 
 _DATASET = flags.DEFINE_string("dataset", "mnist", "Data set; those with a recipe.")
-_TARGET = flags.DEFINE_string("classifier", "thresholded", "Classifier of the similarities.")
+_TARGET = flags.DEFINE_string("target", "thresholded", "The similarity target.")
 _PAIRS = flags.DEFINE_list("pairs", ["4", "8", "16", "32"], "Pairs a step.")
 _WIDTH = flags.DEFINE_integer("width", 16, "Width of the network.")
 _STEPS = flags.DEFINE_integer("steps", 30, "Timed steps of each training; three beforehand are not counted.", lower_bound=1)

@@ -11,6 +11,7 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.results.store import Store
+from cortexzoo.evaluation.thresholds import BY_CONVENTION
 from cortexzoo.images import ImageSource
 from cortexzoo.norms import NORMS
 
@@ -75,6 +76,13 @@ class Evaluation:
             )
             for i in range(count)
         )
+
+    @property
+    def conventional(self) -> tuple[str, ...]:
+        """The norms in which the threshold is CIFAR-10's, for images that have none of their own."""
+        if self.images.info.thresholds:
+            return ()
+        return tuple(norm for norm, values in self.thresholds.items() if values == (BY_CONVENTION[norm],))
 
     @functools.cached_property
     def split(self) -> Split:

@@ -7,7 +7,7 @@ from cortexzoo.datasets import DatasetInfo
 from cortexzoo.norms import NORMS
 
 # Of images for which nothing is agreed upon: those of CIFAR-10, with a word about it beside the table.
-_BY_CONVENTION = {"linf": 8 / 255, "l2": 0.5, "l1": 12.0, "l0": 24.0}
+BY_CONVENTION = {"linf": 8 / 255, "l2": 0.5, "l1": 12.0, "l0": 24.0}
 
 
 def thresholds_for(info: DatasetInfo, epsilons: Mapping[str, float | Sequence[float]]) -> dict[str, tuple[float, ...]]:
@@ -16,7 +16,7 @@ def thresholds_for(info: DatasetInfo, epsilons: Mapping[str, float | Sequence[fl
     Raises:
         ValueError: an unknown norm, or a threshold that is not a positive number.
     """
-    own = {norm: (value,) for norm, value in (info.thresholds or _BY_CONVENTION).items()}
+    own = {norm: (value,) for norm, value in (info.thresholds or BY_CONVENTION).items()}
     named = {norm: tuple(values) if isinstance(values, Sequence) else (values,) for norm, values in epsilons.items()}
     for norm, values in named.items():
         if norm not in NORMS or not values or any(not 0.0 < value < math.inf for value in values):

@@ -260,9 +260,16 @@ def caption(table: Table) -> str:
         ]
         if table.flagged:
             lines.append(f'{FLAG}: not {table.samples:,} images; "all" counts those that every attack above had.')
-    if table.samples is not None and not first.evaluation.images.info.thresholds:
-        lines.append("No thresholds are agreed upon for these images: those that were not named are CIFAR-10's.")
+    if conventional := _conventional(table.summaries):
+        lines.append(f"No threshold is agreed upon for these images: in {conventional} it is CIFAR-10's.")
     return " ".join([*lines, *_clean_notes(table.summaries), *first.evaluation.images.notes])
+
+
+def _conventional(summaries: list[Summary]) -> str:
+    """The norms whose threshold neither the data set nor a person named."""
+    norms = dict.fromkeys(score.norm for summary in summaries for score in summary.unions)
+    found = [norm for norm in norms if any(norm in summary.evaluation.conventional for summary in summaries)]
+    return ", ".join(NORM_NAMES[norm] for norm in found)
 
 
 def _is_prefix(summaries: list[Summary]) -> bool:

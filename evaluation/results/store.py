@@ -80,6 +80,17 @@ class RunKey:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
+def _without_sizes(key: RunKey) -> RunKey:
+    return dataclasses.replace(key, settings=_strip(json.loads(json.dumps(key.settings))))
+
+
+def _strip(value: Any) -> Any:
+    """Settings without the sizes of the perturbation, those of attacks inside an attack included."""
+    if isinstance(value, dict):
+        return {name: _strip(part) for name, part in value.items() if name not in ("epsilon", "epsilons")}
+    return [_strip(part) for part in value] if isinstance(value, list) else value
+
+
 class StoreError(RuntimeError):
     """The file is no store of results of this version."""
 
@@ -180,6 +191,13 @@ class Store:
         digest = hashlib.sha256(key.as_json().encode()).hexdigest()
         row = self._connection.execute("SELECT id FROM runs WHERE key = ?", (digest,)).fetchone()
         return row[0] if row else None
+
+    def runs_at_other_sizes(self, key: RunKey) -> list[RunKey]:
+        """Returns the identities of runs that differ from this one in the size of the perturbation alone, oldest first."""
+        query = "SELECT description FROM runs WHERE digest = ? AND dataset = ? AND norm = ? ORDER BY id"
+        rows = self._connection.execute(query, (key.digest, key.dataset, key.norm))
+        known = [RunKey(**json.loads(description)) for (description,) in rows]
+        return [other for other in known if other != key and _without_sizes(other) == _without_sizes(key)]
 
     def versions(self, run: int) -> dict[str, str]:
         """Returns the package versions under which a run was begun."""

@@ -11,6 +11,7 @@ from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import diagnostics, metrics
 from cortexzoo.evaluation.results.keys import run_keys
 from cortexzoo.evaluation.results.score import Score, union_of
+from cortexzoo.evaluation.results.store import RunKey
 from cortexzoo.norms import NORMS
 
 
@@ -141,27 +142,39 @@ def summarize(evaluation: Evaluation, suite: str, members: tuple[Member, ...], d
 
 
 def _score(evaluation: Evaluation, member: Member, count: int) -> Score | None:
-    keys, store = run_keys(evaluation, member), evaluation.store
-    runs = [store.find_run(key) for key in keys]
-    if None in runs:
+    store = evaluation.store
+    found = [_stored(evaluation, key) for key in run_keys(evaluation, member)]
+    if not all(found):
         return None
-    results = [store.distances(run) for run in runs]
+    results = [_least([store.distances(store.find_run(key)) for key in keys]) for keys in found]
     limit = min(count, member.samples or count)
     ids = sorted(i for i in set.intersection(*map(set, results)) if i < limit)
     if not ids:
         return None
+    first = found[0][0]
     return Score(
         label=member.label,
         norm=member.attack.norm,
         epsilon=evaluation.info.thresholds[member.attack.norm],
         distances=metrics.union([np.array([result[i] for i in ids]) for result in results]),
         ids=np.array(ids),
-        seconds=sum(store.seconds(run) for run in runs),
-        settings=keys[0].settings,
+        seconds=sum(store.seconds(store.find_run(key)) for keys in found for key in keys),
+        settings=first.settings,
         uses_gradients=member.attack.uses_gradients,
-        endpoints=tuple(key.endpoint for key in keys),
-        versions=store.versions(runs[0]),
+        endpoints=tuple(keys[0].endpoint for keys in found),
+        versions=store.versions(store.find_run(first)),
     )
+
+
+def _stored(evaluation: Evaluation, key: RunKey) -> list[RunKey]:
+    """The run itself, or else the same attack at other sizes: its distances hold at every threshold."""
+    return [key] if evaluation.store.find_run(key) is not None else evaluation.store.runs_at_other_sizes(key)
+
+
+def _least(results: list[dict[int, float]]) -> dict[int, float]:
+    """Each image's smallest distance, by sample id."""
+    ids = set.union(*map(set, results))
+    return {i: min(result.get(i, np.inf) for result in results) for i in ids}
 
 
 def _merged(scores: list[Score]) -> Score:

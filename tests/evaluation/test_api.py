@@ -8,7 +8,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cortexzoo.evaluation.evaluation import Evaluation
+from cortexzoo.evaluation.models import Model
+from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.running import attacks as running
+from cortexzoo.evaluation.suites.quick import QUICK
+from cortexzoo.evaluation.thresholds import thresholds_for
 
 N, SHAPE = 60, (6, 5, 3)
 
@@ -51,7 +56,7 @@ def test_three_lines_on_own_data(images: np.ndarray, labels: np.ndarray) -> None
     assert "Only single-step attacks (L1)" in result.signs_of_masking
     printed = str(result)
     assert "L∞, ε = 0.1" in printed
-    assert "No thresholds are agreed upon for these images" in " ".join(printed.split())
+    assert "No threshold is agreed upon for these images: in L2, L1 it is CIFAR-10's." in " ".join(printed.split())
     assert all(len(line) <= 80 for line in printed.splitlines())
     assert result._repr_html_().startswith("<pre")
     assert result.figure("linf").axes
@@ -196,6 +201,21 @@ def test_a_store_resumes(images: np.ndarray, labels: np.ndarray, tmp_path: Path,
     # The same architecture and weights, in another object whose layers have other names.
     again = cz.evaluate(classifier(), images, labels, samples=8, store=tmp_path / "results.sqlite")
     assert again.as_json()["models"][0]["unions"] == first.as_json()["models"][0]["unions"]
+
+
+def test_stored_distances_are_judged_at_other_thresholds(images: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
+    """A report at a threshold that no attack was run at takes the distances found at another; nothing is attacked."""
+    options = {"norms": ["linf"], "samples": 12, "store": tmp_path / "results.sqlite"}
+    cz.evaluate(classifier(), images, labels, epsilons={"linf": 0.15}, **options)
+    with Store(tmp_path / "results.sqlite") as store:
+        (digest,) = store.models()
+        model = Model("mine", None, kept_digest=digest, group="mine")
+        source = cz.open_images(images, labels)
+        thresholds = thresholds_for(source.info, {"linf": [0.05, 0.12]})
+        evaluation = Evaluation(model, source, store, thresholds, 12, norms=("linf",))
+        summary = QUICK.summarize(evaluation)
+    assert [score.label for score in summary.attacks] == ["PGD L∞", "FGM L∞"]
+    assert [score.accuracy for score in summary.at_thresholds(summary.unions)] == [1.0, 0.0]
 
 
 def test_shifts_are_evaluated_in_the_same_way(images: np.ndarray, labels: np.ndarray) -> None:
