@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from cortexzoo.card import ModelCard
-from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import metrics
 from cortexzoo.evaluation.results.keys import shift_key
+from cortexzoo.evaluation.results.model_results import ModelResults
 from cortexzoo.evaluation.shifts.member import ShiftMember
 
 
@@ -98,38 +98,14 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShiftSummary:
+class ShiftSummary(ModelResults):
     """One model under one suite of shifts.
 
     Attributes:
-        evaluation: what was evaluated, and the store with its results.
-        suite: the suite's name.
         curves: one a shift that the store has at every level.
     """
 
-    evaluation: Evaluation
-    suite: str
     curves: list[Curve]
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.evaluation.model.name
-
-    @property
-    def digest(self) -> str:
-        """The model's identity in the store."""
-        return self.evaluation.digest
-
-    @property
-    def dataset(self) -> DatasetInfo:
-        """The data set."""
-        return self.evaluation.info
-
-    @property
-    def seed(self) -> int:
-        """Seed of the shifts."""
-        return self.evaluation.seed
 
     def curve(self, label: str) -> Curve | None:
         """Returns the curve of a shift; None where the store lacks it."""

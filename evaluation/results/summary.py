@@ -5,23 +5,21 @@ from typing import Any
 
 import numpy as np
 from cortexzoo.card import ModelCard
-from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import diagnostics, metrics
 from cortexzoo.evaluation.results.keys import run_keys
+from cortexzoo.evaluation.results.model_results import ModelResults
 from cortexzoo.evaluation.results.score import Score, union_of
 from cortexzoo.evaluation.results.store import RunKey
 from cortexzoo.norms import NORMS
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
+class Summary(ModelResults):
     """One model under one suite.
 
     Attributes:
-        evaluation: what was evaluated, and the store with its results.
-        suite: the suite's name.
         correct: correctly classified clean test images.
         clean_samples: all clean test images.
         attacks: one score an attack: the minimum over its endpoints.
@@ -29,33 +27,11 @@ class Summary:
         checks: signs of gradient masking.
     """
 
-    evaluation: Evaluation
-    suite: str
     correct: int
     clean_samples: int
     attacks: list[Score]
     unions: list[Score]
     checks: list[diagnostics.Check]
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.evaluation.model.name
-
-    @property
-    def digest(self) -> str:
-        """The model's identity in the store."""
-        return self.evaluation.digest
-
-    @property
-    def dataset(self) -> DatasetInfo:
-        """The data set, with the thresholds of this evaluation."""
-        return self.evaluation.info
-
-    @property
-    def seed(self) -> int:
-        """Seed of the attacks."""
-        return self.evaluation.seed
 
     @property
     def clean_accuracy(self) -> float:
