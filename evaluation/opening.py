@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import shutil
 import tempfile
+import types
 import weakref
 from pathlib import Path
 from typing import Any
@@ -99,21 +101,35 @@ def _export(model: Any, image_shape: tuple[int, int, int] | None) -> Model:
 
 
 def keras_digest(model: Any) -> str | None:
-    """Returns the identity of a Keras model in the store: SHA-256 over its architecture and weights.
+    """Returns the identity of a Keras model in the store: SHA-256 over its architecture, its own code and its weights.
 
-    Exported twice the same model has other bytes, as names in its graph count on. None for a model whose architecture
-    Keras cannot write down; it is known by the files of its SavedModel.
+    The SavedModel itself will not do: two exports of one model differ in the names inside their graphs. None for a model
+    whose architecture Keras cannot write down; it is known by the files of its SavedModel.
     """
     try:
         config = model.get_config()
     except NotImplementedError:
         return None
-    text = json.dumps(_without_names({"class": type(model).__name__, "config": config}), sort_keys=True, default=repr)
-    digest = hashlib.sha256(text.encode())
+    known = {"class": type(model).__name__, "config": _without_names(config), "code": _own_code(model)}
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=repr).encode())
     for weight in model.get_weights():
         digest.update(f"{weight.dtype} {weight.shape}".encode())
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()
+
+
+def _own_code(model: Any) -> list[str]:
+    """What the classes do that a person wrote: the same weights in other code are another model."""
+    parts = [model, *model._flatten_layers(include_self=False)]
+    classes = {type(part) for part in parts if type(part).__module__.split(".")[0] not in ("keras", "cortexzoo")}
+    functions = [value for kind in classes for value in vars(kind).values() if inspect.isfunction(value)]
+    return sorted(_bytecode(function.__code__) for function in functions)
+
+
+def _bytecode(code: types.CodeType) -> str:
+    """The instructions of a function and of those inside it, wherever it is written."""
+    constants = [_bytecode(part) if isinstance(part, types.CodeType) else repr(part) for part in code.co_consts]
+    return repr((code.co_name, code.co_code.hex(), code.co_names, constants))
 
 
 def _without_names(value: Any, names: dict[str, str] | None = None) -> Any:

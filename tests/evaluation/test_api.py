@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.models import Model
+from cortexzoo.evaluation.opening import keras_digest
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.running import attacks as running
 from cortexzoo.evaluation.suites.quick import QUICK
@@ -201,6 +202,32 @@ def test_a_store_resumes(images: np.ndarray, labels: np.ndarray, tmp_path: Path,
     # The same architecture and weights, in another object whose layers have other names.
     again = cz.evaluate(classifier(), images, labels, samples=8, store=tmp_path / "results.sqlite")
     assert again.as_json()["models"][0]["unions"] == first.as_json()["models"][0]["unions"]
+
+
+def test_the_identity_of_a_keras_model_is_its_architecture_code_and_weights() -> None:
+    class Doubled(keras.layers.Layer):
+        def call(self, values):
+            return 2.0 * values
+
+    first = Doubled
+
+    class Doubled(keras.layers.Layer):
+        def call(self, values):
+            return values + values
+
+    def build(layer: type, units: int = 3) -> keras.Model:
+        model = keras.Sequential(
+            [keras.Input(SHAPE), keras.layers.GlobalAveragePooling2D(), layer(), keras.layers.Dense(units)]
+        )
+        model.layers[-1].set_weights([np.ones((3, units), np.float32), np.zeros(units, np.float32)])
+        return model
+
+    found = [keras_digest(build(first)), keras_digest(build(Doubled)), keras_digest(build(first, 4))]
+    assert len(set(found)) == 3
+    assert keras_digest(build(first)) == found[0]
+    changed = build(first)
+    changed.layers[-1].set_weights([np.full((3, 3), 2.0, np.float32), np.zeros(3, np.float32)])
+    assert keras_digest(changed) not in found
 
 
 def test_stored_distances_are_judged_at_other_thresholds(images: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
