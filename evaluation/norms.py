@@ -5,8 +5,6 @@ import math
 import numpy as np
 from cortexzoo.norms import NORMS
 
-# Those of Schott et al. and Liu et al. on MNIST; elsewhere they are a convention of ours.
-THRESHOLDS = {"linf": 0.3, "l2": 1.5, "l1": 8.0, "l0": 12.0}
 # A pixel counts as changed in L0 beyond this: float32 rounding of an untouched pixel is not a change.
 _CHANGED = 1e-6
 

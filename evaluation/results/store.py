@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import weakref
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -117,6 +118,8 @@ class Store:
                 raise StoreError(f"Expected a path in a folder that can be written. Received: {path} ({error}).") from error
         try:
             self._connection = sqlite3.connect(self.path, timeout=60.0)
+            # A result in Python keeps its store as long as somebody looks at it.
+            weakref.finalize(self, self._connection.close)
             self._prepare()
         except sqlite3.DatabaseError as error:
             raise StoreError(
