@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from cortexzoo.datasets import DatasetInfo, Split
@@ -92,13 +93,9 @@ class Evaluation:
     @functools.cached_property
     def classifier(self) -> Classifier:
         """The model, loaded and tried on a few images."""
-        return Classifier(
-            self.model.saved_model(),
-            self.images.info,
-            self.split.first(_PROBE).images,
-            preprocessing=self.preprocessing,
-            batch_limit=self.batch_limit,
-        )
+        probe = self.split.first(_PROBE).images.astype(np.float32)
+        saved_model = self.model.saved_model()
+        return _load(saved_model, self.digest, self.images.info, probe.tobytes(), self.preprocessing, self.batch_limit)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -136,3 +133,12 @@ class Evaluation:
             f"Expected results of {self.model.name}{which} in {self.store.path}. Received: none. "
             "Run without --report_only first."
         )
+
+
+# Attacks on a model one after the other, as in a notebook, share what is loaded and compiled.
+@functools.lru_cache(maxsize=1)
+def _load(
+    path: Path, digest: str, info: DatasetInfo, probe: bytes, preprocessing: Preprocessing, batch_limit: int | None
+) -> Classifier:
+    images = np.frombuffer(probe, np.float32).reshape(-1, *info.image_shape)
+    return Classifier(path, info, images, preprocessing=preprocessing, batch_limit=batch_limit)

@@ -79,7 +79,9 @@ class GradientAttack(EpsilonSearch):
     def _ascend(
         self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, stream: int, stops: bool = True
     ) -> np.ndarray:
-        advance = classifier.compiled((self, endpoint, stops), lambda: self._build(classifier, endpoint, stops))
+        # Attacks of another size or length share what is compiled.
+        alike = dataclasses.replace(self, epsilon=1.0, rounds=1, tolerance=1.0, steps=1, restarts=1, random_start=False)
+        advance = classifier.compiled((alike, endpoint, stops), lambda: self._build(classifier, endpoint, stops))
         radius = epsilon[:, None, None, None]
         start = batch.images
         if self.random_start:

@@ -287,3 +287,18 @@ def test_what_is_no_model(images: np.ndarray, labels: np.ndarray, tmp_path: Path
         cz.evaluate("mnist/dimm", images, labels)
     with pytest.raises(ValueError, match=r"Expected a file of one of the kinds"):
         cz.evaluate(tmp_path / "none.keras", images, labels)
+
+
+def test_attacks_one_after_the_other_share_what_is_loaded(
+    images: np.ndarray, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, load = [], tf.saved_model.load
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: loads.append(path) or load(path))
+    model = classifier()
+    for epsilon in (0.05, 0.1):
+        cz.attack(model, images, labels, epsilon=epsilon)
+    assert len(loads) == 1
+    # Trained on, it is another model.
+    model.layers[-1].set_weights([2 * weight for weight in model.layers[-1].get_weights()])
+    cz.attack(model, images, labels, epsilon=0.1)
+    assert len(loads) == 2

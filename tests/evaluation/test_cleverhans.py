@@ -223,3 +223,14 @@ def test_confident_network_is_attacked_with_whole_steps(tmp_path: Path) -> None:
     for attack in (FastGradientMethod, BasicIterativeMethod, ProjectedGradientDescent):
         (moved,) = attack(norm="l2", epsilon=0.02, rounds=1).perturb(classifier, "logits", batch, np.float32([0.02]), 0)
         assert np.linalg.norm(moved - images[0]) == pytest.approx(0.02, rel=1e-4)
+
+
+def test_attacks_of_another_size_or_length_share_a_trace(tiny_classifier: Classifier, tiny_batch: Batch) -> None:
+    kept = tiny_classifier._compiled
+    attack = ProjectedGradientDescent(norm="linf", epsilon=0.03, loss="margin", relative_step=0.123)
+    attack.run(tiny_classifier, "logits", tiny_batch)
+    before = set(kept)
+    dataclasses.replace(attack, epsilon=0.05, steps=7, restarts=2).run(tiny_classifier, "logits", tiny_batch)
+    assert set(kept) == before
+    dataclasses.replace(attack, loss="cross_entropy").run(tiny_classifier, "logits", tiny_batch)
+    assert len(kept) == len(before) + 1
