@@ -9,21 +9,21 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances, largest_distance
 from cortexzoo.norms import NORMS
 
-# The values that settings may have which are no numbers.
+# The allowed values of settings that are not numbers.
 Choices = Mapping[str, tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
-    """Images to shift, or correctly classified ones to attack; equal to itself alone: what was computed of it can be kept.
+    """Images to attack or to shift. No two batches are equal, so that a batch can be the key of a cache.
 
     Attributes:
         images: float32, (n, height, width, channels), in [0, 1].
         labels: int64, (n,). True labels: attacks never use the model's own prediction.
         ids: int64, (n,). Sample ids, from which each sample's random numbers are drawn.
         seed: int.
-        starts: float32, (n, STARTS, height, width, channels): for each sample images of other classes, from which the
-            attacks begin that walk along the boundary; None where nobody asked for them. See `starting_points`.
+        starts: float32, (n, STARTS, height, width, channels): for each sample images of other classes, from which walks
+            along the boundary begin; None unless the attack needs them. See `starting_points`.
     """
 
     images: np.ndarray
@@ -41,10 +41,10 @@ class Batch:
         return Batch(self.images[chosen], self.labels[chosen], self.ids[chosen], self.seed, starts)
 
     def check(self, images: np.ndarray, name: str) -> np.ndarray:
-        """Returns what an attack or a shift made of the samples, after making sure that it is images.
+        """Returns the images that an attack or a shift produced, after checking that they are images.
 
         Raises:
-            ValueError: wrong shape, NaN, or values outside [0, 1]: what made them is broken, and nothing is to be stored.
+            ValueError: wrong shape, NaN, or values outside [0, 1]. Such results must not be stored.
         """
         if images.shape != self.images.shape or not np.all((images >= 0.0) & (images <= 1.0)):
             raise ValueError(
@@ -55,7 +55,7 @@ class Batch:
 
 
 class Attack:
-    """What a suite lists: an immutable description with a norm, and `run`.
+    """Base class of all attacks: immutable settings, a norm, and `run`.
 
     An attack is a frozen dataclass; its fields are its settings, and together with `name` and `version` they are its
     identity in the store. Raise `version` whenever a change of code changes results.
@@ -65,8 +65,8 @@ class Attack:
         version: int.
         chunk_size: images that are attacked and stored at once.
         uses_gradients: whether surrogate endpoints are attacked beside the model's own logits.
-        needs_starts: whether it begins at `Batch.starts`.
-        choices: the values that settings may have which are no numbers.
+        needs_starts: whether it starts from `Batch.starts`.
+        choices: the allowed values of settings that are not numbers.
         norm: "linf", "l2", "l1" or "l0".
     """
 
@@ -85,7 +85,7 @@ class Attack:
                 raise ValueError(f"`{name}` of {type(self).__name__} must be one of {allowed}. Received: {received!r}.")
 
     def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
-        """Returns an image for each sample, as near as possible in `norm`; where the attack failed, any image.
+        """Returns the nearest adversarial that was found for each sample; where the attack failed, any image.
 
         Args:
             classifier: the model.
@@ -93,7 +93,7 @@ class Attack:
             batch: correctly classified samples.
 
         Returns:
-            float32, the shape of `batch.images`, in [0, 1]. The caller classifies them anew on the serving path.
+            float32, the shape of `batch.images`, in [0, 1]. The caller classifies them again through the serving path.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `run`.")
 
@@ -113,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wrapper(Attack):
-    """Base of the attacks that run another one: its norm and what it needs are theirs.
+    """Base class of attacks that run another attack; its norm and requirements are theirs.
 
     Attributes:
         inner: the other attack.
@@ -123,32 +123,32 @@ class Wrapper(Attack):
 
     @property
     def norm(self) -> str:
-        """The other attack's."""
+        """That of the inner attack."""
         return self.inner.norm
 
     @property
     def chunk_size(self) -> int:
-        """The other attack's."""
+        """That of the inner attack."""
         return self.inner.chunk_size
 
     @property
     def uses_gradients(self) -> bool:
-        """The other attack's."""
+        """That of the inner attack."""
         return self.inner.uses_gradients
 
     @property
     def needs_starts(self) -> bool:
-        """The other attack's."""
+        """That of the inner attack."""
         return self.inner.needs_starts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EpsilonSearch(Attack):
-    """Base of the fixed-epsilon attacks: a search for each sample's smallest epsilon.
+    """Base class of fixed-epsilon attacks: searches each sample's smallest epsilon.
 
-    The first round uses the table's epsilon, so that the accuracy there is that of the plain attack at least. Where it
-    succeeds the search bisects below, elsewhere it doubles epsilon and bisects above. Every adversarial is pulled towards
-    its image along the straight line as far as it stays adversarial, which costs forward passes only.
+    The first round uses the table's epsilon, so that there the search is at least as strong as the plain attack. Where it
+    succeeds, the search bisects below; elsewhere it doubles epsilon and then bisects. Every adversarial is pulled straight
+    towards its image as far as it stays adversarial, which takes forward passes only.
 
     Attributes:
         norm: "linf", "l2" or "l1".
@@ -179,9 +179,9 @@ class EpsilonSearch(Attack):
             best[active[improved]] = images[improved]
             high[active[improved]] = reached[improved]
             low[active[~found]] = epsilon[active[~found]]
-            # An adversarial nearer than an epsilon that failed: the failure was the attack's, and bounds nothing.
+            # Where a smaller distance succeeds than the epsilon that failed, the failure is no bound.
             low[low >= high] = 0.0
-            # Where nothing was found yet the bracket is open: double, up to the norm's largest distance.
+            # No success yet: double epsilon, up to the largest distance of the norm.
             epsilon = np.where(np.isfinite(high), (low + high) / 2, np.minimum(2 * epsilon, upper))
             open_bracket = np.where(np.isfinite(high), high - low > self.tolerance * high, low < upper)
             active = np.flatnonzero(open_bracket)
@@ -199,7 +199,7 @@ class EpsilonSearch(Attack):
 
 
 def shrink(classifier: Classifier, batch: Batch, adversarials: np.ndarray, steps: int = 10) -> np.ndarray:
-    """Pulls adversarials towards their images along the line while the serving path stays wrong.
+    """Pulls adversarials straight towards their images as far as the model still misclassifies them.
 
     Args:
         classifier: the model.
@@ -240,12 +240,12 @@ def nearest_of(classifier: Classifier, batch: Batch, norm: str, attempts: Iterab
 
 
 def sample_generator(batch: Batch, row: int, stream: int) -> np.random.Generator:
-    """Returns the random numbers of one sample, keyed by seed, stream and sample id, whatever else is in the batch."""
+    """Returns a sample's random generator; it depends on seed, stream and sample id, not on the rest of the batch."""
     return np.random.Generator(np.random.Philox(key=(batch.seed << 32) + stream, counter=int(batch.ids[row]) << 64))
 
 
 def random_directions(batch: Batch, norm: str, stream: int) -> np.ndarray:
-    """Returns points drawn uniformly from the unit ball of the norm, one a sample, float32.
+    """Returns points drawn uniformly from the unit ball of the norm, one per sample, float32.
 
     Each sample has a generator of its own, keyed by seed, stream and sample id: a result does not depend on which other
     samples share the batch.

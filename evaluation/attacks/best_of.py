@@ -10,7 +10,7 @@ from cortexzoo.evaluation.classifier import Classifier
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BestOf(Attack):
-    """The minimum over attacks of one norm: what one loss cannot see another may.
+    """Runs several attacks of one norm and keeps each sample's nearest adversarial: what one loss misses another may find.
 
     Attributes:
         attacks: the attacks, of one norm.

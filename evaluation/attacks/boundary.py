@@ -12,7 +12,7 @@ from cortexzoo.evaluation.attacks.tensors import clearly_wrong, l2_norm, wide
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 
-# How often the sphere is probed and the step sizes are looked at.
+# Steps between two updates of the step sizes.
 _BLOCK = 10
 _SPHERICAL_MEMORY, _STEP_MEMORY = 100, 30
 
@@ -22,9 +22,9 @@ class BoundaryAttack(Attack):
     """Steps on the sphere around the image, then towards it (Brendel et al. 2018, https://arxiv.org/abs/1712.04248).
 
     Foolbox 3's variant with its defaults, with two differences: the start is `Batch.starts`, and samples leave the batch
-    when they have converged. The random directions of a step are the same for all samples, as there; they are drawn from
-    the seed and the step, so that a sample's walk does not depend on its batch. Few samples reach Foolbox's convergence;
-    here a sample ends, too, when a long window brought next to nothing.
+    when they have converged. The random directions of a step are the same for all samples, as there; they depend
+    on the seed and the step alone, so that a sample's walk does not depend on its batch. Few samples ever converge by
+    Foolbox's criterion; here a sample also ends when a long window has brought almost nothing.
 
     Attributes:
         steps: int. Most steps; a multiple of 10, like `window`.
@@ -72,7 +72,7 @@ class BoundaryAttack(Attack):
         sizes = np.tile(np.float32([self.spherical_step, self.source_step]), (len(batch), 1))
         spherical, direct = _SuccessRate(len(batch), _SPHERICAL_MEMORY), _SuccessRate(len(batch), _STEP_MEMORY)
         for first in range(0, self.steps, _BLOCK):
-            # Convolutions refuse a batch of none.
+            # Convolutions refuse an empty batch.
             if len(active) == 0:
                 break
             seed = tf.constant([batch.seed, first], tf.int32)
@@ -116,7 +116,7 @@ def _build(classifier: Classifier) -> Callable:
         autograph=False,
     )
     def advance(images, best, labels, sizes, seed):
-        """Takes a block of steps; of the last one tells which points on the sphere and which final ones were adversarial."""
+        """Takes a block of steps, and tells which points of the last step were adversarial: on the sphere, and after it."""
         noise = tf.random.stateless_normal((_BLOCK, *classifier.image_shape), seed)
         spherical, source = (wide(sizes[:, i]) for i in (0, 1))
 
@@ -157,7 +157,7 @@ def _closer(images, best, candidates, wrong):
 
 
 class _SuccessRate:
-    """Each sample's share of successes over its last tries, known once there were enough of them."""
+    """Each sample's share of successes among its last tries, once there are enough of them."""
 
     def __init__(self, count: int, memory: int) -> None:
         self._tries = np.zeros((count, memory), bool)

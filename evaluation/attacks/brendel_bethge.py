@@ -18,21 +18,24 @@ from cortexzoo.evaluation.norms import largest_distance
 class BrendelBethge(Attack):
     """Brendel et al. 2019, https://arxiv.org/abs/1907.01003, with the defaults of Foolbox 3.
 
-    Differences: it starts at `Batch.starts`; the trust region does not depend on the batch (there its radius is 0.001 times
-    the number of values in the whole batch: for some tens of images it begins as wide as the box); the problem of a step
-    is solved by searches of bounded length, see `nearest_on_boundary`, and not by BFGS and Nelder-Mead; and every sample is
-    on a schedule of its own: its region shrinks as soon as it brings nothing any more, so that few take all steps.
+    There are four differences:
+
+    - It starts from `Batch.starts`.
+    - The trust region does not depend on the batch. In Foolbox its radius is 0.001 times the number of values in the whole
+      batch, which for a few dozen images is as wide as the box.
+    - The problem of a step is solved by searches of bounded length (see `nearest_on_boundary`), not by BFGS and Nelder-Mead.
+    - Every sample has its own schedule. Its region shrinks once it brings no progress, so that few samples take all steps.
 
     Attributes:
         norm: "linf", "l2", "l1" or "l0".
         steps: int. Most steps.
         overshoot: how far beyond the boundary a step aims.
         learning_rate: first radius of the trust region, a share of the greatest L2 distance between two images.
-        decay: factor on the radius, `decays` times in all, after `steps / decays` steps or a window without progress.
-        decays: int.
+        decay: factor on the radius after `steps / decays` steps, or after a window without progress.
+        decays: int. How often the radius falls.
         momentum: of the boundary's normal.
         window: steps in which the distance must fall.
-        improvement: relative decrease that a window must bring, in L2 of the squared distance.
+        improvement: relative decrease that a window must bring; in L2, of the squared distance.
         restarts: int, at most `starting_points.STARTS`. Runs from different starts, the nearest result of which counts.
     """
 
@@ -97,7 +100,7 @@ class BrendelBethge(Attack):
             momentum = np.float32(self.momentum if i else 0.0)
             outcome = look(images, batch.labels[active], current, momentum, normal, nearest, least[active])
             lead, normal, nearest, least[active] = (value.numpy() for value in outcome)
-            # The margin by which the label loses is to become 0, and somewhat more, so that the point stays adversarial.
+            # The label's margin is to become 0, or slightly negative, so that the point stays adversarial.
             wanted = np.where(lead < 0, -self.overshoot * lead, -(2 - self.overshoot) * lead)
             radius = largest_distance(classifier.image_shape, "l2") * schedule.rate(active)
             z, slopes, flat = (values.reshape(len(active), -1) for values in (images - current, normal, current))
@@ -163,7 +166,7 @@ def _distance(difference: tf.Tensor, norm: str) -> tf.Tensor:
 
 
 class _Schedule:
-    """Each sample's learning rate: it falls when its time is over, or when a window brought no progress."""
+    """Each sample's learning rate: it falls after a number of steps, or after a window without progress."""
 
     def __init__(self, attack: BrendelBethge, count: int) -> None:
         self._attack, self._interval = attack, max(attack.window, attack.steps // attack.decays)
@@ -175,7 +178,7 @@ class _Schedule:
         return self._attack.learning_rate * self._attack.decay ** self._decays[active]
 
     def goes_on(self, active: np.ndarray, least: np.ndarray) -> np.ndarray:
-        """Takes in the least distances after a step, and returns whose region is still worth a step, bool, (n,)."""
+        """Records the least distances after a step, and returns which samples go on, bool, (n,)."""
         progress = least < (1 - self._attack.improvement) * self._mark[active]
         self._mark[active[progress]] = least[progress]
         self._age[active] += 1

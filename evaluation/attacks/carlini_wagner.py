@@ -1,7 +1,7 @@
-"""The Carlini-Wagner L2 attack: CleverHans' method, repaired, with every sample on a schedule of its own.
+"""The Carlini-Wagner L2 attack: CleverHans' method, repaired, with a separate schedule for every sample.
 
 `cleverhans.tf2.attacks.carlini_wagner_l2` 4.0.0 does not run with Keras 3, keeps an image-shaped constant that mixes the
-samples of one-channel images, is targeted as soon as labels are given, and carries the whole batch to the end.
+samples of one-channel images, becomes targeted when labels are given, and carries the whole batch to the end.
 """
 
 import dataclasses

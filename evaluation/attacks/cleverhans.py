@@ -2,8 +2,8 @@
 
 CleverHans 4.0.0 takes one epsilon for the whole batch, checks it with Python asserts, and carries every sample to the end.
 Here its own update rules, `optimize_linear` and `clip_eta`, run with one epsilon a sample, and a sample stops at its first
-adversarial iterate. For one common epsilon the iterates are those of CleverHans' own functions (tests hold this), unless the
-gradient is so small that CleverHans' floor under its L2 norm shortens the steps: here they have their length.
+adversarial iterate. For one common epsilon the iterates are those of CleverHans' own functions, as tests show. Tiny
+gradients are the exception: there CleverHans' floor under the L2 norm shortens the steps, which here keep their length.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from cortexzoo.evaluation.classifier import Classifier
 
 # CleverHans names its norms like NumPy.
 _ORDERS = {"linf": np.inf, "l2": 2, "l1": 1}
-# Steps between two looks at which samples are done: often enough to save work, seldom enough to cost none.
+# Steps between two checks for finished samples: often enough to save work, rarely enough to cost nothing.
 _BLOCK = 5
 
 
@@ -50,7 +50,7 @@ class GradientAttack(EpsilonSearch):
 
     @property
     def version(self) -> int:
-        """2 where steps along small gradients were shorter before."""
+        """2 where version 1 took shorter steps along small gradients."""
         return 2 if self.norm == "l2" and self.decay is None else 1
 
     def perturb(self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray, draw: int) -> np.ndarray:
@@ -58,7 +58,7 @@ class GradientAttack(EpsilonSearch):
         results = batch.images.copy()
         remaining = np.arange(len(batch))
         for restart in range(self.restarts):
-            # Convolutions refuse a batch of none.
+            # Convolutions refuse an empty batch.
             if len(remaining) == 0:
                 break
             images = self._ascend(
@@ -70,9 +70,9 @@ class GradientAttack(EpsilonSearch):
         return results
 
     def maximize(self, classifier: Classifier, endpoint: str, batch: Batch, epsilon: np.ndarray) -> np.ndarray:
-        """Returns images within `epsilon` (float32, (n,)) after all steps, whatever `classifier` says of them on the way.
+        """Returns images within `epsilon` (float32, (n,)) after all steps, whether they were adversarial before or not.
 
-        What has only just crossed this model's boundary seldom crosses another's.
+        For transfer: an image that has only just crossed this model's boundary rarely crosses that of another.
         """
         return self._ascend(classifier, endpoint, batch, epsilon, 0, stops=False)
 
@@ -117,7 +117,7 @@ class GradientAttack(EpsilonSearch):
         def step(images, current, momentum, labels, radius, done):
             logits, gradient = gradient_of(current, labels)
             if stops:
-                # A surrogate endpoint has decisions of its own; the model's count.
+                # A surrogate endpoint may decide otherwise; the model's own decision counts.
                 decision = logits if endpoint == "logits" else decisive(current)
                 done = tf.logical_or(done, clearly_wrong(decision, labels))
             moved, momentum = self._update(images, current, momentum, gradient, radius)
@@ -143,11 +143,11 @@ class GradientAttack(EpsilonSearch):
             momentum = self.decay * momentum + gradient / tf.maximum(1e-12, mean)
             direction = momentum
         order = _ORDERS[self.norm]
-        # `optimize_linear` divides by no L2 norm below 1e-6: along a gradient that a confident softmax makes smaller it
-        # would hardly move.
+        # `optimize_linear` never divides by an L2 norm below 1e-6: along the tiny gradient of a confident softmax it would
+        # hardly move.
         moved = current + optimize_linear(near_one(direction), self.relative_step * radius, order)
         if self.decay is None:
-            # CleverHans clips to the image range before projecting in one of its two functions, and not in the other.
+            # One of CleverHans' two functions clips to the image range before it projects, the other does not.
             moved = tf.clip_by_value(moved, 0.0, 1.0)
         if order == 1:
             # One L1 step of the full radius stays in the ball by construction; `clip_eta` has no L1 projection.
@@ -159,8 +159,7 @@ class GradientAttack(EpsilonSearch):
 class FastGradientMethod(GradientAttack):
     """One full step (Goodfellow et al. 2015, https://arxiv.org/abs/1412.6572): `cleverhans.tf2` `fast_gradient_method`.
 
-    Finding each sample's epsilon costs as much as it does for the iterative attacks in rounds, with one step each; the
-    success of a single step is not monotonic in epsilon, so that the search takes more rounds.
+    The success of a single step is not monotonic in epsilon, so the search takes more rounds than for iterative attacks.
     """
 
     name: ClassVar[str] = "cleverhans/fast_gradient_method"

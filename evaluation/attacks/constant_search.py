@@ -1,4 +1,4 @@
-"""The search for the weight of the classification term in attacks that minimise distance + c * margin."""
+"""Attacks that minimise distance + c * margin: the search for the weight c."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,10 +14,10 @@ _NO_CONSTANT = 1e10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConstantSearchAttack(Attack):
-    """Base of Carlini-Wagner and EAD: a descent for each of several constants, every sample on a schedule of its own.
+    """Base class of Carlini-Wagner and EAD: a descent for each of several constants, with a schedule for every sample.
 
-    A sample's constant c is searched by its own bisection; the descent for one c ends when the loss has not improved over a
-    window, and the sample goes on to its next c at once, so that the batch is full of work until the last samples.
+    Each sample bisects for its own constant c. The descent for one c ends when the loss has not improved over a window; the
+    sample then goes on to its next c at once, so that the batch stays full until the last samples.
 
     Attributes:
         norm: of the distances.
@@ -25,7 +25,7 @@ class ConstantSearchAttack(Attack):
         steps: int. Most steps for one c.
         initial_constant: the first c.
         confidence: margin by which the wrong logit must win.
-        window: steps between two looks at the loss.
+        window: steps between two checks of the loss.
         improvement: relative decrease of the lowest loss that a window must bring for the descent to go on.
     """
 
@@ -40,7 +40,7 @@ class ConstantSearchAttack(Attack):
     improvement: float = 1e-3
 
     def fresh_state(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Returns what a descent begins with; the last array counts each sample's steps, float32, (n,)."""
+        """Returns the state in which a descent begins; its last array counts each sample's steps, float32, (n,)."""
         raise NotImplementedError(f"{type(self).__name__} must implement `fresh_state`.")
 
     def step(self, logits_of: Callable, decide: Callable, images, labels, constant, state, best) -> tuple:
@@ -86,7 +86,7 @@ class ConstantSearchAttack(Attack):
         attacked, decisive = classifier.endpoint(endpoint), classifier.endpoint("logits")
 
         def decide(logits, images):
-            # A surrogate endpoint has decisions of its own; the model's count.
+            # A surrogate endpoint may decide otherwise; the model's own decision counts.
             return logits if endpoint == "logits" else decisive(images)
 
         @tf.function(autograph=False, reduce_retracing=True)
@@ -112,7 +112,7 @@ class _Constants:
         self._succeeded, self._lowest = np.zeros(count, bool), np.full(count, np.inf, np.float32)
 
     def record(self, active: np.ndarray, succeeded: np.ndarray, lowest: np.ndarray, improvement: float) -> np.ndarray:
-        """Takes in what a window brought, and returns whose loss has stalled."""
+        """Records the results of a window, and returns which samples' loss has stalled."""
         self._succeeded[active] |= succeeded
         stalled = lowest > (1 - improvement) * self._lowest[active]
         self._lowest[active] = np.minimum(self._lowest[active], lowest)

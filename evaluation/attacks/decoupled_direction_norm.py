@@ -1,4 +1,4 @@
-"""DDN: gradient steps on a sphere whose radius shrinks while the image is adversarial and grows while it is not."""
+"""DDN: gradient steps on a sphere that shrinks while the image is adversarial and grows while it is not."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from cortexzoo.evaluation.classifier import Classifier
 class DecoupledDirectionNorm(Attack):
     """Rony et al. 2019, https://arxiv.org/abs/1811.09600, with the defaults of Foolbox 3.
 
-    Where the gradient is zero in every pixel, the step is random, as there; the random direction of a step is the same for
-    all samples, drawn from the seed and the step.
+    Where the gradient is zero in every pixel, the step is random, as in Foolbox. The random direction of a step is the same
+    for all samples; it depends on the seed and the step.
 
     Attributes:
         steps: int.

@@ -10,7 +10,7 @@ from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, l2_norm, wide
 from cortexzoo.evaluation.classifier import Classifier
 
-# Steps between two looks at which samples are done.
+# Steps between two checks for finished samples.
 _BLOCK = 5
 # Faces that a step considers, those of the likeliest other classes: all of them where there are ten classes.
 _CANDIDATES = 10

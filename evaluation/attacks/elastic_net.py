@@ -1,4 +1,4 @@
-"""EAD, the elastic-net attack, with every sample on a schedule of its own."""
+"""EAD, the elastic-net attack, with a separate schedule for every sample."""
 
 import dataclasses
 from collections.abc import Callable

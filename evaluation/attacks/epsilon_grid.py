@@ -1,4 +1,4 @@
-"""An attack of a given size at the sizes of a table, and nowhere else."""
+"""An attack of a fixed size, run at the sizes of a table alone."""
 
 import dataclasses
 from typing import ClassVar
@@ -16,14 +16,14 @@ def check_epsilons(epsilons: tuple[float, ...]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EpsilonGrid(Wrapper):
-    """The plain attack at each epsilon of a grid, smallest first; a sample ends at the first that breaks it.
+    """The plain attack at each of several epsilons, smallest first; a sample ends at the first that breaks it.
 
-    Its accuracy at an epsilon of the grid is the share of samples that the attack broke neither there nor at a smaller one
-    of the grid: no more than the plain attack's there, and less where that succeeds at a smaller epsilon alone. Nothing is
-    pulled back towards the image.
+    The accuracy at an epsilon is the share of samples that the attack broke neither there nor at a smaller one. It is at
+    most that of the plain attack, and lower where the attack succeeds at a smaller epsilon alone. Adversarials are not
+    pulled back towards their images.
 
     Attributes:
-        inner: the attack; its own `epsilon` and search take no part.
+        inner: the attack; its own `epsilon` and search are not used.
         epsilons: ascending.
     """
 

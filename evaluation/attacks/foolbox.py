@@ -22,11 +22,11 @@ _GRADIENT_FREE = (
 class FoolboxAttack(Attack):
     """An attack of Foolbox by its class name. Foolbox is an extra: `pip install "cortexzoo[foolbox]"`.
 
-    - Every result is classified anew; the black images that Foolbox's C&W and EAD return for failures are failures.
-    - Attacks that need a start get the first of `Batch.starts`; samples without one are left out and abort no batch.
-    - Attacks of a fixed size take a grid of sizes that contains the table's epsilon; the least that works counts.
+    - Every result is classified again. Foolbox's C&W and EAD return black images for failures; these count as failures.
+    - Attacks that need a start get the first of `Batch.starts`. A sample without one is left out and does not stop the rest.
+    - Attacks of a fixed size try several sizes; the smallest that works counts.
 
-    Foolbox draws its random numbers for the whole batch: seeded here, they are the same for the same chunk only.
+    Foolbox draws its random numbers for the whole batch: with the same seed they repeat for the same chunk only.
 
     Attributes:
         algorithm: class name in `foolbox.attacks`, such as "L2DeepFoolAttack".

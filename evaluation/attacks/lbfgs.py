@@ -1,4 +1,4 @@
-"""Targeted L-BFGS-B, the first attack of all, with a record of why it stopped."""
+"""L-BFGS-B towards a class, the first adversarial attack published, with a record of why it stopped."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from scipy.optimize import Bounds, OptimizeResult, minimize
 
-# How often a descent begins anew at most; one that went less far than this has nothing to gain from it.
+# How often a descent may restart, and how far it must have moved for a restart to be worthwhile.
 _BEGINNINGS, _MOVED = 10, 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
 class Descent:
-    """What the attack of one image towards one class gave.
+    """The result of attacking one image towards one class.
 
     Attributes:
         image: float32, (height, width, channels), in [0, 1]: the nearest adversarial, or the last image where there is none.
@@ -48,16 +48,16 @@ class LBFGS(Attack):
 
     Source: Szegedy et al. 2014, https://arxiv.org/abs/1312.6199, who search the constant; Nayebi and Ganguli 2017,
     https://arxiv.org/abs/1703.09202, run 1000 iterations. Untargeted, each image goes towards its most likely other classes,
-    and the nearest adversarial counts. No tolerance on the gradient ends a descent: only one that is 0 does.
+    and the nearest adversarial counts. A descent never ends because its gradient is small, only where it is 0.
 
     Attributes:
         constant: the first weight of the distance.
         rounds: most weights tried: ten times as much after a success, a tenth after a failure, then bisection of the
             logarithm. 1 tries `constant` alone.
         iterations: most iterations of L-BFGS-B for one weight.
-        rescale: whether the loss is divided by the norm of its gradient where the descent begins, so that saturated units,
-            whose gradients are tiny, leave the first step a length; `constant` is then relative to that gradient. Where such
-            a descent ends without an adversarial it begins anew, with the gradient that it found there. Ours.
+        rescale: whether the loss is divided by the norm of its gradient at the start, so that the tiny gradients of
+            saturated units still give a first step; `constant` is then relative to that gradient. A descent that ends
+            without an adversarial restarts with the gradient at its end. This is not in the papers.
         targets: how many other classes an untargeted attack tries, the most likely ones first.
     """
 
@@ -103,7 +103,7 @@ class LBFGS(Attack):
             if best is None or descent.distance <= best.distance:
                 best = descent
             if descent.iterations == 0:
-                # The distance has no gradient at the image: where L-BFGS-B does not leave it, no constant makes it.
+                # The distance has no gradient at the image: if L-BFGS-B does not leave it, another constant will not help.
                 break
             works, fails = (constant, fails) if descent.found else (works, constant)
             if works == 0.0:
@@ -129,8 +129,7 @@ class LBFGS(Attack):
         return Descent(found[0], distance, first, constant, self.iterations - left, str(result.message))
 
     def _minimise(self, objective: Callable, start: np.ndarray, iterations: int) -> OptimizeResult:
-        # Iterations bound the evaluations: a line search has 20 at most. On a plateau the loss falls by less than any share
-        # of it that one could set.
+        # A line search takes at most 20 evaluations. On a plateau the loss falls by less than any tolerance.
         options = {"maxiter": iterations, "maxfun": 20 * iterations + 1, "gtol": 0.0}
         if self.rescale:
             options["ftol"] = 0.0

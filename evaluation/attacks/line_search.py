@@ -1,4 +1,4 @@
-"""Searches along one path from the image: less contrast, noise blended in, blur, the negative. Usable in every norm."""
+"""Searches along a path from the image: less contrast, blended noise, blur, the negative. They work in every norm."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _FORWARD_BATCH = 500
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PathSearch(Attack):
-    """Base: the first adversarial on a path of images that begins at the image.
+    """Base class: finds the first adversarial on a path that begins at the image.
 
     Attributes:
         norm: of the distances; the path does not depend on it.
@@ -74,7 +74,7 @@ class LinearContrastReduction(PathSearch):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BinaryContrastReduction(Attack):
-    """Towards a uniform gray by bisection: finer than equal steps, and blind to an island of adversarials on the way.
+    """Towards a uniform gray by bisection: finer than equal steps, but it may miss adversarials on the way.
 
     Attributes:
         norm: of the distances.
@@ -101,7 +101,7 @@ class BlendedUniformNoise(PathSearch):
     """Towards an image of uniform noise that is classified otherwise, in equal steps.
 
     Attributes:
-        directions: draws until the noise image itself is of another class.
+        directions: most draws until the noise itself is classified otherwise.
     """
 
     name: ClassVar[str] = "linear_search_blended_uniform_noise"

@@ -1,4 +1,4 @@
-"""Where a walk along the boundary begins: as near as any of the starts lets it."""
+"""Starts a walk along the boundary from the nearest of several starts."""
 
 import dataclasses
 from typing import ClassVar
@@ -11,10 +11,10 @@ from cortexzoo.evaluation.norms import distances
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NearestStart(Wrapper):
-    """Another attack from the nearest of all starts: a walk seldom leaves the border of the class at which it began.
+    """Runs another attack from the nearest start: a walk rarely leaves the border of the class at which it began.
 
     Attributes:
-        inner: the other attack; it begins at the first of `Batch.starts`.
+        inner: the other attack; it uses the first of `Batch.starts`.
     """
 
     name: ClassVar[str] = "nearest_start"
@@ -29,7 +29,7 @@ def nearest_first(classifier: Classifier, batch: Batch, norm: str) -> Batch:
 
     Args:
         classifier: the model.
-        batch: correctly classified samples with `starts`; those that are no adversarials come last.
+        batch: correctly classified samples with `starts`; starts that are not adversarial come last.
         norm: of the distances.
     """
     reached = np.full(batch.starts.shape[:2], np.inf)

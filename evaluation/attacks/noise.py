@@ -1,4 +1,4 @@
-"""Additive noise of a given size: the weakest attacks there are, and a check on the others."""
+"""Additive noise of a given size: the weakest of all attacks, and a check on the others."""
 
 import dataclasses
 from typing import ClassVar
@@ -12,8 +12,8 @@ from cortexzoo.evaluation.classifier import Classifier
 class AdditiveNoise(EpsilonSearch):
     """Adds noise scaled to epsilon and clips; tries again where that is not enough.
 
-    Foolbox 3's ten noise attacks are the combinations of these settings. Its Linf variants divide by the greatest signed
-    value instead of the greatest magnitude, so that their noise may leave the ball; here it does not.
+    The combinations of these settings are the ten noise attacks of Foolbox 3. Its Linf variants divide by the greatest
+    signed value instead of the greatest magnitude, so that their noise may leave the ball; here it stays inside.
 
     Attributes:
         distribution: "gaussian" or "uniform" (in [-1, 1]).

@@ -1,4 +1,4 @@
-"""The Pointwise attack: takes back one changed pixel after the other while the image stays adversarial."""
+"""The Pointwise attack: resets changed pixels one after another while the image stays adversarial."""
 
 import dataclasses
 from typing import ClassVar
@@ -13,12 +13,12 @@ _DENSITIES = np.linspace(0.02, 1.0, 50)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pointwise(Attack):
-    """Schott et al. 2019, https://arxiv.org/abs/1805.09190, with restarts, the nearest result of which counts.
+    """Schott et al. 2019, https://arxiv.org/abs/1805.09190, with restarts; the nearest result counts.
 
-    The published attack asks the model once for every changed pixel. Here a sample tries to take back a block of pixels,
-    twice as many after a success and half as many after a failure; in the end no single pixel can be taken back, as there.
-    The first start is the second of `Batch.starts`, a training image (the first may be blended noise); the others are
-    salt-and-pepper noise of the least density that is adversarial.
+    The published attack queries the model for every changed pixel. Here a sample resets a block of pixels at a time, twice
+    as many after a success and half as many after a failure. As in the original, no single pixel can be reset at the end.
+    The first start is the second of `Batch.starts`, an image (the first may be blended noise). The others are
+    salt-and-pepper noise of the lowest density that is adversarial.
 
     Attributes:
         restarts: int. Runs from different starts in different orders.

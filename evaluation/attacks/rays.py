@@ -1,4 +1,4 @@
-"""RayS: a search over the signs of a perturbation that needs decisions only."""
+"""RayS: a search over the signs of a perturbation that uses the model's decisions only."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, wide
 from cortexzoo.evaluation.classifier import Classifier
 
-# A flip of few pixels gains little: the bisection looks near the old radius first.
+# Flipping few pixels gains little, so the bisection tries a value near the old radius first.
 _NEAR = 0.99
 
 
@@ -19,12 +19,13 @@ _NEAR = 0.99
 class RayS(Attack):
     """Chen and Gu 2020, https://arxiv.org/abs/2006.12792: flips the signs of a ray while the boundary comes nearer.
 
-    A ray is the image plus a radius times a sign for each value. Halves, quarters, ... and at last single values are
-    flipped; a flip stays where the image at the old radius is still adversarial, and the radius is bisected anew. On a
-    linear model one pass over the single values reaches the nearest point of the boundary. Differences from the authors':
-    the first rays point to images of other classes (`Batch.starts`) instead of all signs up, the radius is exact to
-    `tolerance` throughout, and the passes over the single values are repeated until a sample has converged, so that the
-    number of queries is bounded by `passes`, not by a budget.
+    A ray is the image plus a radius times a sign for each value. Halves, quarters, ... and finally single values are
+    flipped. A flip stays if the image at the old radius is still adversarial, and the radius is bisected again. On a linear
+    model one pass over the single values reaches the nearest point of the boundary.
+
+    Unlike in the authors' version the first rays point to images of other classes (`Batch.starts`) instead of having all
+    signs positive, and the radius is always exact to `tolerance`. The passes over single values are repeated until a sample
+    has converged, so that `passes` bounds the number of queries instead of a budget.
 
     Attributes:
         passes: int. Most passes over the single values.

@@ -1,4 +1,4 @@
-"""Refines adversarials of models that threshold their input: a changed pixel needs to move only just past the threshold."""
+"""Refines adversarials of models that threshold their input: a pixel only has to move just past the threshold."""
 
 import dataclasses
 from typing import ClassVar
@@ -11,14 +11,14 @@ from cortexzoo.evaluation.norms import distances
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refined(Wrapper):
-    """Another attack, whose results are then refined where that helps; harmless for models without a threshold.
+    """Runs another attack and refines its results where that helps; harmless for models without a threshold.
 
-    A pixel on the same side of the threshold as in the image gets the image's value, another the nearest value on its side
-    (Schott et al. 2019, https://arxiv.org/abs/1805.09190). The result counts where it is adversarial and nearer.
+    A pixel on the same side of the threshold as in the image gets the image's value, any other pixel the nearest value on
+    its side (Schott et al. 2019, https://arxiv.org/abs/1805.09190). The result counts where it is adversarial and nearer.
 
     Attributes:
         inner: the other attack.
-        threshold: of the model; values equal to it belong above.
+        threshold: that of the model; values equal to it count as above.
     """
 
     name: ClassVar[str] = "refined"

@@ -1,4 +1,4 @@
-"""Gradient steps that neither a vanishing nor an underflowing gradient stops."""
+"""Gradient steps that work with vanishing and underflowing gradients."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from cortexzoo.evaluation.attacks.epsilon_grid import check_epsilons
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, loss_values, wide
 from cortexzoo.evaluation.classifier import Classifier
 
-# Steps between two looks at which samples are done.
+# Steps between two checks for finished samples.
 _BLOCK = 5
 # Bounds of the factor on the loss: a product with a gradient of ordinary size is finite, and so is the inverse.
 _LARGEST = {tf.float16: 1e4, tf.bfloat16: 1e30, tf.float32: 1e30, tf.float64: 1e280}
@@ -23,16 +23,16 @@ _JUMP = 1e30
 class RescaledGradientAttack(Attack):
     """Projected gradient descent in Linf (Madry et al. 2018, https://arxiv.org/abs/1706.06083) with rescaled gradients.
 
-    The gradient of a saturated network in a pixel may be 1e-100: nothing is wrong with its sign, but it is no float32. Here
-    every sample's loss has a factor of its own that follows the size of its gradient, so that what reaches the image is of
-    order 1; it takes effect in the type in which the endpoint computes. Where there is no gradient even so, the step goes
-    in a random direction. Brendel and Bethge (2017, https://arxiv.org/abs/1704.01547) stabilise gradients to this end.
+    The gradient of a saturated network in a pixel may be 1e-100: its sign is right, but no float32 holds it. Here every
+    sample's loss has its own factor, which follows the size of its gradient, so that the gradient in the image is of order
+    1. The factor applies in the precision in which the endpoint computes. Where the gradient is zero nevertheless, the step
+    is random. Brendel and Bethge (2017, https://arxiv.org/abs/1704.01547) stabilise gradients for the same reason.
 
-    The largest epsilon is tried first. A sample that it breaks goes on to the next smaller one, with the perturbation that
-    was found scaled down, and ends at the first that withstands all steps; each restart tries what is left to gain. The
-    first start is the image itself, as noise of a size epsilon may put out every unit of a ReLU network, and where its steps
-    overshoot at the largest epsilon it tries the smaller ones; other starts are random. Steps are signs, of a size that
-    falls to zero along a cosine.
+    The largest epsilon comes first. A sample that it breaks goes on to the next smaller one, with its perturbation scaled
+    down, until an epsilon withstands all steps; each restart tries to get below that. The first start is the image itself,
+    because noise of size epsilon may switch off every unit of a ReLU network; where its steps overshoot at the largest
+    epsilon it tries the smaller ones, too. Other starts are random. Steps are signs, and their size falls to zero along a
+    cosine.
 
     Attributes:
         epsilons: ascending.
@@ -63,7 +63,7 @@ class RescaledGradientAttack(Attack):
     def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
         best = batch.images.copy()
-        # The smallest position in the grid at which a sample is broken.
+        # The position of the smallest epsilon at which each sample is broken.
         reached = np.full(len(batch), len(self.epsilons))
         others = _other_classes(classifier, batch)
         for restart in range(self.restarts):
@@ -135,13 +135,13 @@ class RescaledGradientAttack(Attack):
         def step(i, images, current, labels, classes, magnification, epsilon, seed, done):
             """Moves the images that are not done by one signed step and follows the size of their gradients."""
             gradient, logits, magnification = gradient_of(current, labels, classes, magnification)
-            # A surrogate endpoint has decisions of its own; the model's count.
+            # A surrogate endpoint may decide otherwise; the model's own decision counts.
             decision = logits if endpoint == "logits" else decisive(current)
             done = tf.logical_or(done, clearly_wrong(decision, labels))
             # Keyed by the step alone: a sample's walk does not depend on its batch.
             noise = tf.random.stateless_normal(classifier.image_shape, tf.stack([seed, i]))
             nothing = tf.reduce_all(tf.equal(gradient, 0.0), axis=(1, 2, 3), keepdims=True)
-            # What overflowed has a sign, unless it is not a number.
+            # An infinite value still has a sign; NaN has none.
             direction = tf.where(nothing, noise, tf.where(tf.math.is_nan(gradient), 0.0, gradient))
             rate = self.relative_step * (1 + tf.cos(np.pi * tf.cast(i, tf.float32) / self.steps)) / 2
             moved = tf.clip_by_value(current + rate * epsilon * tf.sign(direction), images - epsilon, images + epsilon)

@@ -1,4 +1,4 @@
-"""SPSA, a gradient-free attack: CleverHans' method, repaired and batched.
+"""SPSA, which estimates gradients from forward passes: CleverHans' method, repaired and batched.
 
 `cleverhans.tf2.attacks.spsa` 4.0.0 takes one image at a time and passes a Keras optimiser an argument that it refuses.
 """

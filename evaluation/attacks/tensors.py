@@ -5,8 +5,8 @@ from collections.abc import Callable
 import tensorflow as tf
 from cortexzoo.evaluation.classifier import CLEARLY
 
-# A factor on what is differentiated, to be taken off the gradient again: an endpoint in float64 hands the gradient over as
-# float32, like the image, and one below its range would be 0. A power of two keeps every digit.
+# A factor on what is differentiated, by which the gradient is divided again. An endpoint in float64 returns its gradient in
+# float32, like the image, where it could underflow to 0. A power of two keeps every digit.
 GRADIENT_SCALE = 2.0**64
 # `keras.config.epsilon()`, written out: an evaluation does not depend on how Keras is set up.
 _CLIPPED = 1e-7
@@ -14,7 +14,7 @@ LOSSES = ("cross_entropy", "margin", "clipped_probabilities")
 
 
 def wide(values: tf.Tensor) -> tf.Tensor:
-    """Returns one value a sample, (n,), so that it multiplies images, (n, 1, 1, 1)."""
+    """Returns one value per sample, (n,), in a shape that multiplies images, (n, 1, 1, 1)."""
     return values[:, None, None, None]
 
 
@@ -74,14 +74,14 @@ def input_gradient(logits_of: Callable[[tf.Tensor], tf.Tensor], loss: str, logit
 
 
 def finite(gradient: tf.Tensor) -> tf.Tensor:
-    """Returns a gradient with 0 where it is no number: a root at 0 must not take the other pixels with it."""
+    """Returns a gradient with 0 where it is NaN or infinite: a square root at 0 must not spoil the other pixels."""
     return tf.where(tf.math.is_finite(gradient), gradient, 0.0)
 
 
 def near_one(gradient: tf.Tensor) -> tf.Tensor:
     """Returns each sample's gradient times the power of two that brings its largest value into [1, 2); zeros stay.
 
-    A direction and no digit changes, and no floor under a norm gets in the way.
+    The direction stays exact, and no floor under a norm shortens the step.
     """
     largest = tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
     # The exponent's bits alone are the power of two below a float32.

@@ -1,4 +1,4 @@
-"""Adversarials of other networks, which need no gradient of the model at all."""
+"""Adversarials made on other networks, without any gradient of the model."""
 
 import dataclasses
 import functools
@@ -22,7 +22,7 @@ class Transfer(Attack):
     of the attacks which use it is a sign of masking (Athalye et al. 2018, https://arxiv.org/abs/1802.00420).
 
     Attributes:
-        attacks: run on the sources, all of one norm; their own `epsilon` and search take no part.
+        attacks: run on the sources, all of one norm; their own `epsilon` and search are not used.
         epsilons: ascending.
         sources: ids in the catalogue. A suite has none and takes those of the evaluation.
         digests: of the sources' SavedModels; see `from_sources`.

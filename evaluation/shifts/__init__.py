@@ -1,6 +1,6 @@
-"""Shifts of the images' distribution: noise, common corruptions, FGSM from another network, PGD at fixed radii.
+"""Distribution shifts: noise, common corruptions, FGSM made on another network, PGD at fixed radii.
 
-An attack has a smallest distance for each image; a shift has levels, and the model is right or wrong at each.
+An attack finds the smallest distance for each image. A shift has levels, and the model is right or wrong at each of them.
 """
 
 from cortexzoo.evaluation.shifts.base import SampleGenerators, Shift

@@ -1,4 +1,4 @@
-"""What every shift has in common, and random numbers that belong to a sample."""
+"""The base class of shifts, and random numbers that belong to a sample."""
 
 import dataclasses
 import zlib
@@ -12,18 +12,18 @@ from cortexzoo.evaluation.classifier import Classifier
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift:
-    """An immutable description of how images change, with the levels at which it is evaluated.
+    """An immutable description of a change to images, with the levels at which it is evaluated.
 
-    Its fields but `levels`, and `name`, `version` and the level, are the identity of one level in the store: another choice
-    of levels takes over what is there. Raise `version` whenever a change of code changes images.
+    In the store a level is identified by `name`, `version`, the level itself and all fields except `levels`, so that another
+    choice of levels reuses what is there. Raise `version` whenever a change of code changes images.
 
     Attributes:
         name: what it is called in the store.
         version: int.
         chunk_size: images that are changed, classified and stored at once.
         uses_gradients: whether the images depend on the model's endpoints.
-        nested: whether an adversarial at one level is one at all greater levels, too; there it is not sought again.
-        ordinal: whether levels are mere ranks, which have a mean but no area under a curve.
+        nested: whether an adversarial at one level also counts at all greater levels, where none is sought then.
+        ordinal: whether levels are mere ranks: they have a mean, but no area under the curve.
         levels: positive, ascending.
     """
 
@@ -60,7 +60,7 @@ class Shift:
 
 
 class SampleGenerators:
-    """A random generator for each sample, keyed by seed, shift, level and sample id, whatever else is in the batch.
+    """A random generator for each sample, which depends on seed, shift, level and sample id, not on the rest of the batch.
 
     Each method draws the same shape for every sample and stacks the results, (n, *shape).
 
@@ -71,7 +71,7 @@ class SampleGenerators:
     """
 
     def __init__(self, batch: Batch, shift: str, level: float) -> None:
-        # NumPy writes its own numbers in another way.
+        # NumPy's own numbers print differently.
         plain = level.item() if isinstance(level, np.generic) else level
         stream = zlib.crc32(f"{shift} {plain!r}".encode())
         self._generators = [sample_generator(batch, row, stream) for row in range(len(batch))]

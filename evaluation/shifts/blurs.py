@@ -1,4 +1,4 @@
-"""The blurs among the common corruptions, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
+"""The common corruptions that blur, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
 
 import functools
 import math
@@ -12,7 +12,7 @@ _MATRIX_PIXELS = 32 * 32
 
 
 def defocus_blur(images: np.ndarray, draws: SampleGenerators, radius: float, softness: float) -> np.ndarray:
-    """Averages over a disk, whose edge a 3x3 Gaussian of standard deviation `softness` smooths."""
+    """Averages over a disk whose edge is smoothed by a 3x3 Gaussian of standard deviation `softness`."""
     return ndimage.correlate(images, disk(radius, softness)[None, :, :, None], mode="mirror")
 
 
@@ -59,7 +59,7 @@ def smear(images: np.ndarray, radius: float, sigma: float, degrees: np.ndarray) 
         images: float32, (n, height, width, channels).
         radius: length of the trail in pixels.
         sigma: standard deviation of its weights in pixels.
-        degrees: float, (n,). Clockwise from the right.
+        degrees: float, (n,). Measured clockwise from the right.
     """
     steps = np.arange(2 * math.ceil(radius) + 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))

@@ -1,10 +1,10 @@
 """Common corruptions, 15 types of five severities (Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261).
 
 Types and constants are those of CIFAR-10-C (`make_cifar_c.py` of https://github.com/hendrycks/robustness), which TensorFlow
-Datasets publishes as `cifar10_corrupted`; sizes are in pixels and made for 32x32. They are used for 28x28 and for gray
-images as they are, but those of the elastic transform, which are shares of the side. Four differences: frost is drawn (see
-`weather.frost`), the result alone has eight bits, it is rounded to them and not cut off, and each sample has random numbers
-of its own.
+Datasets publishes as `cifar10_corrupted`. They are used for images of any size and number of channels. Their sizes are in
+pixels and made for 32x32, except those of the elastic transform, which are shares of the shorter side: on much larger images
+the blurs are mild. There are four differences: frost is drawn (see `weather.frost`), only the result has eight bits, it is
+rounded and not truncated, and each sample has its own random numbers.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ def shot_noise(images: np.ndarray, draws: SampleGenerators, photons: float) -> n
 
 
 def _zooms(most: float) -> tuple[tuple[float, ...]]:
-    # The published ranges are NumPy's, which may hold their end.
+    # The published ranges are NumPy's, which may include their end.
     return (tuple(np.arange(1, most, 0.01).tolist()),)
 
 

@@ -1,4 +1,4 @@
-"""The digital ones among the common corruptions, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
+"""The digital common corruptions, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
 
 import io
 
@@ -17,14 +17,14 @@ def contrast(images: np.ndarray, draws: SampleGenerators, factor: float) -> np.n
 def elastic_transform(
     images: np.ndarray, draws: SampleGenerators, strength: float, smoothness: float, skew: float
 ) -> np.ndarray:
-    """Moves three points, and the image with them, and then each pixel by a smooth random field.
+    """Distorts the image by a random affine map, and then by a smooth random displacement of every pixel.
 
     Args:
         images: the images.
         draws: random numbers.
         strength: size of the field, as a share of the image's shorter side.
         smoothness: standard deviation of the Gaussian that smooths it, as a share of that side.
-        skew: most movement of a point, as a share of that side.
+        skew: greatest displacement of the three points that define the affine map, as a share of that side.
     """
     height, width = images.shape[1:3]
     side = min(height, width)

@@ -1,4 +1,4 @@
-"""Shifts that follow gradients: of another network (transfer), or of the model itself (white box)."""
+"""Shifts along gradients: those of another network (transfer), or those of the model itself (white box)."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from cortexzoo.evaluation.shifts.base import Shift
 class FastGradientTransfer(Shift):
     """One step of FGSM (Goodfellow et al. 2015) on another network: its size is the level, in L-infinity.
 
-    In the store the source is its digest: a source that was trained anew is another one.
+    In the store a source is identified by its digest: trained again, it is another source.
 
     Attributes:
         source: SavedModel directory of the network whose gradient is followed; None where results are only reported.
@@ -65,7 +65,7 @@ def _build(source: Classifier) -> tf.types.experimental.PolymorphicFunction:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProjectedGradient(Shift):
-    """PGD on the model itself with a fixed radius, the level; of each loss and endpoint, and the worst counts.
+    """PGD on the model itself, whose radius is the level, with each loss on each endpoint; the worst result counts.
 
     Attributes:
         norm: str. "linf" or "l2".
@@ -87,9 +87,9 @@ class ProjectedGradient(Shift):
         """See `Shift.apply`."""
         images = batch.images.copy()
         remaining = np.flatnonzero(~classifier.misclassifies(images, batch.labels))
-        # The same attacks for all levels, as they are compiled: the radius is an argument.
+        # All levels share the compiled attacks, of which the radius is an argument.
         for attack, endpoint in itertools.product(self._attacks(self.levels[-1]), classifier.endpoints):
-            # Convolutions refuse a batch of none.
+            # Convolutions refuse an empty batch.
             if len(remaining) == 0:
                 break
             part = batch.take(remaining)

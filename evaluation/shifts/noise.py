@@ -35,7 +35,7 @@ class UniformNoise(Shift):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SaltAndPepperNoise(Shift):
-    """Sets a share of the values, the level, to 0 or 1 with equal probability; channels are drawn on their own."""
+    """Sets a share of the values, the level, to 0 or 1 with equal probability; each channel is drawn separately."""
 
     name: ClassVar[str] = "noise/salt_and_pepper"
 

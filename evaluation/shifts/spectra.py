@@ -1,4 +1,4 @@
-"""Power spectra of perturbations: which spatial frequencies a corruption, a noise or an attack changes."""
+"""Power spectra of perturbations: which spatial frequencies a corruption, noise or an attack changes."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ class Spectrum:
     """Mean power of perturbations by frequency.
 
     Attributes:
-        power: float, (height, width), frequency 0 in the middle (as `numpy.fft.fftshift` puts it). Its mean is the
+        power: float, (height, width), frequency 0 in the middle (as `numpy.fft.fftshift` places it). Its mean is the
             perturbations' mean square.
     """
 

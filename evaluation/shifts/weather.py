@@ -1,4 +1,4 @@
-"""Weather and light among the common corruptions, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
+"""The common corruptions of weather and light, on whole batches: float32, (n, height, width, channels), in [0, 1]."""
 
 import math
 
@@ -30,7 +30,7 @@ def snow(
         draws: random numbers.
         mean, deviation: of the noise that flakes are made of.
         flake: magnification of the noise.
-        threshold: what lies below is no flake.
+        threshold: noise below this value is no flake.
         radius, sigma: of the motion blur.
         clearness: share of the image that is not whitened.
     """
@@ -46,8 +46,8 @@ def snow(
 def frost(images: np.ndarray, draws: SampleGenerators, image_share: float, frost_share: float) -> np.ndarray:
     """Adds ice to the image.
 
-    The published corruption adds photographs of frost. This one draws it: ridges of two height maps, thin bright lines on a
-    misty ground, of the photographs' kind but not the same.
+    The published corruption adds photographs of frost. This one draws it from the ridges of two height maps: thin bright
+    lines on a misty ground, similar to the photographs but not the same.
     """
     first, second = (_height_map(images, draws, 2.0) for _ in range(2))
     ridges = np.maximum(*(1 - np.abs(2 * heights - 1) for heights in (first, second)))
@@ -105,5 +105,5 @@ def brightness(images: np.ndarray, draws: SampleGenerators, added: float) -> np.
     """Adds to the value of hue, saturation and value: of a gray image, to the image."""
     value = images.max(axis=-1, keepdims=True)
     brighter = np.minimum(value + added, 1.0)
-    # Hue and saturation stay where all channels are scaled alike; black has neither and becomes gray.
+    # Scaling all channels alike keeps hue and saturation; black has neither and becomes gray.
     return np.where(value > 0, images * (brighter / np.where(value > 0, value, 1.0)), brighter)
