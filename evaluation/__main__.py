@@ -1,21 +1,27 @@
 """Attacks classifiers, shifts their images, and tells how robust they are.
 
-  cortexzoo evaluate --model=mnist/dim                             a minute: PGD and FGM on 200 test images
-  cortexzoo evaluate --model=mnist/dim --model=mnist/cnn --suite=cleverhans
-                                                                   several models side by side; resumes after a kill
-  cortexzoo evaluate --model=my.keras --data=photos/ --epsilon=linf:8/255 --fail_under=linf:0.5
-                                                                   your own model and images; exit code 1 below 50 %
-  cortexzoo evaluate --model=my_model/1 --data=images.npz --scale=255 --save_adversarials=found
-                                                                   a model of images from 0 to 255; .npz files in found/
-  cortexzoo evaluate --model=mnist/dim --suite=paper42 --workers=2 --format=json
-                                                                   42 attacks in four norms, two processes, JSON
-  cortexzoo evaluate --model=mnist/dim --suite=corruptions         15 common corruptions, five severities
-  cortexzoo evaluate --model=mnist/dim --suite=transfer --source=mnist/cnn
-                                                                   FGSM made on another model
-  cortexzoo evaluate --model=all --suite=cleverhans --report_only --output=report
-                                                                   tables and figures of what the store has
-  cortexzoo evaluate --model=mnist/dim --suite=noise --report_only --page=page.md
-                                                                   the sections of a page between <!-- NAME:begin --> lines
+  a minute: PGD and FGM on 200 test images
+    cortexzoo evaluate --model=mnist/dim
+  several models side by side; the same command resumes after a kill
+    cortexzoo evaluate --model=mnist/dim --model=mnist/cnn --suite=cleverhans
+  your own model and images; the exit code is 1 below 50 %
+    cortexzoo evaluate --model=my.keras --data=photos/ --epsilon=linf:8/255 \\
+        --fail_under=linf:0.5
+  a model of images from 0 to 255; adversarial images as .npz files in found/
+    cortexzoo evaluate --model=my_model/1 --data=images.npz --scale=255 \\
+        --save_adversarials=found
+  42 attacks in four norms by two processes, printed as JSON
+    cortexzoo evaluate --model=mnist/dim --suite=paper42 --workers=2 \\
+        --format=json
+  15 common corruptions with five severities
+    cortexzoo evaluate --model=mnist/dim --suite=corruptions
+  FGSM made on another model
+    cortexzoo evaluate --model=mnist/dim --suite=transfer --source=mnist/cnn
+  tables and figures of what the store has
+    cortexzoo evaluate --model=all --suite=cleverhans --report_only \\
+        --output=report
+  the sections of a page, see --page
+    cortexzoo evaluate --model=mnist/dim --suite=noise --report_only --page=a.md
 
 A model is an id of the catalogue (`cortexzoo list`), a SavedModel directory, or a .keras or .h5 file, from images in [0, 1]
 to logits. Data are a catalogued data set, one of TensorFlow Datasets, an .npz file with images and labels, or a folder with
@@ -37,21 +43,20 @@ _MODELS = flags.DEFINE_multi_string(
     "model",
     [],
     "Id in the catalogue, path of a SavedModel or of a .keras or .h5 file, or `all` for the catalogue. With --report_only "
-    "an id may also be one that the store alone knows, and `all` are those that the suite has attacked. Repeatable.",
+    "an id may also be one that the store alone knows, and `all` are those that the suite has attacked.",
 )
 _DATA = flags.DEFINE_string(
     "data", None, "Images: a data set's name, an .npz file, a folder. A catalogued model has its own."
 )
 _SUITE = flags.DEFINE_string("suite", "quick", "The attacks or shifts; `cortexzoo suites` lists them.")
 _EPSILONS = flags.DEFINE_multi_string(
-    "epsilon", [], "Threshold in place of the data set's, as in linf:8/255. Repeatable, several times for a norm, too."
+    "epsilon", [], "Threshold in place of the data set's, as in linf:8/255; a norm may have several."
 )
-_NORMS = flags.DEFINE_multi_enum("norm", [], ("linf", "l2", "l1", "l0"), "Attack this norm alone. Repeatable.")
+_NORMS = flags.DEFINE_multi_enum("norm", [], ("linf", "l2", "l1", "l0"), "Attack this norm alone.")
 _SOURCES = flags.DEFINE_multi_string(
     "source",
     [],
-    "Id in the catalogue of a model whose adversarials are transferred, in suites that do so. No model is its own source. "
-    "Repeatable.",
+    "Id in the catalogue of a model whose adversarials are transferred, in suites that do so. No model is its own source.",
 )
 _TARGET = flags.DEFINE_integer("target", None, "Attack towards this class instead of any but the label.", lower_bound=0)
 _SAMPLES = flags.DEFINE_integer("samples", None, "Attack the first N images; defaults to the suite's number.", lower_bound=1)
@@ -79,7 +84,7 @@ _FAIL_UNDER = flags.DEFINE_multi_string(
     "fail_under",
     [],
     "Least robust accuracy in a norm, as in linf:0.5, or `clean:0.9`: exit code 1 where the lower end of the 95 % interval "
-    "is below. Repeatable.",
+    "is below.",
 )
 _UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Attack nothing; report what the store has.")
@@ -98,6 +103,7 @@ def main(arguments: list[str]) -> None:
         return
     if not _MODELS.value:
         raise app.UsageError("Expected --model=ID or --model=PATH. Received: neither. `cortexzoo list` shows the ids.")
+    _check_flags()
     # The data library reports every file that it opens.
     logging.set_verbosity(logging.WARNING)
     from cortexzoo.catalog import IntegrityError
@@ -121,16 +127,12 @@ def _evaluate() -> list[str]:
 
     # What can be refused is refused before a store is made.
     suite, gates = suites.find(_SUITE.value), parse_gates(_FAIL_UNDER.value)
-    if _UPDATE_CARD.value and (_EPSILONS.value or _NORMS.value or _TARGET.value is not None):
-        raise ValueError(
-            "Expected no --epsilon, --norm or --target beside --update_card: cards hold the data set's thresholds."
-        )
+    _check_outputs(suite)
     prepare = _preparation(suite)
-    if _PAGE.value:
-        _check_page(suite)
     with Store(_STORE.value, create=not _REPORT_ONLY.value) as store:
         summaries = []
         for evaluation in prepare(store):
+            _check_evaluation(suite, evaluation, gates)
             if not _REPORT_ONLY.value:
                 suite.run(evaluation)
             summary = suite.summarize(evaluation)
@@ -165,10 +167,39 @@ def _preparation(suite: Any):
     )
 
 
-def _check_page(suite: Any) -> None:
-    from cortexzoo.evaluation.report.page import check_page
+def _check_flags() -> None:
+    """Refuses flags that would have no effect."""
+    if _REPORT_ONLY.value and (unused := [flag.name for flag in (_BATCH, _WORKERS) if flag.present]):
+        raise app.UsageError(f"Expected no --{' or --'.join(unused)} beside --report_only, which attacks nothing.")
+    if _FIGURES.value and not _PAGE.value:
+        raise app.UsageError("Expected --page beside --figures. For figures without a page use --output.")
+    if _UPDATE_CARD.value and (_EPSILONS.value or _NORMS.value or _TARGET.value is not None):
+        raise app.UsageError(
+            "Expected no --epsilon, --norm or --target beside --update_card: cards hold the data set's thresholds."
+        )
 
-    check_page(Path(_PAGE.value), suite.summary_type, suite.name)
+
+def _check_outputs(suite: Any) -> None:
+    from cortexzoo.evaluation.report.page import check_page
+    from cortexzoo.files import check_writable
+
+    for folder in filter(None, (_OUTPUT.value, _SAVE.value, _FIGURES.value)):
+        check_writable(folder)
+    if _PAGE.value:
+        check_page(Path(_PAGE.value), suite.summary_type, suite.name)
+
+
+def _check_evaluation(suite: Any, evaluation: Any, gates: dict[str, float]) -> None:
+    """Refuses what the suite or the model leaves no use for."""
+    from cortexzoo.evaluation.gates import check_gates
+
+    model = evaluation.model
+    if _SOURCES.value and suite.sources_of(model) is None:
+        raise ValueError(f"Expected no --source for the suite {suite.name}, which transfers nothing.")
+    # Seeds of which the store alone knows have no card, and are named along with those that have one.
+    if _UPDATE_CARD.value and model.model_id is None and model.path is not None:
+        raise ValueError(f"Expected models with a card for --update_card. Received: {model.name}, which has none.")
+    check_gates(gates, suite, evaluation)
 
 
 def _update_card(summary: Any) -> None:

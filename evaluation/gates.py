@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.results import metrics
 from cortexzoo.norms import NORM_NAMES, NORMS
 
@@ -29,6 +30,20 @@ def parse_gates(texts: Sequence[str]) -> dict[str, float]:
     return gates
 
 
+def check_gates(gates: dict[str, float], suite: Any, evaluation: Any) -> None:
+    """Finds out before the attacks whether there will be a number for each gate.
+
+    Raises:
+        ValueError: a gate is in a norm that the suite does not attack.
+    """
+    wanted = {name: least for name, least in gates.items() if name != "clean"}
+    members = suite.members(evaluation) if wanted else ()
+    attacked = {member.attack.norm for member in members if isinstance(member, Member)}
+    for name, least in wanted.items():
+        if name not in attacked:
+            raise _no_attack(name, least, suite.name)
+
+
 def failures(summaries: list[Any], gates: dict[str, float]) -> list[str]:
     """Returns a sentence for each model and gate where the lower end of the 95 % interval is below.
 
@@ -45,13 +60,16 @@ def _failure(summary: Any, name: str, least: float) -> str:
     else:
         union = summary.union(name)
         if union is None:
-            raise ValueError(
-                f"Expected a suite that attacks {NORM_NAMES[name]}, for --fail_under={name}:{least:g}. "
-                f"Received: {summary.suite}."
-            )
+            raise _no_attack(name, least, summary.suite)
         samples, low = union.samples, union.interval[0]
         what = f"robust accuracy in {NORM_NAMES[name]} at {union.epsilon:.4g}"
     if low >= least:
         return ""
     found = f"at least {100 * low:.1f} % (95 % interval, {samples} images)"
     return f"{summary.name}: {what} is {found}; {100 * least:.1f} % was asked for."
+
+
+def _no_attack(name: str, least: float, suite: str) -> ValueError:
+    return ValueError(
+        f"Expected a suite that attacks {NORM_NAMES[name]}, for --fail_under={name}:{least:g}. Received: {suite}."
+    )

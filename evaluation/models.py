@@ -114,13 +114,15 @@ def _by_convention(name: str) -> dict[str, str]:
 
 
 def from_path(path: Path) -> Model:
-    """Returns anyone's SavedModel.
+    """Returns anyone's SavedModel, named after its folder.
 
     Raises:
         ClassifierError: there is none.
     """
     saved_model = newest_version(path)
-    name = "/".join(saved_model.resolve().parts[-2:])
+    *_, parent, name = saved_model.resolve().parts
+    # my_model/1 is a version of my_model.
+    name = parent if name.isdecimal() else name
     return Model(name, saved_model, kept_digest=saved_model_digest(saved_model), group=name)
 
 

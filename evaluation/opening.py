@@ -80,10 +80,16 @@ def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:
 
         loaded = _export(load_keras_file(path), image_shape)
         return dataclasses.replace(loaded, name=path.stem, group=path.stem)
-    if not is_path(text) or (path / "card.json").is_file():
-        # Names close matches where there is neither such an id nor such a folder.
-        return catalogued([text])[0]
-    return from_path(path)
+    # A version beside the card is the model of the card.
+    entry = path.parent if path.name.isdecimal() and (path / "saved_model.pb").is_file() else path
+    if is_path(text) and not (entry / "card.json").is_file():
+        return from_path(path)
+    if is_path(text):
+        return catalogued([str(entry)])[0]
+    if path.is_file():
+        raise ValueError(f"Expected an id, a SavedModel directory, a .keras or an .h5 file. Received: the file {text}.")
+    # Names close matches where there is neither such an id nor such a folder.
+    return catalogued([text])[0]
 
 
 def _export(model: Any, image_shape: tuple[int, int, int] | None) -> Model:

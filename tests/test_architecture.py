@@ -1,6 +1,7 @@
 """The rooms and the arrows between them: zoo knows nobody, training knows zoo, evaluation knows data and catalogue only."""
 
 import ast
+import configparser
 import graphlib
 import subprocess
 import sys
@@ -28,6 +29,19 @@ FORBIDDEN = {
     "evaluation": (),
 }
 FILES = sorted(path for room in ROOMS.values() for path in (ROOT / room).rglob("*.py"))
+
+
+def test_setup_lists_every_package() -> None:
+    """A folder that is not listed is missing from what is installed, and a listed one that is missing breaks the build."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = setup["options"]["packages"].split()
+    found = {
+        ".".join([room, *path.parent.relative_to(ROOT / folder).parts])
+        for room, folder in ROOMS.items()
+        for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert sorted(listed) == sorted({*found, "cortexzoo.data", "cortexzoo.saved_models"})
 
 
 def location(name: str) -> Path:

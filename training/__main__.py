@@ -1,20 +1,23 @@
 """Train a model and publish it in a catalogue: SavedModel, card and README.
 
 Examples:
-  cortexzoo train --list                              the recipes
-  cortexzoo train --recipe=mnist/dim                  train DIM as shipped; the same command resumes after a kill
-  cortexzoo train --recipe=mnist/dim --set=internal_epochs=5 --set=seed=1
-                                                      a variation
-  cortexzoo train --recipe=mnist/sigmoid_mlp --set=seed=1 --id=mnist/sigmoid_mlp-seed1
-                                                      another seed of sigmoid_mlp, beside it in the catalogue
-  cortexzoo train --recipe=mnist/dim --show_config    print the settings and stop
-  KERAS_BACKEND=jax cortexzoo train --recipe=cifar10_gray/resnet_pixel --set=width=64 --set=epochs=40
-                                                      train on JAX (pip install "cortexzoo[jax]"); the same command
-                                                      without KERAS_BACKEND then publishes
+  the recipes
+    cortexzoo train --list
+  the settings of a recipe
+    cortexzoo train --recipe=mnist/dim --show_config
+  train DIM as it is shipped; the same command resumes after a kill
+    cortexzoo train --recipe=mnist/dim
+  with other settings
+    cortexzoo train --recipe=mnist/dim --set=internal_epochs=5 --set=seed=1
+  another seed of sigmoid_mlp, beside it in the catalogue
+    cortexzoo train --recipe=mnist/sigmoid_mlp --set=seed=1 \\
+        --id=mnist/sigmoid_mlp-seed1
+  on JAX (pip install "cortexzoo[jax]"); without KERAS_BACKEND it then publishes
+    KERAS_BACKEND=jax cortexzoo train --recipe=cifar10_gray/resnet_pixel
 
 `python -m cortexzoo.training` does the same. Models are published in --catalogue, which is runs/catalogue unless you say
 otherwise; checkpoints and logs (CSV) go to --workdir. Training reads the train and validation splits only. The scores on the
-test split come from `cortexzoo evaluate --model=runs/catalogue/mnist/dim/1 --data=mnist`.
+test split come from `cortexzoo evaluate --model=runs/catalogue/mnist/dim`.
 """
 
 from pathlib import Path
@@ -46,6 +49,8 @@ def main(arguments: list[str]) -> None:
     """Trains and publishes the recipe that the flags name."""
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only, as in --recipe=mnist/dim. Received: {' '.join(arguments[1:])}")
+    if not (_RECIPE.value or _LIST.value):
+        raise app.UsageError("Expected --recipe=NAME. Received: none. --list shows the recipes.")
     configure_logs()
     with refusals():
         _run()
@@ -58,8 +63,6 @@ def _run() -> None:
     if _LIST.value:
         print("\n".join(f"{recipe.id:36} {recipe.title}" for recipe in recipes.RECIPES.values()))
         return
-    if not _RECIPE.value:
-        raise ConfigError("Expected --recipe=NAME. Received: none. --list shows the recipes.")
     recipe = recipes.find(_RECIPE.value)
     config = change_config(recipe.config(), _SET.value)
     if _SHOW_CONFIG.value:
@@ -98,11 +101,11 @@ def _train_and_publish(recipe: "Recipe", config: ConfigDict) -> None:
         print(f"Trained on {keras.backend.backend()}. The same command with KERAS_BACKEND=tensorflow publishes the model.")
         return
     card = publish(recipe, config, trained, fitting_seconds(directory), _ID.value, hardware, catalogue)
-    path = catalogue / card.id / str(card.version)
-    print(f"Published {card.id} in {path}")
+    path = catalogue / card.id
+    print(f"Published {card.id} in {path / str(card.version)}")
     for name, value in card.training["validation"].items():
         print(f"Validation {name}: {value:.4f}")
-    print(f"Next: cortexzoo evaluate --model={path} --data={card.dataset} --suite=quick")
+    print(f"Next: cortexzoo evaluate --model={path} --suite=quick")
 
 
 if __name__ == "__main__":

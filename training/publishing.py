@@ -2,14 +2,12 @@
 
 import importlib.metadata
 import json
-import os
 import platform
 import shlex
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from cortexzoo import catalog
+from cortexzoo import catalog, files
 from cortexzoo.card import ModelCard
 from cortexzoo.training.configuration import ConfigError
 from cortexzoo.training.hardware import describe_hardware
@@ -41,14 +39,10 @@ def check_destination(model_id: str, catalogue: Path | None = None) -> Path:
 
 def check_writable(directory: Path) -> None:
     """Raises a ConfigError where a directory, which need not exist yet, cannot be written. Leaves nothing behind."""
-    existing = directory
-    while not os.path.lexists(existing) and existing != existing.parent:
-        existing = existing.parent
     try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise ConfigError(f"Expected a folder that can be written: {directory}. Received: {error}") from error
+        files.check_writable(directory)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def publish(

@@ -7,7 +7,7 @@ Examples:
   cortexzoo train --recipe=mnist/cnn --set=epochs=5
 
 `cortexzoo COMMAND --help` explains a command by examples.
-`python -m cortexzoo` is the same program.
+`python -m cortexzoo` is the same program; `--version` prints its version.
 """
 
 import dataclasses

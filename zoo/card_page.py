@@ -23,8 +23,12 @@ def level_name(level: float) -> str:
     return short
 
 
-def render_card(card: ModelCard) -> str:
+def render_card(card: ModelCard, address: str | None = None) -> str:
     """Returns the card as Markdown.
+
+    Args:
+        card: the card.
+        address: what its commands call the model; defaults to the id.
 
     Raises:
         ValueError: the page needs something that the card does not have.
@@ -38,7 +42,7 @@ def render_card(card: ModelCard) -> str:
     environment.filters["curve"] = _curve
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     try:
-        return template.render(card=card, norms=NORM_NAMES)
+        return template.render(card=card, address=address or card.id, norms=NORM_NAMES)
     except (jinja2.UndefinedError, TypeError, ValueError, KeyError) as error:
         raise ValueError(
             f"Expected a complete card of {card.id} for its page. Received one with this fault: {error}"

@@ -82,6 +82,23 @@ def model_card(model_id: StrPath, catalogue: StrPath | None = None) -> ModelCard
     return card
 
 
+def card_page(model_id: StrPath, catalogue: StrPath | None = None) -> str:
+    """Returns the card of a model as Markdown; see `model_card` for the arguments and errors."""
+    return render_card(model_card(model_id, catalogue), address(model_directory(model_id, catalogue)))
+
+
+def address(directory: StrPath) -> str:
+    """Returns what commands call the model of a directory: its id in the default catalogue, in any other its path.
+
+    A path is told from the working folder if it is below.
+    """
+    path = Path(directory).resolve()
+    for folder in (root().resolve(), Path.cwd()):
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+    return str(path)
+
+
 def list_models(
     dataset: str | None = None,
     class_name: str | None = None,
@@ -197,7 +214,7 @@ def save_card(card: ModelCard, catalogue: StrPath | None = None) -> None:
     """Writes the card, and the README made from it, into the catalogue (by default `root()`)."""
     directory = root(catalogue) / card.id
     write_card(card, directory / "card.json")
-    write_text(directory / "README.md", render_card(card))
+    write_text(directory / "README.md", render_card(card, address(directory)))
 
 
 def update_card(model_id: StrPath, *, catalogue: StrPath | None = None, **changes: Any) -> ModelCard:

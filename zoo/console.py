@@ -13,13 +13,14 @@ import contextlib
 import difflib
 import importlib
 import io
+import itertools
 import os
 import re
 import select
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 USAGE_ERROR = 2
-# What a shell reports of a program that a closed pipe ended.
-_CLOSED_PIPE = 141
+# What a shell reports of programs that Ctrl-C or a closed pipe ended.
+_INTERRUPTED, _CLOSED_PIPE = 130, 141
 _HELP = ("--help", "-help", "-h", "-?", "--helpshort")
 
 
@@ -55,6 +56,9 @@ def run(
                 return main(remaining)
             except app.UsageError as error:
                 refuse(program, str(error))
+            except KeyboardInterrupt:
+                print(f"{program}: interrupted.", file=sys.stderr)
+                sys.exit(_INTERRUPTED)
 
     app.run(guarded, argv=[program, *arguments], flags_parser=_parse)
 
@@ -107,13 +111,16 @@ def overview(commands: Mapping[str, str], doc: str) -> str:
     title, _, rest = doc.strip().partition("\n")
     width = max(map(len, commands), default=0) + 2
     summaries = {name: text.strip().partition("\n")[0].removesuffix(".") for name, text in commands.items()}
-    lines = [f"  {name:{width}}{summary}" for name, summary in summaries.items()]
-    return "\n".join([title, "", *lines, "", rest.strip("\n")])
+    lines = [
+        textwrap.fill(f"  {name:{width}}{summary}", _help_width(), subsequent_indent=" " * (width + 2))
+        for name, summary in summaries.items()
+    ]
+    return "\n".join([title, "", *lines, "", _fit(rest.strip("\n"))])
 
 
 def command_help(main: Callable[[list[str]], object], doc: str | None = None) -> str:
     """Returns the docstring of a command's module and its own flags, without those that absl defines."""
-    text = (doc or sys.modules[main.__module__].__doc__ or "").strip()
+    text = _fit((doc or sys.modules[main.__module__].__doc__ or "").strip())
     # absl files the flags of a module that runs as a program under the program's path.
     key = sys.argv[0] if main.__module__ == "__main__" else main.__module__
     own = flags.FLAGS.flags_by_module_dict().get(key, [])
@@ -192,6 +199,23 @@ def _parse(arguments: list[str]) -> list[str]:
         refuse(arguments[0], str(error))
 
 
+def _fit(text: str) -> str:
+    """Fills paragraphs to the width of the screen, and leaves indented lines, which are commands, as they are."""
+    groups = itertools.groupby(text.splitlines(), lambda line: line[:1] not in ("", " "))
+    return "\n".join(line for is_prose, lines in groups for line in (_fill(lines) if is_prose else lines))
+
+
+def _fill(lines: Iterable[str]) -> Iterator[str]:
+    # Each item of a list is a paragraph of its own.
+    for paragraph in re.split(r" (?=- )", " ".join(lines)):
+        indent = "  " if paragraph.startswith("- ") else ""
+        yield from textwrap.wrap(paragraph, _help_width(), subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _help_width() -> int:
+    return min(shutil.get_terminal_size((100, 24)).columns, 100)
+
+
 def _flag_help(flag: flags.Flag) -> str:
     choices = getattr(flag.parser, "enum_values", None)
     value = "" if flag.boolean else f"={'|'.join(choices) if choices else 'VALUE'}"
@@ -201,5 +225,5 @@ def _flag_help(flag: flags.Flag) -> str:
     if flag.default is not None and flag.default is not False and flag.default != []:
         notes.append(f"default: {','.join(flag.default) if isinstance(flag.default, list) else flag.default}")
     text += f" ({'; '.join(notes)})" if notes else ""
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    return f"  --{flag.name}{value}\n{textwrap.fill(text, width, initial_indent=' ' * 6, subsequent_indent=' ' * 6)}"
+    indent = " " * 6
+    return f"  --{flag.name}{value}\n{textwrap.fill(text, _help_width(), initial_indent=indent, subsequent_indent=indent)}"

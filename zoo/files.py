@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,23 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     temporary.write_bytes(content)
     os.replace(temporary, path)
+
+
+def check_writable(directory: str | os.PathLike[str]) -> None:
+    """Finds out before the work whether files can be written into a folder, which need not exist yet. Leaves nothing behind.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    existing = Path(directory)
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        found = f"{existing} is a file" if existing.is_file() else f"{existing}: {error.strerror}"
+        raise ValueError(f"Expected a folder that can be written: {directory}. Received: {found}.") from error
 
 
 def markdown_row(cells: list[str]) -> str:

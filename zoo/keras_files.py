@@ -19,8 +19,10 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
         ValueError: there is no such file, it is no model, or it holds a Lambda layer or a class that is not known here.
     """
     path = Path(path)
-    if path.suffix not in SUFFIXES or not path.is_file():
-        raise ValueError(f"Expected a file of one of the kinds {', '.join(SUFFIXES)}. Received: {path}, which is none.")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"Expected a file of one of the kinds {', '.join(SUFFIXES)}. Received: {path}.")
+    if not path.is_file():
+        raise ValueError(f"Expected a Keras model in {path}. Received: there is no such file.")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:

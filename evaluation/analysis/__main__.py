@@ -16,6 +16,7 @@ from typing import Any
 
 from absl import app, flags, logging
 from cortexzoo.console import choose, discover, run
+from cortexzoo.files import check_writable
 from cortexzoo.startup import configure_tensorflow
 
 _PACKAGE = "cortexzoo.evaluation.analysis"
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         configure_tensorflow()
         # The data library reports every file that it opens.
         logging.set_verbosity(logging.WARNING)
-        _analyse(name, calls)
+        _analyse(name, calls, Path(_OUTPUT.value))
 
     run(analyse, f"cortexzoo analyze {name}", rest, docs[name])
 
@@ -70,13 +71,14 @@ def _calls(parameters: list[str]) -> list[dict[str, Any]]:
     return [{"models": _MODEL.value, **given}] if "models" in parameters else [{"model": m, **given} for m in _MODEL.value]
 
 
-def _analyse(name: str, calls: list[dict[str, Any]]) -> None:
+def _analyse(name: str, calls: list[dict[str, Any]], output: Path) -> None:
     from cortexzoo.catalog import IntegrityError
 
-    function = importlib.import_module(f"{_PACKAGE}.{name}").analyse
     try:
+        check_writable(output)
+        function = importlib.import_module(f"{_PACKAGE}.{name}").analyse
         for options in calls:
-            for path in function(samples=_SAMPLES.value, directory=Path(_OUTPUT.value), **options):
+            for path in function(samples=_SAMPLES.value, directory=output, **options):
                 print(path)
     except (ValueError, IntegrityError) as error:
         sys.exit(str(error))

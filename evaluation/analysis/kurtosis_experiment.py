@@ -12,8 +12,8 @@ regression on MNIST:
 - powers: the weights of one classifier, |w|^a with their signs, scaled to the L2 norm of each class;
 - largest: its largest weights only, scaled in the same way; in both the classes keep their mean logits;
 - L1: classifiers trained with an L1 penalty of growing strength;
-- L1, hidden layer: the control, networks with one layer of sigmoid units trained in the same way: kurtosis without
-  saturation.
+- L1, hidden layer: the control, networks with one layer of sigmoid units trained in the same way: kurtosis
+without saturation.
 """
 
 import dataclasses

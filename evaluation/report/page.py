@@ -26,14 +26,25 @@ def check_page(page: Path, kind: type, suite: str) -> dict[str, Section]:
     Raises:
         ValueError: the page has none of them, or its markers are not in pairs.
     """
-    lines = page.read_text(encoding="utf-8").split("\n")
+    lines = _lines(page)
     own = [section for section in known_sections() if section.of is kind]
     names = {name: section for section in own for name in (section.name, f"{section.name} {suite}")}
     found = {name: section for name, section in names.items() if _is_marked(lines, name)}
-    # The last of the names is the one to say which lines are missing.
-    for name in found or list(names)[-1:]:
+    if not found:
+        raise ValueError(
+            f"Expected the lines <!-- NAME:begin --> and <!-- NAME:end --> in {page}, where NAME is one of "
+            f"{', '.join(names)}. Received: none of them. Add a pair where a section is to stand."
+        )
+    for name in found:
         replace_section(page, name, None)
     return found
+
+
+def _lines(page: Path) -> list[str]:
+    try:
+        return page.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected a Markdown page at {page}. Received: {error}") from error
 
 
 def _is_marked(lines: list[str], name: str) -> bool:

@@ -52,7 +52,7 @@ class _Terminal:
 
 
 def _one_model(table: Table) -> rich.table.Table:
-    grid = _grid(table.columns[0])
+    grid = _grid(table.summaries[0].name)
     for name in ("median", "accuracy %", "95 % interval", "N", "time"):
         grid.add_column(name, justify="right", no_wrap=True)
     for row in table.rows:

@@ -109,6 +109,9 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
         self.path = str(path)
+        if not self.path:
+            # SQLite would take a temporary file, and all the work would be lost.
+            raise StoreError("Expected the path of a file of results. Received: none.")
         if not create and self.path != ":memory:" and not Path(path).is_file():
             raise StoreError(f"Expected a file of results at {path}. Received: none. Run without --report_only first.")
         if self.path != ":memory:":

@@ -4,16 +4,25 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-_COLUMNS = (
-    TextColumn("{task.description:50}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TimeElapsedColumn(),
-    TextColumn("left"),
-    TimeRemainingColumn(),
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
 )
+from rich.table import Column
+
+_ROOM_FOR_A_BAR = 80
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """The numbers have the width that they need, and the name what is left of it; a narrow screen has no room for a bar."""
+    name = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    numbers = [MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    return [name, *([BarColumn(bar_width=20)] if width >= _ROOM_FOR_A_BAR else []), *numbers]
 
 
 @contextlib.contextmanager
@@ -25,6 +34,7 @@ def progress_bar(name: str, total: int) -> Iterator[Callable[[int, str], None]]:
         total: how many images times attacks there are to do; without any no bar is shown.
     """
     # Programs read what is printed.
-    with Progress(*_COLUMNS, console=Console(stderr=True), disable=total == 0) as progress:
+    console = Console(stderr=True)
+    with Progress(*_columns(console.width), console=console, expand=True, disable=total == 0) as progress:
         task = progress.add_task(name, total=total)
         yield lambda count, label: progress.update(task, advance=count, description=f"{name}: {label}")

@@ -20,7 +20,9 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.shifts import SaltAndPepperNoise
 from cortexzoo.evaluation.suites import suites
+from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 from cortexzoo.evaluation.suites.quick import QUICK
+from cortexzoo.evaluation.suites.shift_suite import ShiftSuite
 
 from tests.conftest import load_split
 from tests.evaluation import fake_results
@@ -112,7 +114,7 @@ def test_unknown_model_names_the_catalogue(main: Main) -> None:
 
 def test_path_without_data(main: Main, digits_path: Path, tmp_path: Path) -> None:
     message = exit_message(main, f"--model={digits_path}")
-    assert f"Expected --data beside --model={digits_path.parent.name}/1, which is not of the catalogue" in message
+    assert f"Expected --data beside --model={digits_path.parent.name}, which is not of the catalogue" in message
     assert not list(tmp_path.iterdir())
 
 
@@ -132,6 +134,50 @@ def test_store_that_is_none(main: Main, digits_path: Path, tmp_path: Path) -> No
     (tmp_path / "notes.txt").write_text("no store\n" * 100)
     message = exit_message(main, f"--model={digits_path}", "--data=mnist", "--store=notes.txt")
     assert "Expected an SQLite file of results in notes.txt" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--output=file"], "Expected a folder that can be written: file. Received: file is a file."),
+        (["--output=file/below"], "Expected a folder that can be written: file/below. Received: file is a file."),
+        (["--save_adversarials=file"], "Expected a folder that can be written: file."),
+        (["--page=none.md"], "Expected a Markdown page at none.md. Received: [Errno 2]"),
+        (["--page=file"], "where NAME is one of boundary, boundary quick, comparison,"),
+        (["--page=file", "--suite=noise"], "where NAME is one of shifts, shifts noise. Received: none of them."),
+        (["--store="], "Expected the path of a file of results. Received: none."),
+        (["--source=mnist/cnn"], "Expected no --source for the suite quick, which transfers nothing."),
+        (["--update_card"], "Expected models with a card for --update_card. Received: "),
+        (["--fail_under=l0:0.5"], "Expected a suite that attacks L0, for --fail_under=l0:0.5. Received: quick."),
+        (["--norm=l2", "--fail_under=linf:0.5"], "Expected a suite that attacks L∞"),
+        (["--suite=noise", "--fail_under=linf:0.5"], "Expected a suite that attacks L∞"),
+    ],
+)
+def test_refused_before_the_work(
+    main: Main, digits_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(AttackSuite, "run", None)
+    monkeypatch.setattr(ShiftSuite, "run", None)
+    assert message in exit_message(main, f"--model={digits_path}", "--data=mnist", "--samples=4", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--report_only", "--batch=3", "--workers=1"], "Expected no --batch or --workers beside --report_only"),
+        (["--figures=figures"], "Expected --page beside --figures"),
+        (["--update_card", "--epsilon=linf:0.1"], "Expected no --epsilon, --norm or --target beside --update_card"),
+    ],
+)
+def test_flags_without_effect_are_refused(main: Main, arguments: list[str], message: str) -> None:
+    with pytest.raises(app.UsageError, match=message):
+        main("--model=mnist/cnn", *arguments)
+
+
+def test_a_file_that_is_no_model(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_text("")
+    assert "Received: the file weights.bin." in exit_message(main, "--model=weights.bin", "--data=mnist")
 
 
 def test_report_only_of_an_unknown_model(main: Main, digits_path: Path) -> None:
@@ -217,9 +263,9 @@ def test_help_teaches() -> None:
     command = [sys.executable, "-m", "cortexzoo.evaluation", "--help"]
     printed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
     for example in (
-        "cortexzoo evaluate --model=mnist/dim  ",
-        "cortexzoo evaluate --model=my.keras --data=photos/ --epsilon=linf:8/255 --fail_under=linf:0.5",
-        "--report_only --output=report",
+        "cortexzoo evaluate --model=mnist/dim\n",
+        "cortexzoo evaluate --model=my.keras --data=photos/ --epsilon=linf:8/255 \\\n        --fail_under=linf:0.5",
+        "--report_only \\\n        --output=report",
     ):
         assert example in printed
     for flag in ("model", "data", "suite", "samples", "seed", "store", "epsilon"):
@@ -228,8 +274,8 @@ def test_help_teaches() -> None:
 
 
 def test_examples_of_the_help_parse(program: object) -> None:
-    lines = [line for line in program.__doc__.splitlines() if "cortexzoo evaluate --" in line]
-    examples = [line.split("   ")[0].split()[1:] for line in lines]
+    lines = program.__doc__.replace("\\\n", "").splitlines()
+    examples = [line.split()[1:] for line in lines if "cortexzoo evaluate --" in line]
     assert len(examples) >= 4
     for words in examples:
         with flagsaver.flagsaver():
@@ -237,7 +283,7 @@ def test_examples_of_the_help_parse(program: object) -> None:
             assert flags.FLAGS.suite in suites()
 
 
-def test_card_of_a_model_from_elsewhere_is_not_sought(
+def test_card_is_updated_where_there_is_one(
     program: object, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORTEXZOO_SAVED_MODELS", str(tmp_path))

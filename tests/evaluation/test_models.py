@@ -24,7 +24,7 @@ def test_saved_models_by_path(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) 
     # The newest version of a folder of versions.
     for path in (tiny_path, tiny_path.parent, Path()):
         model = from_path(path)
-        assert (model.name, model.group) == (f"{tiny_path.parent.name}/1",) * 2
+        assert (model.name, model.group) == (tiny_path.parent.name,) * 2
         assert model.saved_model().resolve() == tiny_path.resolve()
         assert (model.dataset, model.model_id, model.digest) == ("", None, saved_model_digest(tiny_path))
     with pytest.raises(ClassifierError, match=r"one that holds saved_model\.pb\. Received: /somewhere/my_model/3"):

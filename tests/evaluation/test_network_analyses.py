@@ -292,6 +292,13 @@ def test_flags_that_an_analysis_does_not_take(arguments: list[str], message: str
     assert "Traceback" not in result.stderr
 
 
+def test_output_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = analyze("rdm", "--model=mnist/cnn", f"--output={tmp_path / 'file'}")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(r"Expected a folder that can be written: .*file. Received: .*file is a file.\n", result.stderr)
+
+
 def test_help_of_an_analysis() -> None:
     result = analyze("rdm", "--help")
     assert result.returncode == 0

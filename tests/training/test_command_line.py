@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from absl import flags
+from absl import app, flags
 from absl.testing import flagsaver
 from cortexzoo import catalog
 from cortexzoo.loading import create_model
@@ -135,7 +135,7 @@ def test_recipe_from_the_shell_to_the_catalogue(tmp_path: Path) -> None:
     assert lines == [
         "Published mnist/bicnn in runs/catalogue/mnist/bicnn/1",
         f"Validation accuracy: {card.training['validation']['accuracy']:.4f}",
-        "Next: cortexzoo evaluate --model=runs/catalogue/mnist/bicnn/1 --data=mnist --suite=quick",
+        "Next: cortexzoo evaluate --model=runs/catalogue/mnist/bicnn --suite=quick",
     ]
 
 
@@ -161,7 +161,6 @@ def test_base_models_are_looked_up_among_the_shipped_ones_too(tmp_path: Path) ->
         (["--recipe=mnist/cnn", "--id=cifar10/cnn"], "Expected an id of the form mnist/NAME"),
         (["--recipe=mnist/bidim", "--set=base=mnist/dmi"], "Received: 'mnist/dmi'. Close matches: "),
         (["--recipe=mnist/dmi"], "Received: 'mnist/dmi'. Did you mean: mnist/"),
-        ([], "Expected --recipe=NAME. Received: none. --list shows the recipes."),
     ],
 )
 def test_what_would_fail_later_fails_first(
@@ -175,6 +174,11 @@ def test_what_would_fail_later_fails_first(
         main(*arguments)
     assert message in str(error.value)
     assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
+
+
+def test_a_recipe_is_needed(main: Main) -> None:
+    with pytest.raises(app.UsageError, match=r"Expected --recipe=NAME. Received: none. --list shows the recipes."):
+        main()
 
 
 def test_a_diverged_training_ends_in_a_sentence(main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,3 +305,13 @@ def test_update_of_an_unknown_field_changes_nothing() -> None:
     with pytest.raises(TypeError, match="colour"):
         catalog.update_card(SMALL_ID, colour="red")
     assert cz.model_card(SMALL_ID) == before
+
+
+def test_a_model_is_called_by_its_id_or_by_its_path(
+    catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert catalog.address(catalogue / "mnist/mine") == "mnist/mine"
+    other = tmp_path / "runs/catalogue/mnist/mine"
+    assert catalog.address(other) == str(other)
+    monkeypatch.chdir(tmp_path)
+    assert catalog.address(other) == catalog.address("runs/catalogue/mnist/mine") == "runs/catalogue/mnist/mine"

@@ -114,6 +114,32 @@ def test_commands_of_the_other_packages(command: str, module: str, expected: str
     assert (result.returncode, result.stderr) == (0, ""), "help needs no TensorFlow"
     assert expected in result.stdout
     assert run_zoo("--help", module=module).stdout == result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("package", ["cortexzoo.evaluation.analysis", "cortexzoo.training.studies"])
+def test_help_of_analyses_and_studies_fits_the_screen(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, doc in console.discover(package).items():
+        lines = console.command_help(test_overview_names_every_command, doc).splitlines()
+        assert max(map(len, lines)) <= 80, name
+
+
+def test_paragraphs_are_filled_and_commands_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    doc = "A title.\n\n  command --with=long_flags\n\none two three four five:\n- six seven eight nine\n- ten"
+    filled = "A title.\n\n  command --with=long_flags\n\none two three four\nfive:\n- six seven eight\n  nine\n- ten"
+    assert console.command_help(test_overview_names_every_command, doc) == filled
+
+
+def test_an_interrupted_command_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(_: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as raised:
+        console.run(main, "cortexzoo test", [])
+    assert raised.value.code == 130
+    assert capsys.readouterr().err == "cortexzoo test: interrupted.\n"
 
 
 def test_suites() -> None:
@@ -263,7 +289,10 @@ def test_another_catalogue(published: Path, monkeypatch: pytest.MonkeyPatch) -> 
         result = run_zoo(*arguments, f"--catalogue={published}")
         assert result.returncode == 0, result.stderr
         assert SMALL_ID in result.stdout
-    assert SMALL_ID in run_zoo("card", str(published / SMALL_ID)).stdout
+    printed = run_zoo("card", str(published / SMALL_ID)).stdout
+    # What the page says works in this catalogue.
+    assert f'cz.load_model("{published / SMALL_ID}")' in printed
+    assert f"cortexzoo evaluate --model={published / SMALL_ID} " in printed
 
 
 @pytest.mark.usefixtures("catalogue")

@@ -67,7 +67,7 @@ def test_lambda_layers_are_refused(tmp_path: Path, suffix: str) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"Expected a file of one of the kinds .keras, .*which is none"):
+    with pytest.raises(ValueError, match=r"Expected a Keras model in .*mine.keras. Received: there is no such file"):
         cz.load_model(tmp_path / "mine.keras")
 
 

@@ -19,8 +19,9 @@ def find(name: str) -> Recipe:
         ConfigError: there is none; the message lists close matches.
     """
     if name not in RECIPES:
-        close = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4) or list(RECIPES)
-        raise ConfigError(f"`recipe` must be one of the recipes. Received: {name!r}. Did you mean: {', '.join(close)}?")
+        close = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4)
+        hint = f"Did you mean: {', '.join(close)}?" if close else "`cortexzoo train --list` shows them."
+        raise ConfigError(f"`recipe` must be one of the recipes. Received: {name!r}. {hint}")
     return RECIPES[name]
 
 

@@ -1,8 +1,8 @@
 """Series of trainings that are compared, and measurements beside them.
 
 Examples:
-  cortexzoo study sweep --recipe=mnist/saturating_sigmoid_mlp --values=0,0.1,0.3,1
-  cortexzoo study layer_weights --model=fashion_mnist/resnet_pixel --output=runs/weights
+  cortexzoo study sweep --recipe=mnist/saturating_sigmoid_mlp --values=0,0.1,1
+  cortexzoo study layer_weights --model=fashion_mnist/resnet_pixel
 
 `cortexzoo study NAME --help` explains a study. `python -m cortexzoo.training.studies` is the same program.
 Training reads the train and validation splits only.

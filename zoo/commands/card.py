@@ -1,8 +1,10 @@
 """Prints the cards of models: what they are, how they were trained and what they scored.
 
-cortexzoo card mnist/dim                          as Markdown
-cortexzoo card mnist/dim --format=json            all fields; several models give an array
-cortexzoo card runs/catalogue/mnist/mine          a model that you trained, by its folder
+  cortexzoo card mnist/dim                    as Markdown
+  cortexzoo card mnist/dim --format=json      all fields; an array of several
+  cortexzoo card runs/catalogue/mnist/mine    one that you trained
+
+`cortexzoo list` shows the ids.
 """
 
 import dataclasses
@@ -11,7 +13,6 @@ import sys
 
 from absl import app, flags
 from cortexzoo import catalog
-from cortexzoo.card_page import render_card
 from cortexzoo.console import run
 
 _MODELS = flags.DEFINE_multi_string("model", [], "Id or folder of a model: another way to name it.")
@@ -25,12 +26,11 @@ def main(arguments: list[str]) -> None:
     if not names:
         raise app.UsageError("Expected a model, as in `cortexzoo card mnist/dim`. Received: none.")
     try:
-        cards = [catalog.model_card(name, _CATALOGUE.value) for name in names]
         if _FORMAT.value == "json":
-            values = [dataclasses.asdict(card) for card in cards]
+            values = [dataclasses.asdict(catalog.model_card(name, _CATALOGUE.value)) for name in names]
             print(json.dumps(values if len(values) > 1 else values[0], indent=2, ensure_ascii=False))
         else:
-            print("\n".join(render_card(card) for card in cards))
+            print("\n".join(catalog.card_page(name, _CATALOGUE.value) for name in names))
     except ValueError as error:
         sys.exit(str(error))
 

@@ -2,7 +2,8 @@
 
 Examples:
   cortexzoo study layer_weights
-  cortexzoo study layer_weights --model=fashion_mnist/resnet_pixel --model=fashion_mnist/resnet_v1 --output=runs/weights
+  cortexzoo study layer_weights --model=fashion_mnist/resnet_pixel \\
+      --model=fashion_mnist/resnet_v1 --output=runs/weights
 
 By default all such models of the catalogue are taken. The weights belong to the regulariser, not to the classifier that is
 served; training leaves them on the card.

@@ -2,7 +2,8 @@
 
 Examples:
   cortexzoo study similarity_settings --grid=threshold --set=epochs=1
-  cortexzoo study similarity_settings --set=epochs=1 --output=docs/figures/similarity --page=docs/similarity.md
+  cortexzoo study similarity_settings --set=epochs=1 \\
+      --output=docs/figures/similarity --page=docs/similarity.md
 
 Grids: `threshold` (strength by threshold), `pairs` (pairs a step), `images` (size of the regularisation set) and `sets`
 (pairs of Fashion-MNIST for MNIST, and the reverse). Each has the plain network beside it; all of them go into one table,

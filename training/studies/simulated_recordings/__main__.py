@@ -2,7 +2,8 @@
 
 Examples:
   cortexzoo study simulated_recordings --data=mnist --output=v1.npz
-  cortexzoo study simulated_recordings --data=fashion_mnist --images=500 --units=200 --scans=2 --output=v1.npz
+  cortexzoo study simulated_recordings --data=fashion_mnist --images=500 \\
+      --units=200 --scans=2 --output=v1.npz
 
 docs/recordings.md describes the format. A path without .npz is a new folder for a TFDS dataset.
 """

@@ -1,8 +1,9 @@
 """Accuracy and saturated units against the weight of the saturation penalty.
 
 Examples:
-  cortexzoo study sweep --recipe=mnist/saturating_sigmoid_mlp --values=0,0.1,0.3,1,3
-  cortexzoo study sweep --recipe=mnist/saturating_relu_cnn --values=0,1e-6,1e-5 --set=epochs=6 --set=hold_epochs=2
+  cortexzoo study sweep --recipe=mnist/saturating_sigmoid_mlp --values=0,0.1,1
+  cortexzoo study sweep --recipe=mnist/saturating_relu_cnn \\
+      --values=0,1e-6,1e-5 --set=epochs=6 --set=hold_epochs=2
 
 The same command resumes after a kill. Further values are added to the table; rows of other settings leave it. The strengths
 in training/recipes/saturating.py are the largest that cost at most one point of accuracy.

@@ -2,7 +2,8 @@
 
 Examples:
   cortexzoo study targets --data=mnist --pairs=100000
-  cortexzoo study targets --page=docs/similarity.md --output=docs/figures/similarity
+  cortexzoo study targets --page=docs/similarity.md \\
+      --output=docs/figures/similarity
 
 Writes tables (CSV), scatter plots, similarity matrices and the curve of the threshold.
 """
