@@ -47,6 +47,7 @@ class Classifier:
         probe: a few of these images, float32, (n, height, width, channels), in [0, 1], on which the outputs are checked.
         preprocessing: see above.
         batch_limit: see above.
+        name: what errors call it; defaults to the path.
 
     Raises:
         ClassifierError: no SavedModel, no usable signature, a wrong shape, outputs that are NaN, infinite or integers, or
@@ -61,9 +62,11 @@ class Classifier:
         *,
         preprocessing: Preprocessing = _AS_IT_IS,
         batch_limit: int | None = None,
+        name: str = "",
     ) -> None:
-        self.path = Path(path)
+        self.path, self._name = Path(path), name or str(path)
         self.dataset, self.preprocessing, self.batch_limit = dataset, preprocessing, batch_limit
+        preprocessing.check(dataset.image_shape[2])
         self.digest = preprocessing.digest(saved_model_digest(self.path))
         self._loaded = self._load()
         self._signature = self._find_signature()
@@ -76,9 +79,10 @@ class Classifier:
             if name == "logits" or callable(getattr(self._loaded, name, None))
         )
         self._compiled: dict[Any, Callable] = {}
-        where = f"{self.path} on {len(probe)} images of {dataset.name}"
+        where = f"{self._name} on {len(probe)} images of {dataset.name}"
         self._size = probing.batch_size(self._raw, self._signature_batch(), probe, where)
         self._kind, self.signs = probing.examine(self._fed(self._raw), dataset.num_classes, probe, where)
+        self._precision = probing.precision(self._fed(self._raw)(tf.constant(probe)).numpy().astype(np.float64))
         self._serve = self._answering(self._raw)
         self.num_classes = self._check_outputs(dataset, probe)
         self.batch_limit = batch_limit or images_at_once(self.endpoint("logits"), self.image_shape)
@@ -153,7 +157,7 @@ class Classifier:
         """
         logits = self.serving_logits(images)
         greatest = np.max(np.abs(logits), axis=1, where=np.isfinite(logits), initial=0.0)
-        return _loses_by(logits, labels) > CLEARLY * greatest
+        return _loses_by(logits, labels) > np.maximum(CLEARLY * greatest, self._precision * np.maximum(greatest, 1.0))
 
     def loses_by(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Returns the serving path's best other logit minus the label's, float32, (n,): positive where the label loses.
@@ -165,7 +169,9 @@ class Classifier:
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
         """Returns the function that `build` makes, built once for each key, so that chunks share one trace."""
         if key not in self._compiled:
-            self._compiled[key] = build()
+            function = self._compiled[key] = build()
+            # One trace for each of many models is not what TensorFlow's warning of many traces is about.
+            function._omit_frequent_tracing_warning = True
         return self._compiled[key]
 
     def _load(self) -> Any:
@@ -201,8 +207,8 @@ class Classifier:
         wanted, received = tf.TensorShape((None, *dataset.image_shape)), specification.shape
         if not received.is_compatible_with(tf.TensorShape([received[0] if received.rank else None, *wanted[1:]])):
             raise ClassifierError(
-                f"Expected an input of float32 images of {dataset.name}, {wanted}, in {self.path}. "
-                f"Received: {specification.dtype.name}, {received}.{_channels_first_hint(received, dataset.image_shape)}"
+                f"Expected an input of float32 images of {dataset.name}, {wanted}, in {self._name}. "
+                f"Received: {specification.dtype.name}, {received}.{_shape_hint(received, dataset.image_shape)}"
             )
         return name, specification.dtype
 
@@ -218,11 +224,17 @@ class Classifier:
 
     def _check_outputs(self, dataset: DatasetInfo, probe: np.ndarray) -> int:
         logits = self.serving_logits(probe)
-        where = f"of {self.path} on {len(probe)} images of {dataset.name}"
+        where = f"of {self._name} on {len(probe)} images of {dataset.name}"
         if bad := int(np.sum(~_finite(logits))):
-            raise ClassifierError(f"Expected finite logits {where}. Received: NaN or infinity for {bad} images.")
+            raise ClassifierError(
+                f"Expected finite logits {where}. Received: NaN or infinity for {bad} images. Look for NaN among its "
+                "weights, and for what it divides by or takes the logarithm of."
+            )
         if logits.shape[1] < dataset.num_classes:
-            raise ClassifierError(f"Expected at least {dataset.num_classes} classes {where}. Received: {logits.shape[1]}.")
+            raise ClassifierError(
+                f"Expected at least {dataset.num_classes} classes {where}. Received: {logits.shape[1]}. The labels go up to "
+                f"{dataset.num_classes - 1}: correct them, or evaluate a model of these classes."
+            )
         if not self.signs:
             self._check_endpoint(logits, probe)
         for name in self.endpoints[1:]:
@@ -255,11 +267,19 @@ class Classifier:
             )
 
 
-def _channels_first_hint(received: tf.TensorShape, image_shape: tuple[int, int, int]) -> str:
+def _shape_hint(received: tf.TensorShape, image_shape: tuple[int, int, int]) -> str:
+    """What to do with images of this shape, or with the model, where its input has another one."""
     height, width, channels = image_shape
     if received.rank == 4 and received[1:] == (channels, height, width):
         return " It takes channels first: export a model that transposes (keras.layers.Permute((3, 1, 2))) inside."
-    return ""
+    if received.rank == 2 and received[1] == height * width * channels:
+        return " It takes flat images: export a model that flattens them (keras.layers.Flatten()) inside."
+    hint = ""
+    if received.rank == 4 and not received[1:3].is_compatible_with((height, width)):
+        hint += f" Resize the images: tf.image.resize(images, {tuple(received[1:3])})."
+    if received.rank == 4 and received[3] not in (None, channels) and channels == 1:
+        hint += f" Repeat the one channel: np.repeat(images, {received[3]}, axis=-1)."
+    return hint or " Pass images of that shape."
 
 
 def saved_model_digest(path: str | os.PathLike[str]) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -34,6 +35,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not 0.0 < self.scale < float("inf"):
             raise ValueError(f"`scale` must be positive, 255 for images from 0 to 255. Received: scale={self.scale!r}.")
+        if not all(math.isfinite(value) for value in self.mean):
+            raise ValueError(f"`mean` must be finite. Received: mean={self.mean!r}.")
         if any(not 0.0 < value < float("inf") for value in self.std):
             raise ValueError(f"`std` must be positive. Received: std={self.std!r}.")
 
@@ -44,6 +47,18 @@ class Preprocessing:
         if self.mean:
             images = images - tf.constant(self.mean, images.dtype)
         return images / tf.constant(self.std, images.dtype) if self.std else images
+
+    def check(self, channels: int) -> None:
+        """Checks that there is one number of each kind, or one a channel.
+
+        Raises:
+            ValueError: there are fewer or more.
+        """
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (0, 1, channels):
+                raise ValueError(
+                    f"`{name}` must be one number, or one for each of {channels} channels. Received: {name}={values!r}."
+                )
 
     def digest(self, model: str) -> str:
         """Returns the identity of a model with this input in the store: the model's own where nothing is done to images."""

@@ -94,8 +94,10 @@ class Evaluation:
     def classifier(self) -> Classifier:
         """The model, loaded and tried on a few images."""
         probe = self.split.first(_PROBE).images.astype(np.float32)
-        saved_model = self.model.saved_model()
-        return _load(saved_model, self.digest, self.images.info, probe.tobytes(), self.preprocessing, self.batch_limit)
+        # The folder of a model in memory has a name that tells nobody anything.
+        name = self.model.name if self.model.folder else ""
+        how = (self.preprocessing, self.batch_limit, name)
+        return _load(self.model.saved_model(), self.digest, self.images.info, probe.tobytes(), *how)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -138,7 +140,13 @@ class Evaluation:
 # Attacks on a model one after the other, as in a notebook, share what is loaded and compiled.
 @functools.lru_cache(maxsize=1)
 def _load(
-    path: Path, digest: str, info: DatasetInfo, probe: bytes, preprocessing: Preprocessing, batch_limit: int | None
+    path: Path,
+    digest: str,
+    info: DatasetInfo,
+    probe: bytes,
+    preprocessing: Preprocessing,
+    batch_limit: int | None,
+    name: str,
 ) -> Classifier:
     images = np.frombuffer(probe, np.float32).reshape(-1, *info.image_shape)
-    return Classifier(path, info, images, preprocessing=preprocessing, batch_limit=batch_limit)
+    return Classifier(path, info, images, preprocessing=preprocessing, batch_limit=batch_limit, name=name)

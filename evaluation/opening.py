@@ -17,8 +17,9 @@ from cortexzoo.evaluation.models import Model, catalogued, from_path
 from cortexzoo.images import ImageSource, open_images
 
 _KERAS_FILES = (".keras", ".h5", ".hdf5")
-# Exported models by Keras object: a second call with the same weights exports nothing.
-_exported: "weakref.WeakKeyDictionary[Any, Model]" = weakref.WeakKeyDictionary()
+_Shape = tuple[int, int, int] | None
+# Exported models by Keras object and shape of images: a second call with the same weights exports nothing.
+_exported: "weakref.WeakKeyDictionary[Any, dict[_Shape, Model]]" = weakref.WeakKeyDictionary()
 
 
 class _TemporaryFolder:
@@ -86,24 +87,26 @@ def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:
         return from_path(path)
     if is_path(text):
         return catalogued([str(entry)])[0]
-    if path.is_file():
-        raise ValueError(f"Expected an id, a SavedModel directory, a .keras or an .h5 file. Received: the file {text}.")
+    if path.is_file() or path.is_absolute():
+        received = f"the file {text}" if path.is_file() else f"{text}, where there is none"
+        raise ValueError(f"Expected an id, a SavedModel directory, a .keras or an .h5 file. Received: {received}.")
     # Names close matches where there is neither such an id nor such a folder.
     return catalogued([text])[0]
 
 
 def _export(model: Any, image_shape: tuple[int, int, int] | None) -> Model:
     # Imported late: an attack on a SavedModel needs no Keras.
-    from cortexzoo.export import export_model
+    from cortexzoo.export import export_as_it_answers
 
     digest = keras_digest(model)
-    if (kept := _exported.get(model)) is not None and kept.kept_digest == digest is not None:
+    exported = _exported.setdefault(model, {})
+    if (kept := exported.get(image_shape)) is not None and kept.kept_digest == digest is not None:
         return kept
     folder = _TemporaryFolder()
     name = getattr(model, "name", None) or type(model).__name__
-    path = export_model(model, folder.path / "1", image_shape=image_shape)
-    _exported[model] = Model(name, path, kept_digest=digest, group=name, folder=folder)
-    return _exported[model]
+    path = export_as_it_answers(model, folder.path / "1", image_shape=image_shape)
+    exported[image_shape] = Model(name, path, kept_digest=digest, group=name, folder=folder)
+    return exported[image_shape]
 
 
 def keras_digest(model: Any) -> str | None:

@@ -11,6 +11,8 @@ _REPEATS = 12
 _FEW = 4
 # Share of the greatest answer by which float32 may differ from batch to batch.
 _ROUNDING = 1e-3
+# A softmax in half precision makes logits equal that differ by this.
+_HALF = {tf.float16.as_numpy_dtype: 2.0**-8, tf.bfloat16.as_numpy_dtype: 2.0**-5}
 RANDOM, BATCH = "Answers differ when asked again", "Answers depend on the other images of the batch"
 _Function = Callable[[tf.Tensor], tf.Tensor]
 
@@ -71,6 +73,16 @@ def examine(function: _Function, classes: int, probe: np.ndarray, name: str) -> 
         raise ClassifierError(f"Expected logits of shape (batch, classes) {where}. Received: shape {values.shape}.")
     kind = _kind(values, classes, function, probe)
     return kind, {**_kind_sign(kind), **_inconstancy(function, probe, values)}
+
+
+def precision(answer: np.ndarray) -> float:
+    """Returns the share of an answer by which a half-precision model rounds it, and 0 for any other.
+
+    A model computes in half precision where its answers have no more digits, whatever type they come in.
+    """
+    if np.array_equal(answer, np.round(answer)):
+        return 0.0
+    return next((found for kind, found in _HALF.items() if np.array_equal(answer, answer.astype(kind).astype(float))), 0.0)
 
 
 def _kind(values: np.ndarray, classes: int, function: _Function, probe: np.ndarray) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from cortexzoo.calling import call_model
 from cortexzoo.export_checks import check_model, check_outputs
 from cortexzoo.heads import Head, find_head, model_image_shape
 
@@ -55,12 +56,26 @@ def export_model(
             probabilities whose activation was not found.
         FileExistsError: the version exists.
     """
-    path = _checked_path(path, overwrite)
-    check_model(model)
+    return _export(_checked_path(path, overwrite), model, image_shape, takes_probabilities=False)
+
+
+def export_as_it_answers(
+    model: keras.Model, path: str | os.PathLike[str], *, image_shape: tuple[int, int, int] | None = None
+) -> Path:
+    """Writes a SavedModel as `export_model` does, for an evaluation, which takes probabilities too.
+
+    Where the model ends in an activation that cannot be cut, such as a mean of several softmaxes or `tf.nn.softmax` in its
+    `call`, the output `logits` holds what it gives: probabilities.
+    """
+    return _export(_checked_path(path, False), model, image_shape, takes_probabilities=True)
+
+
+def _export(path: Path, model: keras.Model, image_shape: tuple[int, int, int] | None, *, takes_probabilities: bool) -> Path:
+    check_model(model, image_shape)
     height, width, channels = image_shape or model_image_shape(model)
     shape = (height, width, channels)
     head = find_head(model, shape)
-    check_outputs(model, shape, head)
+    check_outputs(model, shape, head, takes_probabilities=takes_probabilities)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     with head.removed(), _without_notes():
@@ -165,7 +180,7 @@ def _endpoints(model: keras.Model, head: Head) -> dict[str, _Function]:
         return {name: _in_served_dtypes(name, function) for name, function in model.endpoints().items()}
 
     def logits(image: tf.Tensor) -> tf.Tensor:
-        values = model(image, training=False)
+        values = call_model(model, image)
         return tf.concat([tf.zeros_like(values), values], axis=-1) if head.kind == "binary" else values
 
     return {"logits": _in_served_dtypes("logits", logits)}

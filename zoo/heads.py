@@ -14,6 +14,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
+from cortexzoo.calling import call_model
 
 Kind = Literal["logits", "softmax", "sigmoid", "binary"]
 # Layers that end in their `activation` and in nothing else.
@@ -113,7 +114,7 @@ def record_calls(model: keras.Model, images: tf.Tensor) -> tuple[Any, list[Call]
 
     keras.Operation.__call__ = recording_call
     try:
-        return model(images, training=False), calls
+        return call_model(model, images), calls
     finally:
         keras.Operation.__call__ = original
 

@@ -1,6 +1,7 @@
 """Keras' own files, .keras and .h5 -> Keras models, without running code that a file brings along."""
 
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
 
 def _advice(message: str) -> str:
     reason = message.strip().splitlines()[0] if message.strip() else "no reason given"
+    if "accessible `.keras` zip file" in message or "file signature not found" in message:
+        return "Received: a file that is damaged, or that model.save did not write."
+    if "No model config found" in message:
+        return "Received: weights alone. Build the model, call its load_weights, and pass the keras.Model."
+    if unknown := re.search(r"Could not locate class '(\w+)'|Unknown layer: '(\w+)'", message):
+        reason = f"one with the class {unknown[1] or unknown[2]}, which Keras does not know."
     if "lambda" in message.lower():
         return (
             "Received: one with a Lambda layer, whose code would run on loading. Replace it by a layer, or load the "

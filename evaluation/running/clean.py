@@ -6,8 +6,12 @@ from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.evaluation import Evaluation
 
 WRONG_RANGE = "Images of another range"
-# What models are trained on instead of [0, 1], with the arguments that say so.
-_RANGES = {"scale=255": Preprocessing(scale=255.0), "mean=0.5, std=0.5": Preprocessing(mean=(0.5,), std=(0.5,))}
+# What models are trained on, with the arguments that say so.
+_RANGES = {
+    "scale=255": Preprocessing(scale=255.0),
+    "mean=0.5, std=0.5": Preprocessing(mean=(0.5,), std=(0.5,)),
+    "images / 255 and without scale": Preprocessing(),
+}
 # On so many images other ranges are tried, and by so much the accuracy has to gain.
 _TRIED, _GAIN = 200, 0.3
 
@@ -52,11 +56,13 @@ def _wrong_range(evaluation: Evaluation, predictions: np.ndarray) -> dict[str, s
     """A sign where the model does far better on images of another range than it is given."""
     split = evaluation.split.first(_TRIED)
     accuracy = float(np.mean(predictions[: len(split)] == split.labels))
-    if evaluation.preprocessing != Preprocessing() or accuracy > 1.0 - _GAIN:
+    given = evaluation.preprocessing
+    # Who names a mean knows what the model was trained on.
+    if given.mean or given.std or accuracy > 1.0 - _GAIN:
         return {}
     classifier = evaluation.classifier
     found = {}
-    for name, preprocessing in _RANGES.items():
+    for name, preprocessing in ((name, other) for name, other in _RANGES.items() if other != given):
         other = Classifier(classifier.path, classifier.dataset, split.images[:1], preprocessing=preprocessing)
         found[name] = float(np.mean(other.predict(split.images) == split.labels))
     best = max(found, key=found.get)

@@ -103,15 +103,15 @@ def test_several_inputs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "dtype", "received"),
     [
-        ((None, 5, 4, 1), tf.float32, "float32, (None, 5, 4, 1)"),
-        ((None, 16), tf.float32, "float32, (None, 16)"),
+        ((None, 5, 4, 1), tf.float32, "float32, (None, 5, 4, 1). Resize the images: tf.image.resize(images, (5, 4))"),
+        ((None, 16), tf.float32, "float32, (None, 16). It takes flat images"),
     ],
 )
 def test_wrong_input(tmp_path: Path, shape: tuple, dtype: tf.DType, received: str) -> None:
     path = save_signature(tmp_path / "1", lambda image: {"logits": tf.zeros((tf.shape(image)[0], 3))}, shape, dtype)
     message = refusal(path)
     assert "Expected an input of float32 images of tiny, (None, 4, 4, 1)" in message
-    assert message.endswith(f"Received: {received}.")
+    assert f"Received: {received}" in message
 
 
 def test_whole_numbers_as_input(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_version_stays_until_the_new_one_has_its_name(
 def test_model_with_several_outputs_is_refused(tmp_path: Path) -> None:
     inputs = keras.Input((4, 4, 1))
     logits = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
-    for outputs, received in (([logits, logits], "list"), (inputs, r"shape \(batch, 4, 4, 1\)")):
+    for outputs, received in (([logits, logits], "a list of 2. Take one: "), (inputs, r"shape \(batch, 4, 4, 1\)")):
         with pytest.raises(ValueError, match=rf"returns logits, \(batch, classes\). Received: {received}"):
             cz.export_model(keras.Model(inputs, outputs), tmp_path / "1")
     assert not any(tmp_path.iterdir())
@@ -190,7 +190,7 @@ class RawSoftmax(keras.Model):
     [
         (tf.nn.softmax, 3, "rows in .* as after a softmax"),
         (tf.sigmoid, 3, "values that never leave .* as after a sigmoid"),
-        (tf.sigmoid, 1, "one column"),
+        (tf.sigmoid, 1, "values that never leave .* as after a sigmoid"),
     ],
 )
 def test_hidden_probabilities_are_refused(tmp_path: Path, activation: object, units: int, received: str) -> None:

@@ -8,6 +8,8 @@ from cortexzoo.images.numpy_arrays import as_array
 
 # Beyond rounding in float32; what is less than this over 1.0 is cut off.
 _TOLERANCE = 1e-6
+# In an evaluation the scale is that of the model's input, too.
+_FOR_UNIT = "; for a model of images in [0, 1] pass images / {}."
 # What people subtract: the largest value that is left, how to undo it, and the layer that does the same in the model.
 _NORMALIZATIONS = (
     (0.5, "images + 0.5", "Rescaling(1, offset=-0.5)"),
@@ -121,7 +123,7 @@ def _white(array: np.ndarray, low: float, high: float) -> float:
     guess = 255 if high <= 255 else 65535
     raise ValueError(
         f"Expected uint8 images, or `scale`, the value that stands for white. Received: {array.dtype} from {low:g} to "
-        f"{high:g}. Pass scale={guess} if {guess} is white."
+        f"{high:g}. Pass scale={guess} if {guess} is white{_FOR_UNIT.format(guess)}"
     )
 
 
@@ -140,7 +142,8 @@ def _check_range(low: float, high: float, white: float, given_for_floats: bool) 
 
 def _remedy(low: float, high: float, white: float) -> str:
     if low >= 0:
-        return f"Pass scale={255 if high <= 255 else 65535}, or whatever value stands for white."
+        guess = 255 if high <= 255 else 65535
+        return f"Pass scale={guess}, or whatever value stands for white{_FOR_UNIT.format(guess)}"
     if low >= -0.1 * white and 0.5 * white < high <= 1.1 * white:
         return f"If interpolation overshot, np.clip(images, 0, {white:g}) cuts it off."
     undo, layer = next((undo, layer) for most, undo, layer in _NORMALIZATIONS if max(-low, high) <= most)

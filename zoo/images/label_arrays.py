@@ -28,7 +28,8 @@ def to_labels(labels: Any) -> tuple[np.ndarray, int]:
     if array.ndim == 2:
         return _from_one_hot(array)
     if array.ndim != 1:
-        raise ValueError(f"Expected labels of shape (n,), or one-hot (n, classes). Received: shape {array.shape}.")
+        hint = "" if array.ndim else " The label of one image is [label]."
+        raise ValueError(f"Expected labels of shape (n,), or one-hot (n, classes). Received: shape {array.shape}.{hint}")
     if array.size == 0:
         raise ValueError("Expected at least one label. Received: none.")
     return _whole_numbers(array)

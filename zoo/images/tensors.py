@@ -11,6 +11,7 @@ from cortexzoo.images.checks import to_content
 from cortexzoo.images.naming import find_pair
 from cortexzoo.images.source import Content
 
+_MAPPED = "Map it, as in dataset.map(lambda image, label, weight: (image, label))."
 Elements = Iterator[tuple[np.ndarray, np.ndarray]]
 _BATCH = 256
 _ELEMENTS = 'Expected a tf.data.Dataset of (image, label), or of {"image": ..., "label": ...}.'
@@ -72,8 +73,16 @@ def _pairs(dataset: Any) -> Any:
         dataset = dataset.map(lambda element: (element[keys[0]], element[keys[1]]))
     parts = dataset.element_spec
     if not (isinstance(parts, tuple) and len(parts) == 2 and all(isinstance(part, tf.TensorSpec) for part in parts)):
-        raise ValueError(f"{_ELEMENTS} Received: {spec}.")
+        raise ValueError(f"{_ELEMENTS} Received: {_described(spec)}. {_MAPPED}")
     return dataset
+
+
+def _described(spec: Any) -> str:
+    if isinstance(spec, dict):
+        return f"a dict of {', '.join(map(repr, spec))}"
+    if isinstance(spec, tuple):
+        return f"a tuple of {len(spec)}: {', '.join(map(_described, spec))}"
+    return str(getattr(spec, "shape", spec))
 
 
 def _shapes(dataset: Any) -> tuple[Any, Any]:
