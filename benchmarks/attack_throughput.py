@@ -1,18 +1,18 @@
-"""Our attacks against CleverHans' own functions, on the same SavedModels, side by side in one run.
+"""Our attacks against CleverHans' own functions, on the same SavedModels in one run.
 
   python -m benchmarks.attack_throughput                          PGD-40 on 1,000 images, C&W on 128
   python -m benchmarks.attack_throughput --attack=pgd --rounds=5
   python -m benchmarks.attack_throughput --attack=cw --cw_images=1000 --patient
 
-Every repetition runs CleverHans and then ours on the same images, so that a drifting machine slows both; the table gives the
-median ratio of the pairs. Both start from the same correctly classified test images. Distances are measured alike, on final
-images that were classified anew: for PGD at one epsilon a found adversarial's Linf distance, for C&W its L2 distance.
+Each repetition runs CleverHans and then our attack on the same correctly classified test images, so that a change in the
+machine's speed affects both. The table has the median ratio of the pairs. Distances are measured in the same way for both,
+on final images that are classified again: in Linf for PGD at one epsilon, in L2 for C&W.
 
-CleverHans 4.0.0's C&W does not run with Keras 3. It is given an optimiser that offers what it asks for, and nothing else of
-it is changed: its image-shaped constant still mixes the samples of a batch, and as that constant grows with the square of
-the batch, it takes 128 images at a time, its default, whatever it is given. So C&W is compared on one such batch, which
-takes a quarter of an hour; more only repeat it. `--patient` adds our own attack with CleverHans' schedule (every sample
-takes every step), which tells how much of the ratio comes from stopping samples.
+CleverHans 4.0.0's C&W does not run with Keras 3. Here it gets an optimiser with the interface that it expects; nothing else
+is changed. Its image-shaped constant still mixes the samples of a batch. That constant grows with the square of the batch
+size, so CleverHans always takes 128 images at a time, its default. C&W is therefore compared on one such batch, which takes
+a quarter of an hour; more batches would only repeat it. `--patient` adds our own attack with CleverHans' schedule, in which
+every sample takes every step. It shows how much of the ratio comes from stopping samples early.
 """
 
 import contextlib
@@ -39,15 +39,15 @@ from keras.optimizers import Adam
 
 from benchmarks.report import publish
 
-_MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Models of the catalogue.")
-_ATTACK = flags.DEFINE_enum("attack", "both", ["pgd", "cw", "both"], "Which attack.")
+_MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Ids in the catalogue.")
+_ATTACK = flags.DEFINE_enum("attack", "both", ["pgd", "cw", "both"], "The attacks to time.")
 _IMAGES = flags.DEFINE_integer("images", 1000, "Images for PGD, one batch.")
 _CW_IMAGES = flags.DEFINE_integer("cw_images", 128, "Images for C&W; CleverHans takes 128 at a time.")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Repetitions of PGD; C&W is run once.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Repetitions of PGD; C&W runs once.")
 _SEARCH_STEPS = flags.DEFINE_integer("search_steps", 5, "Constants that C&W tries (CleverHans' default is 5).")
 _STEPS = flags.DEFINE_integer("steps", 1000, "Most steps of C&W for one constant (CleverHans' default is 1000).")
-_PATIENT = flags.DEFINE_bool("patient", False, "Time our C&W without early ends, too.")
-_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `attack throughput` is made anew.")
+_PATIENT = flags.DEFINE_bool("patient", False, "Also time our C&W without early stopping.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `attack throughput` is updated.")
 # CleverHans' default learning rate.
 _RATE = 5e-3
 _EPSILON = 0.3
@@ -118,7 +118,7 @@ def _carlini_wagner() -> dict[str, Callable[[Classifier, Batch], np.ndarray]]:
 
 
 class _ResettableAdam:
-    """Adam with the `variables()` that CleverHans zeroes between its search steps; the learning rate is not among them."""
+    """Adam with a method `variables()`, which CleverHans sets to zero between search steps; without the learning rate."""
 
     def __init__(self, learning_rate: float) -> None:
         self._adam = Adam(learning_rate)
@@ -142,7 +142,7 @@ def _rows(
 ) -> list[list[str]]:
     seconds, found = {name: [] for name in rivals}, {}
     for attack in rivals.values() if rounds > 1 else ():
-        attack(classifier, batch)  # Traces are made before the clock runs.
+        attack(classifier, batch)  # Functions are traced before timing.
     for _ in range(rounds):
         for name, attack in rivals.items():
             started = time.perf_counter()

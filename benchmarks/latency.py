@@ -1,10 +1,10 @@
-"""Load time of pretrained models, and milliseconds an image at batch 1 and 256.
+"""Load time of pretrained models, and inference time per image at batch sizes 1 and 256.
 
   python -m benchmarks.latency --models=mnist/cnn,mnist/dim
 
-Loading is measured with warm file caches, after one load that is not counted; `cz.load_model` includes the check of every
-file's SHA-256. Inference runs `serving_default` of the SavedModel; the share of the floating-point limit is that of its
-operations, as TensorFlow's profiler counts them, against a large float32 matrix product measured in the same run.
+Loading is timed with warm file caches, after one uncounted load; `cz.load_model` includes the check of every file's
+SHA-256. Inference runs `serving_default` of the SavedModel. The share of the floating-point limit is its rate of operations,
+as counted by TensorFlow's profiler, relative to that of a large float32 matrix product in the same run.
 """
 
 import os
@@ -20,9 +20,9 @@ from cortexzoo import catalog
 from benchmarks.arithmetic import forward_flops, matmul_flops, median_seconds
 from benchmarks.report import publish
 
-_MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Models of the catalogue.")
+_MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Ids in the catalogue.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Timed calls; the median counts.")
-_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `latency` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `latency` is updated.")
 _BATCHES = (1, 256)
 
 

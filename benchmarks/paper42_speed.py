@@ -1,23 +1,22 @@
-"""The battery of 42 attacks against stock Foolbox, attack by attack in one run, each side in a process of its own.
+"""The 42 attacks of the suite paper42 against stock Foolbox, attack by attack in one run, each side in its own process.
 
   python -m benchmarks.paper42_speed                                    all attacks on 50 images, DIM and CNN
   python -m benchmarks.paper42_speed --images=500 --attacks="C&W L2,EAD L1"
   python -m benchmarks.paper42_speed --models=mnist/dim --attacks="Boundary L2"
-  python -m benchmarks.paper42_speed --keep=runs/speed.json             goes on where it was killed
+  python -m benchmarks.paper42_speed --keep=runs/speed.json             resumes if killed
 
-Both sides attack the same correctly classified test images with the same settings, from the same starting points, through
-the same endpoint, and are timed in turn: a drifting machine slows both. Short ones are timed five times, and the median of
-each side counts. C&W and EAD take 5 constants of at most 1,000 steps on both sides. Attacks of a given size take one size,
-the table's. What stock Foolbox calls a success is classified anew, and its black images are failures; its attacks that crash
-are listed and not counted.
-Compilation (numba, traces) happens before the clock runs, on a few images.
+Both sides attack the same correctly classified test images with the same settings, starting points and endpoint. They are
+timed alternately, so that a change in the machine's speed affects both. Short attacks are timed five times, and each side's
+median counts. C&W and EAD take 5 constants of at most 1,000 steps on both sides. Attacks with a fixed epsilon run at one
+epsilon, the threshold. Images that stock Foolbox calls a success are classified again, and its black images are failures.
+Attacks of Foolbox that crash are listed but not counted. Compilation (numba, traces) happens on a few images before timing.
 
-Both sides run with oneDNN, as `python -m cortexzoo.evaluation` does, though TensorFlow by itself leaves it off on many CPUs:
-the ratio is the attacks' alone. TF_ENABLE_ONEDNN_OPTS=0 turns it off on both.
+Both sides run with oneDNN, as `python -m cortexzoo.evaluation` does, although TensorFlow disables it by default on many
+CPUs. The ratio thus compares only the attacks. TF_ENABLE_ONEDNN_OPTS=0 disables it on both sides.
 
-The share of the floating-point limit is that of our model passes, counted in the timed run, a gradient as two passes,
-against a large float32 matrix product. What an attack does between the passes, such as the solver of Brendel-Bethge, counts
-as none.
+The share of the floating-point limit is the rate of operations in our model passes relative to a large float32 matrix
+product. Passes are counted in the timed run, a gradient as two. Work between the passes, such as the solver of
+Brendel-Bethge, counts as no operations.
 """
 
 import dataclasses
@@ -35,19 +34,19 @@ import numpy as np
 from absl import app, flags
 from cortexzoo.startup import configure_tensorflow
 
-_MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Models of the catalogue.")
+_MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Ids in the catalogue.")
 _IMAGES = flags.DEFINE_integer("images", 50, "Images, one batch.")
-_ATTACKS = flags.DEFINE_list("attacks", [], "Labels of the attacks to time; all where none is named.")
-_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section, named as the table, is made anew.")
-_KEEP = flags.DEFINE_string("keep", None, "File that keeps the times of the attacks; a killed run goes on after them.")
-# Two sizes, so that what is traced for a batch size is traced for any.
+_ATTACKS = flags.DEFINE_list("attacks", [], "Labels of the attacks to time; defaults to all.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section with the table's name is updated.")
+_KEEP = flags.DEFINE_string("keep", None, "File that keeps the times of finished attacks, so that a killed run resumes.")
+# Two batch sizes, so that functions are traced for any size.
 _WARM_UP = (3, 4)
 _SHORT, _REPEATS = 5.0, 5
 _HEADER = ("model", "attack", "ours, s", "Foolbox, s", "ratio", "our median", "Foolbox's", "success, %", "limit, %")
 
 
 def stock_attacks() -> dict[str, tuple[str, dict[str, Any], float | None]]:
-    """Returns Foolbox's class, its options and its size for each label of ours."""
+    """Returns Foolbox's class, its options and its epsilon for each of our labels."""
     found: dict[str, tuple[str, dict[str, Any], float | None]] = {}
     for name, prefix, epsilon, steps, relative in (("L∞", "Linf", 0.3, 40, 0.01 / 0.3), ("L2", "L2", 1.5, 50, 0.025)):
         pgd = {"steps": steps, "rel_stepsize": relative}
@@ -94,11 +93,11 @@ def our_attack(label: str) -> Any:
 
 
 class _Side:
-    """One side, in a process of its own.
+    """One side, in its own process.
 
     Attributes:
-        batch: what it attacks.
-        floats: floating-point operations of its model passes since it was last set to 0; Foolbox's are not counted.
+        batch: the images to attack.
+        floats: floating-point operations of all counted model passes so far; Foolbox's are not counted.
     """
 
     def __init__(self, model_id: str, images: int) -> None:
@@ -123,7 +122,7 @@ class _Side:
         self._passes = tf.Variable(0, dtype=tf.int64)
 
     def count_passes(self) -> None:
-        """Counts every pass from now on."""
+        """Starts counting model passes."""
         import tensorflow as tf
 
         endpoint, serving_logits, passes = self.classifier.endpoint, self.classifier.serving_logits, self._passes
@@ -149,11 +148,11 @@ class _Side:
 
     @property
     def floats(self) -> int:
-        """Floating-point operations of all passes so far."""
+        """Floating-point operations of all counted passes so far."""
         return int(self._passes.numpy()) * self._flops
 
     def ours(self, label: str, batch: Any, warm_up: bool) -> np.ndarray:
-        """Our attack and the classification of what it gives; one of a given size takes this size alone, as Foolbox's."""
+        """Runs our attack and classifies the result; an attack with a fixed epsilon runs at that only, as Foolbox's does."""
         from cortexzoo.evaluation.attacks import EpsilonSearch
 
         attack = our_attack(label)
@@ -166,7 +165,7 @@ class _Side:
         return found
 
     def stock(self, label: str, batch: Any, warm_up: bool) -> np.ndarray:
-        """Foolbox's attack, which classifies what it gives; only numba has to warm up, for which a few steps do."""
+        """Runs Foolbox's attack, which classifies its result. Only numba has to warm up, which a few steps do."""
         import foolbox
         import tensorflow as tf
 
@@ -184,7 +183,7 @@ class _Side:
         attack = attack_class(**options)
         _, found, _ = attack(model, tf.constant(batch.images), criterion, **arguments)
         found = found.numpy()
-        # C&W and EAD give black images where they failed.
+        # C&W and EAD return black images where they fail.
         failed = ~found.any(axis=(1, 2, 3))
         found[failed] = batch.images[failed]
         return found
@@ -192,15 +191,15 @@ class _Side:
 
 @dataclasses.dataclass(frozen=True)
 class _Timed:
-    """What one side answers of one call, or Foolbox's error.
+    """The result of one timed call on one side, or Foolbox's error.
 
     Attributes:
-        seconds: of the call.
-        floats: floating-point operations of the model's passes in it.
-        median: median distance, infinite where the attack failed.
-        success: share of the images, in [0, 1].
-        memory: the process' greatest so far, MiB.
-        error: what stock Foolbox raised.
+        seconds: duration of the call.
+        floats: floating-point operations of the model passes in it.
+        median: median distance; infinite if the attack failed on most images.
+        success: share of images on which the attack succeeded, in [0, 1].
+        memory: peak memory of the process so far, MiB.
+        error: the error that stock Foolbox raised.
     """
 
     seconds: float = 0.0
@@ -231,7 +230,7 @@ def _serve(connection: Any, kind: str, model_id: str, images: int) -> None:
                 warm.add(label)
             connection.send(_timed(side, work, label))
         except Exception as error:
-            # Foolbox may raise anything; ours raises nothing that is not a fault.
+            # Foolbox may raise anything; an error on our side is a bug.
             if kind == "ours":
                 raise
             traceback.print_exc()
@@ -253,7 +252,7 @@ def _timed(side: _Side, work: Any, label: str) -> _Timed:
 
 
 def main(_: list[str]) -> None:
-    """Times attack by attack and prints one table."""
+    """Times the attacks one by one and prints one table."""
     configure_tensorflow()
     from benchmarks.arithmetic import matmul_flops
     from benchmarks.report import publish
@@ -282,9 +281,9 @@ def main(_: list[str]) -> None:
 
 
 class _Kept:
-    """The attacks that are timed, in a JSON file; without --keep, nothing is kept.
+    """The times of finished attacks, in a JSON file; without --keep they are not saved.
 
-    The times of another model or of an attack with other settings or another version are not taken for this one's.
+    They are identified by the model's files and by the attack's settings and version.
     """
 
     def __init__(self) -> None:
@@ -292,12 +291,12 @@ class _Kept:
         self._found = json.loads(self._path.read_text()) if self._path and self._path.exists() else {}
 
     def find(self, model_id: str, label: str) -> tuple[_Timed, _Timed] | None:
-        """Returns what ours and Foolbox's took, where it is known."""
+        """Returns the results of both sides; None if they are not known."""
         pair = self._found.get(self._key(model_id, label))
         return pair and tuple(_Timed(**timed) for timed in pair)
 
     def add(self, model_id: str, label: str, pair: tuple[_Timed, _Timed]) -> None:
-        """Adds what ours and Foolbox's took."""
+        """Adds the results of both sides."""
         from cortexzoo.files import write_text
 
         self._found[self._key(model_id, label)] = [dataclasses.asdict(timed) for timed in pair]
@@ -318,15 +317,15 @@ class _Kept:
 def _start(kind: str, model_id: str) -> Any:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    context.Process(classifier=_serve, args=(there, kind, model_id, _IMAGES.value), daemon=True).start()
-    # So that a side that dies ends the run.
+    context.Process(target=_serve, args=(there, kind, model_id, _IMAGES.value), daemon=True).start()
+    # Closed here, so that the run ends if a side dies.
     there.close()
     here.recv()
     return here
 
 
 def _pair(sides: dict[str, Any], label: str) -> tuple[_Timed, _Timed]:
-    """Both sides in turn, several times where that is short; each side's median time."""
+    """Runs both sides alternately, several times if they are fast; returns each side with its median time."""
     found: dict[str, list[_Timed]] = {kind: [] for kind in sides}
     for _ in range(_REPEATS):
         for kind, connection in sides.items():

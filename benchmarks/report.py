@@ -1,4 +1,4 @@
-"""One table of a benchmark: on the terminal, and in a section of a Markdown page."""
+"""Publishes a benchmark's table on the terminal and in a section of a Markdown page."""
 
 import importlib.metadata
 import os
@@ -11,13 +11,13 @@ from rich.table import Table
 
 
 def publish(name: str, header: list[str], rows: list[list[str]], remark: str, page: str | None) -> None:
-    """Prints the table and, where a page is named, replaces its section `name` by it.
+    """Prints the table and, if a page is given, replaces that page's section `name`.
 
     Args:
-        name: title, and the section's name.
+        name: title and name of the section.
         header: column titles.
         rows: cells.
-        remark: one sentence on what was measured and how often.
+        remark: what was measured, and how often.
         page: path of a Markdown page, or None.
     """
     version = importlib.metadata.version("tensorflow")

@@ -1,10 +1,10 @@
-"""What the saturation penalty costs: a training step with it against the same step without.
+"""The cost of the saturation penalty: a training step with it against the same step without.
 
   python -m benchmarks.saturation_penalty                          the sigmoid MLP, the ReLU MLP and the ReLU CNN
   python -m benchmarks.saturation_penalty --networks=relu_cnn --rounds=5 --page=README.md
 
-Both networks of a pair have the same sizes and see the same batch of 128 images. A round runs some steps of one and then as
-many of the other, so that a drifting machine slows both; the table gives the median ratio of the rounds.
+Both networks of a pair have the same size and see the same batch of 128 images. Each round runs some steps of one and then
+as many of the other, so that a change in the machine's speed affects both. The table has the median of the rounds' ratios.
 """
 
 import os
@@ -25,7 +25,7 @@ from benchmarks.timing import seconds_in_turn
 _NETWORKS = flags.DEFINE_list("networks", ["sigmoid_mlp", "relu_mlp", "relu_cnn"], "Networks of the MNIST recipes.")
 _STEPS = flags.DEFINE_integer("steps", 50, "Steps of each network in a round.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "Rounds; the median counts.", lower_bound=1)
-_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `saturation penalty` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `saturation penalty` is updated.")
 
 
 def main(_: list[str]) -> None:
@@ -42,7 +42,7 @@ def main(_: list[str]) -> None:
 
 
 def _training_steps(network: str, penalty: bool) -> Callable[[int], object]:
-    """Returns a function that runs the steps as `fit` would, in one trace."""
+    """Returns a function that runs the steps of one round with `fit`, in one trace."""
     config = find(f"mnist/saturating_{network}").config()
     strength = config.strength if penalty else None
     model = create_model(config.class_name, {"activation": config.activation, "saturation_penalty": strength})

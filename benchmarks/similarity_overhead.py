@@ -1,11 +1,11 @@
-"""What the similarity regulariser costs: seconds of a training step with it and without, beside 1 + 2k / batch.
+"""The cost of the similarity regulariser: duration of a training step with and without it, compared with 1 + 2k / batch.
 
-  python -m benchmarks.similarity_overhead                           width 16, k = 4, 8, 16, 32 beside 64 images of MNIST
+  python -m benchmarks.similarity_overhead                           width 16, k = 4, 8, 16, 32 and 64 images of MNIST
   python -m benchmarks.similarity_overhead --pairs=16 --width=64 --steps=10
 
-With k pairs beside a batch the network sees 2k more images in a step; what a step costs beyond that is our overhead. Steps
-are whole: batches, pairs and target similarities are made inside the clock. All trainings take a step in turn, so that a
-drifting machine slows all of them; the table has the median of the ratios to the plain step of the same turn.
+With k pairs in addition to the batch, the network sees 2k more images per step; any further cost is our overhead. The timed
+steps include making batches, pairs and target similarities. All trainings alternate step by step, so that a change in the
+machine's speed affects all of them. The table has the median ratio to the plain step of the same round.
 """
 
 import os
@@ -23,13 +23,13 @@ from cortexzoo.training.recipes.similarity_settings import default_config
 from benchmarks.report import publish
 from benchmarks.timing import seconds_in_turn
 
-_DATASET = flags.DEFINE_string("dataset", "mnist", "Data set; those with a recipe.")
+_DATASET = flags.DEFINE_string("dataset", "mnist", "A data set with a recipe.")
 _TARGET = flags.DEFINE_string("target", "thresholded", "The similarity target.")
-_PAIRS = flags.DEFINE_list("pairs", ["4", "8", "16", "32"], "Pairs a step.")
+_PAIRS = flags.DEFINE_list("pairs", ["4", "8", "16", "32"], "Numbers of pairs per step.")
 _WIDTH = flags.DEFINE_integer("width", 16, "Width of the network.")
-_STEPS = flags.DEFINE_integer("steps", 30, "Timed steps of each training; three beforehand are not counted.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 30, "Timed steps of each training, after three uncounted ones.", lower_bound=1)
 _DTYPE = flags.DEFINE_string("dtype", "float32", "Precision, such as mixed_bfloat16.")
-_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `similarity overhead` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `similarity overhead` is updated.")
 
 
 def main(_: list[str]) -> None:
@@ -47,7 +47,7 @@ def main(_: list[str]) -> None:
         rows.append([str(count), f"{1e3 * np.median(own):.1f}", f"{ratio:.3f}", f"{images:.3f}", excess])
     header = ["pairs", "ms / step", "ratio to no pairs", "1 + 2k / batch", "beyond it"]
     network = f"ResNet18 of width {_WIDTH.value}, {_DTYPE.value}, batch {config.batch_size} of {_DATASET.value}"
-    caption = f"{network}: medians of {_STEPS.value} steps in turn; ratio: median over the turns, not that of the medians."
+    caption = f"{network}: medians of {_STEPS.value} alternating steps; the ratio is the median of the per-round ratios."
     publish("similarity overhead", header, rows, caption, _PAGE.value)
 
 

@@ -1,4 +1,4 @@
-"""Programs timed in turn, so that a drifting machine slows all of them."""
+"""Times programs alternately, so that a change in the machine's speed affects all of them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ def seconds_in_turn(
     uncounted: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> np.ndarray:
-    """Runs each program once a round and returns the seconds, (programs, rounds).
+    """Runs each program once per round and returns the seconds, (programs, rounds).
 
     Args:
         programs: functions of the round's number.
-        rounds: how many are counted.
-        uncounted: how many come before, in which programs are traced and caches filled.
-        clock: gives seconds; `time.process_time` counts those of the processors, whatever else the machine does.
+        rounds: the number of counted rounds.
+        uncounted: the number of rounds before these, in which programs are traced and caches filled.
+        clock: returns seconds; `time.process_time` counts processor time, whatever else the machine does.
     """
     seconds = np.zeros((uncounted + rounds, len(programs)))
     for number in range(uncounted + rounds):

@@ -1,1 +1,4 @@
-"""How robust a SavedModel is: attacks, a store of per-sample distances, honest tables. Knows no model class."""
+"""Evaluates the robustness of SavedModels: attacks, shifts, a store of per-sample results, and reports.
+
+It depends on no model class.
+"""

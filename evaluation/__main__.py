@@ -1,32 +1,32 @@
-"""Attacks classifiers, shifts their images, and tells how robust they are.
+"""Evaluates how robust classifiers are to attacks and to shifts of their images.
 
-  a minute: PGD and FGM on 200 test images
+  PGD and FGM on 200 test images, in about a minute
     cortexzoo evaluate --model=mnist/dim
-  several models side by side; the same command resumes after a kill
+  several models side by side; if killed, the same command resumes
     cortexzoo evaluate --model=mnist/dim --model=mnist/cnn --suite=cleverhans
   your own model and images; the exit code is 1 below 50 %
     cortexzoo evaluate --model=my.keras --data=photos/ --epsilon=linf:8/255 \\
         --fail_under=linf:0.5
-  a model of images from 0 to 255; adversarial images as .npz files in found/
+  a model for images from 0 to 255; adversarial images as .npz files in found/
     cortexzoo evaluate --model=my_model/1 --data=images.npz --scale=255 \\
         --save_adversarials=found
-  42 attacks in four norms by two processes, printed as JSON
+  42 attacks in four norms, two processes, printed as JSON
     cortexzoo evaluate --model=mnist/dim --suite=paper42 --workers=2 \\
         --format=json
-  15 common corruptions with five severities
+  15 common corruptions at five severities
     cortexzoo evaluate --model=mnist/dim --suite=corruptions
-  FGSM made on another model
+  FGSM images transferred from another model
     cortexzoo evaluate --model=mnist/dim --suite=transfer --source=mnist/cnn
-  tables and figures of what the store has
+  tables and figures of stored results
     cortexzoo evaluate --model=all --suite=cleverhans --report_only \\
         --output=report
-  the sections of a page, see --page
+  updates the generated sections of a page, see --page
     cortexzoo evaluate --model=mnist/dim --suite=noise --report_only --page=a.md
 
-A model is an id of the catalogue (`cortexzoo list`), a SavedModel directory, or a .keras or .h5 file, from images in [0, 1]
-to logits. Data are a catalogued data set, one of TensorFlow Datasets, an .npz file with images and labels, or a folder with
-a folder of images for each class. `cortexzoo suites` lists the suites. Results go to --store; what is there is not computed
-again. Every adversarial image is classified anew on the serving path; accuracies carry 95 % Wilson intervals.
+A model is an id in the catalogue (`cortexzoo list`), a SavedModel directory, or a .keras or .h5 file. It maps images in
+[0, 1] to logits. The data are a data set of the catalogue or of TensorFlow Datasets, an .npz file with images and labels, or
+a folder with one folder of images per class. `cortexzoo suites` lists the suites. Results are kept in --store and are not
+computed again. Every adversarial image is verified on the serving path; accuracies come with 95 % Wilson intervals.
 """
 
 import json
@@ -42,53 +42,54 @@ from cortexzoo.startup import configure_tensorflow
 _MODELS = flags.DEFINE_multi_string(
     "model",
     [],
-    "Id in the catalogue, path of a SavedModel or of a .keras or .h5 file, or `all` for the catalogue. With --report_only "
-    "an id may also be one that the store alone knows, and `all` are those that the suite has attacked.",
+    "Id in the catalogue, path of a SavedModel or of a .keras or .h5 file, or `all` for the whole catalogue. With "
+    "--report_only also an id that is only in the store; `all` then means all with results of the suite.",
 )
 _DATA = flags.DEFINE_string(
-    "data", None, "Images: a data set's name, an .npz file, a folder. A catalogued model has its own."
+    "data", None, "Images: a data set's name, an .npz file or a folder. Defaults to a catalogued model's own data set."
 )
 _SUITE = flags.DEFINE_string("suite", "quick", "The attacks or shifts; `cortexzoo suites` lists them.")
 _EPSILONS = flags.DEFINE_multi_string(
-    "epsilon", [], "Threshold in place of the data set's, as in linf:8/255; a norm may have several."
+    "epsilon", [], "Threshold that replaces the data set's, as in linf:8/255; a norm may have several."
 )
-_NORMS = flags.DEFINE_multi_enum("norm", [], ("linf", "l2", "l1", "l0"), "Attack this norm alone.")
+_NORMS = flags.DEFINE_multi_enum("norm", [], ("linf", "l2", "l1", "l0"), "Attack only this norm.")
 _SOURCES = flags.DEFINE_multi_string(
     "source",
     [],
-    "Id in the catalogue of a model whose adversarials are transferred, in suites that do so. No model is its own source.",
+    "Id in the catalogue of a model from which adversarial images are transferred, for suites that do so. No model is its "
+    "own source.",
 )
-_TARGET = flags.DEFINE_integer("target", None, "Attack towards this class instead of any but the label.", lower_bound=0)
+_TARGET = flags.DEFINE_integer("target", None, "Attack towards this class; by default any but the label.", lower_bound=0)
 _SAMPLES = flags.DEFINE_integer("samples", None, "Attack the first N images; defaults to the suite's number.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks and shifts.", lower_bound=0, upper_bound=2**31 - 1)
-_SCALE = flags.DEFINE_float("scale", None, "255 for models of images from 0 to 255.", lower_bound=0.0)
-_MEAN = flags.DEFINE_multi_float("mean", [], "The model wants (image * scale - mean) / std. Once, or once a channel.")
+_SCALE = flags.DEFINE_float("scale", None, "255 for models that take images from 0 to 255.", lower_bound=0.0)
+_MEAN = flags.DEFINE_multi_float("mean", [], "For models that take (image * scale - mean) / std. Once, or once per channel.")
 _STD = flags.DEFINE_multi_float("std", [], "See --mean.")
 _BATCH = flags.DEFINE_integer("batch", None, "Most images to differentiate at once; defaults to what fits.", lower_bound=1)
 _WORKERS = flags.DEFINE_integer(
-    "workers", 1, "Processes that share the attacks, about 1 GB each. The results do not depend on it.", lower_bound=1
+    "workers", 1, "Processes that share the attacks, about 1 GB each. Results do not depend on it.", lower_bound=1
 )
-_STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results; it is created where missing.")
+_STORE = flags.DEFINE_string("store", "runs/results.sqlite", "SQLite file of results, created if missing.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for tables (Markdown, CSV, JSON) and figures (PNG, SVG).")
-_SAVE = flags.DEFINE_string("save_adversarials", None, "Folder for the adversarial images, an .npz file an attack.")
+_SAVE = flags.DEFINE_string("save_adversarials", None, "Folder for the adversarial images, one .npz file per attack.")
 _PAGE = flags.DEFINE_string(
     "page",
     None,
-    "Markdown file whose generated sections are made anew: what stands between <!-- NAME:begin --> and <!-- NAME:end -->, "
-    "or NAME SUITE on a page about several suites. NAME is one of boundary, comparison, nearest, pairs, results, saturating "
-    "and, for shifts, shifts.",
+    "Markdown file whose generated sections are updated. A section stands between <!-- NAME:begin --> and "
+    "<!-- NAME:end -->; on a page about several suites NAME SUITE replaces NAME. NAME is boundary, comparison, nearest, "
+    "pairs, results or saturating for attacks, and shifts for shifts.",
 )
 _FIGURES = flags.DEFINE_string("figures", None, "Folder for the figures of --page; defaults to `figures` beside it.")
-_FORMAT = flags.DEFINE_enum("format", "table", ("table", "json", "csv", "markdown"), "How the numbers are printed.")
+_FORMAT = flags.DEFINE_enum("format", "table", ("table", "json", "csv", "markdown"), "Format of the printed results.")
 _FAIL_UNDER = flags.DEFINE_multi_string(
     "fail_under",
     [],
-    "Least robust accuracy in a norm, as in linf:0.5, or `clean:0.9`: exit code 1 where the lower end of the 95 % interval "
-    "is below.",
+    "Required robust accuracy in a norm, as in linf:0.5, or clean accuracy, as in clean:0.9. The exit code is 1 if the "
+    "lower end of the 95 % interval is below.",
 )
 _UPDATE_CARD = flags.DEFINE_bool("update_card", False, "Write the scores into the cards of catalogued models.")
-_REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Attack nothing; report what the store has.")
-_LIST = flags.DEFINE_bool("list", False, "List the suites with their attacks and stop.")
+_REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Run nothing; report what is in the store.")
+_LIST = flags.DEFINE_bool("list", False, "List the suites with their members and exit.")
 
 
 def main(arguments: list[str]) -> None:
@@ -96,7 +97,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"Expected flags only, as in --model=mnist/dim. Received: {' '.join(arguments[1:])}")
     configure_tensorflow()
-    # Evaluation is TensorFlow's, whatever a user's own programs run on.
+    # Evaluation needs TensorFlow, whatever backend the user's own programs have.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if _LIST.value:
         _list_suites()
@@ -104,7 +105,7 @@ def main(arguments: list[str]) -> None:
     if not _MODELS.value:
         raise app.UsageError("Expected --model=ID or --model=PATH. Received: neither. `cortexzoo list` shows the ids.")
     _check_flags()
-    # The data library reports every file that it opens.
+    # TensorFlow Datasets logs every file that it opens.
     logging.set_verbosity(logging.WARNING)
     from cortexzoo.catalog import IntegrityError
     from cortexzoo.evaluation.results.store import StoreError
@@ -114,18 +115,18 @@ def main(arguments: list[str]) -> None:
     except (ValueError, OSError, IntegrityError, StoreError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit(f"Interrupted. What is done is in {_STORE.value}: the same command goes on from there.")
+        sys.exit(f"Interrupted. Finished results are in {_STORE.value}; run the same command to resume.")
     if failures:
         sys.exit("\n".join(failures))
 
 
 def _evaluate() -> list[str]:
-    """Does what the flags say, and returns why a gate fails."""
+    """Runs the evaluation that the flags describe, and returns the messages of failed gates."""
     from cortexzoo.evaluation import suites
     from cortexzoo.evaluation.gates import failures, parse_gates
     from cortexzoo.evaluation.results.store import Store
 
-    # What can be refused is refused before a store is made.
+    # Invalid arguments are refused before a store is created.
     suite, gates = suites.find(_SUITE.value), parse_gates(_FAIL_UNDER.value)
     _check_outputs(suite)
     prepare = _preparation(suite)
@@ -218,7 +219,7 @@ def _report(summaries: list[Any]) -> None:
     report = report_of(summaries)
     if _FORMAT.value == "table":
         console = Console()
-        # A pipe has no width: what is read by programs or in a log is not to be folded.
+        # A pipe has no width, and text for programs or logs should not be folded.
         console.print(report.terminal_table(summaries), width=None if console.is_terminal else max(console.width, 80))
     elif _FORMAT.value == "json":
         print(json.dumps(report.as_json(summaries), indent=2, ensure_ascii=False, allow_nan=False))

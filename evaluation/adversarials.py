@@ -1,4 +1,4 @@
-"""Adversarial images out of the store: in memory as arrays, on disk as .npz files."""
+"""Adversarial images from the store: in memory as arrays, on disk as .npz files."""
 
 import dataclasses
 import io
@@ -14,18 +14,18 @@ from cortexzoo.files import write_bytes
 
 @dataclasses.dataclass(frozen=True)
 class Adversarials:
-    """What an attack, or the best of several, made of images.
+    """The result of one attack, or the best of several, on images.
 
     Attributes:
-        images: float32, (n, height, width, channels), in [0, 1]: the adversarial where one was found. Elsewhere what the
-            attack ended with, or the image itself where it was wrong before any attack or nothing is kept.
+        images: float32, (n, height, width, channels), in [0, 1]. The adversarial image if one was found, otherwise the last
+            image of the attack; the clean image if that was misclassified or nothing was kept.
         ids: int64, (n,). Positions of the images in their split.
         labels: int64, (n,). The true labels.
-        predictions: int64, (n,). How the model classifies `images`.
-        distances: float64, (n,). Of the adversarial in `norm`; 0 where the image was wrong before any attack, infinite
-            where the attack failed.
-        norm: of the distances: "linf", "l2", "l1" or "l0".
-        epsilon: the size allowed; infinite where the smallest was sought.
+        predictions: int64, (n,). The labels that the model predicts for `images`.
+        distances: float64, (n,). Size of the perturbation in `norm`; 0 if the clean image was misclassified, infinite if
+            the attack failed.
+        norm: the norm of the distances: "linf", "l2", "l1" or "l0".
+        epsilon: the allowed size; infinite if the attack looked for the smallest perturbation.
     """
 
     images: np.ndarray
@@ -38,7 +38,7 @@ class Adversarials:
 
     @property
     def success(self) -> np.ndarray:
-        """Which images are taken for another class than wanted, within `epsilon`, bool, (n,)."""
+        """Which images the attack broke within `epsilon`, bool, (n,), including those misclassified from the start."""
         return np.isfinite(self.distances) & (self.distances <= self.epsilon * (1 + 1e-5))
 
     def __len__(self) -> int:
@@ -52,20 +52,20 @@ class Adversarials:
 
 
 def adversarials_of(summary: Summary, score: Score) -> Adversarials:
-    """Returns the adversarial images of one attack: of each sample that of the endpoint where it is nearest."""
+    """Returns each sample's nearest adversarial image of one attack, over its endpoints."""
     return _nearest(summary, [score], score.ids)
 
 
 def worst_case(summary: Summary, norm: str) -> Adversarials:
-    """Returns each image's nearest adversarial over the attacks of a norm, on the images that all of them attacked.
+    """Returns each sample's nearest adversarial image over the attacks in a norm, for samples that all of them attacked.
 
     Raises:
-        ValueError: the norm has no attack.
+        ValueError: the norm was not attacked.
     """
     union = summary.union(norm)
     if union is None:
         known = ", ".join(score.norm for score in summary.unions)
-        raise ValueError(f"Expected a norm that was attacked, one of {known}. Received: {norm!r}.")
+        raise ValueError(f"Expected an attacked norm, one of {known}. Received: {norm!r}.")
     return _nearest(summary, [score for score in summary.attacks if score.norm == norm], union.ids)
 
 
@@ -94,7 +94,7 @@ def _clean_predictions(summary: Summary, ids: np.ndarray) -> np.ndarray:
 
 
 def _take_nearer(best: Adversarials, summary: Summary, run: int) -> None:
-    """Puts into the arrays of `best` what a run has that is nearer, or where all failed what it ended with."""
+    """Updates `best` with a run's nearer images; where all attacks fail, with the last image of the run."""
     store = summary.evaluation.store
     reached, classes, images = store.distances(run), store.predicted(run), store.images(run, summary.dataset.image_shape)
     for k, i in enumerate(map(int, best.ids)):
@@ -105,11 +105,11 @@ def _take_nearer(best: Adversarials, summary: Summary, run: int) -> None:
 
 
 def save_adversarials(summary: Summary, directory: Path) -> list[Path]:
-    """Writes a file for each attack and one for the worst case of each norm, as DIRECTORY/MODEL/LABEL.npz.
+    """Writes one file per attack and one for the worst case in each norm, as DIRECTORY/MODEL/LABEL.npz.
 
     Args:
-        summary: a model under a suite of attacks, evaluated with `keeps_images`.
-        directory: created where missing.
+        summary: a model under an attack suite, evaluated with `keeps_images`.
+        directory: created if missing.
 
     Returns:
         The files.

@@ -1,4 +1,4 @@
-"""`cz.evaluate` and `cz.attack`: any classifier, any images, from Python."""
+"""`cz.evaluate` and `cz.attack`: evaluate and attack any classifier on any images."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -43,35 +43,35 @@ def evaluate(
     keep_images: bool = False,
     name: str | None = None,
 ) -> Result:
-    """Attacks a classifier with every attack of a suite and tells what accuracy is left.
+    """Runs all attacks or shifts of a suite on a classifier and reports the remaining accuracy.
 
     Args:
-        model: id in the catalogue; path of a SavedModel, a .keras or an .h5 file; or a `keras.Model`. It takes images in
-            [0, 1] (but see `scale`, `mean`, `std`) and gives logits; a Keras model's final softmax is taken off.
+        model: id in the catalogue; path of a SavedModel, of a .keras or .h5 file; or a `keras.Model`. It takes images in
+            [0, 1] (but see `scale`, `mean`, `std`) and returns logits; a Keras model's final softmax is removed.
         images: array, (n, height, width, channels), float in [0, 1] or uint8; a `tf.data.Dataset` of images and labels; name
-            of a catalogued or any TFDS data set; path of an .npz file or of a folder of class folders. Defaults to the
-            test split that a catalogued model is for.
-        labels: int array, (n,), beside an array of images.
-        suite: name of the attacks or shifts; `cortexzoo suites` lists them.
-        epsilons: thresholds by norm, each one or several, such as {"linf": 8 / 255}. They take the place of the data set's.
-        norms: attack these alone. Defaults to all.
-        samples: attack the first so many images. Defaults to the suite's number.
-        targets: a class, or one for each image, that the attacks are to reach. Defaults to any but the label.
-        scale: 255 for a model of images from 0 to 255; images above 1 are then taken to be such, too.
-        mean, std: the model wants (image * scale - mean) / std; one number, or one a channel.
+            of a data set in the catalogue or in TFDS; path of an .npz file or of a folder of class folders. Defaults to the
+            test split of a catalogued model's data set.
+        labels: int array, (n,), if `images` is an array.
+        suite: name of the suite of attacks or shifts; `cortexzoo suites` lists them.
+        epsilons: thresholds by norm, one or several each, such as {"linf": 8 / 255}. They replace the data set's.
+        norms: attack only these norms. Defaults to all.
+        samples: attack only the first images, this many. Defaults to the suite's number.
+        targets: the class that the attacks aim at, or one per image. By default any class but the label will do.
+        scale: 255 for a model that takes images from 0 to 255. Images with values above 1 are then read in that range, too.
+        mean, std: for a model that takes (image * scale - mean) / std; one number each, or one per channel.
         batch_limit: the most images to differentiate at once. Defaults to what fits into memory.
-        sources: ids of models whose adversarials are transferred, for suites that do so.
-        store: SQLite file that keeps the results and that a later call resumes from. Defaults to memory.
+        sources: ids of models from which adversarial images are transferred, for suites that do so.
+        store: SQLite file that keeps the results, so that a later call resumes. By default they stay in memory.
         seed: seed of the attacks.
-        workers: processes that share the attacks.
-        keep_images: keep every adversarial image, not just the first ten of an attack.
-        name: what tables call the model.
+        workers: the number of processes that share the attacks.
+        keep_images: keep all adversarial images, not just the first ten of each attack.
+        name: the model's name in tables.
 
     Returns:
-        A `Result`: prints as a table, and has accuracies, intervals, distances, figures.
+        A `Result`, which prints as a table and has accuracies, intervals, distances and figures.
 
     Raises:
-        ValueError: something of the above is not as expected; the message says what to do.
+        ValueError: an argument is invalid; the message says what to do.
         IntegrityError: a file of a catalogued model differs from its card.
     """
     chosen = suites.find(suite)
@@ -111,21 +111,21 @@ def attack(
     seed: int = 0,
     **settings: Any,
 ) -> Adversarials:
-    """Attacks every image with one attack and returns what it found as arrays.
+    """Attacks every image with one attack and returns the adversarial images as arrays.
 
     Args:
         model, images, labels, targets, scale, mean, std, batch_limit, seed: see `evaluate`.
         norm: "linf", "l2", "l1" or "l0".
-        epsilon: the size of the perturbation. None to look for each image's smallest.
-        attack: name of the attack, such as "pgd", "deepfool" or "boundary", or an attack with its settings. Defaults to PGD
-            in L-inf and L2, sparse descent in L1, and Brendel-Bethge in L0.
-        settings: the attack's own, such as steps=100.
+        epsilon: the allowed size of the perturbation. None looks for the smallest one of each image.
+        attack: name of the attack, such as "pgd", "deepfool" or "boundary", or an attack object. Defaults to PGD in L-inf
+            and L2, sparse descent in L1, and Brendel-Bethge in L0.
+        settings: settings of the attack, such as steps=100.
 
     Returns:
         `Adversarials`: images, success, distances, predictions.
 
     Raises:
-        ValueError: something of the above is not as expected; the message says what to do.
+        ValueError: an argument is invalid; the message says what to do.
 
     Example:
 
@@ -151,7 +151,7 @@ def attack(
 
 
 def preprocessing_of(scale: float | None, mean: float | Sequence[float], std: float | Sequence[float]) -> Preprocessing:
-    """Returns what is done to an image before the model sees it."""
+    """Returns the preprocessing for these arguments of `evaluate`."""
     return Preprocessing(
         1.0 if scale is None else float(scale), tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
     )
@@ -162,7 +162,7 @@ def _open(model: Any, images: Any, labels: Any, scale: float | None, name: str |
         opened = open_model(model, None, name)
         if not opened.dataset:
             raise ValueError(
-                "Expected `images` and `labels`. Received: none, and the model is for no data set of the catalogue."
+                "Expected `images` and `labels`, as the model is not in the catalogue and has no data set. Received: none."
             )
         return open_images(opened.dataset), opened
     source = open_scaled(images, labels, scale)

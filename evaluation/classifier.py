@@ -1,4 +1,4 @@
-"""A SavedModel as a classifier: its serving path decides, its endpoints are differentiated."""
+"""A SavedModel as the classifier under attack: its serving path decides, its endpoints are differentiated."""
 
 import hashlib
 import os
@@ -18,40 +18,40 @@ from cortexzoo.evaluation.probing import ClassifierError
 _AS_IT_IS = Preprocessing()
 SIGNATURE = "serving_default"
 DIFFERENTIABLE_ENDPOINTS = ("logits", "attack_logits")
-# The values of `logits`, computed so that less of the gradient is lost: for suites that ask for them, and white-box shifts.
+# The logits computed so that less of their gradient is lost, for suites that ask for them and for white-box shifts.
 STABILIZED_ENDPOINTS = ("logits_float64", "logits_stable", "logits_softened")
 # The activations of a small convolutional network for this many images fit into the processor's cache.
 _PREDICTION_BATCH = 100
-# Share of the greatest logit by which a class must win: in a batch of another size float32 rounds differently.
+# A class must win by this share of the largest logit, as float32 rounds differently in a batch of another size.
 CLEARLY = 1e-5
 
 
 class Classifier:
-    """A model that is known only as a SavedModel directory.
+    """The model under attack, known only as a SavedModel directory.
 
     Attributes:
         path: the directory.
         dataset: the data set.
-        preprocessing: what is done to an image before the model sees it.
-        digest: the model's identity in the store: SHA-256 over its files, and over the preprocessing where there is any.
+        preprocessing: applied to an image before the model sees it.
+        digest: the model's identity in the store: SHA-256 over its files and its preprocessing, if any.
         image_shape: (height, width, channels).
-        num_classes: width of the logits.
-        endpoints: names of the functions to attack: "logits", and those of "attack_logits" and the stabilised ones that the
-            model has.
-        batch_limit: the most images to differentiate at once, given or measured; None where any number fits.
-        signs: reasons to distrust a robust accuracy that the model's answers to the probe give, as sentences by name.
+        num_classes: number of logits.
+        endpoints: names of the functions to attack: "logits" and, if the model has them, "attack_logits" and the stabilised
+            endpoints.
+        batch_limit: the most images to differentiate at once, given or measured; None if any number fits.
+        signs: reasons to distrust a robust accuracy, found in the outputs for the probe, as sentences by name.
 
     Args:
         path: a SavedModel directory whose signature `serving_default` maps float images to logits.
-        dataset: the data set whose images it is to classify.
-        probe: a few of these images, float32, (n, height, width, channels), in [0, 1], on which the outputs are checked.
+        dataset: the data set whose images it classifies.
+        probe: a few of its images, float32, (n, height, width, channels), in [0, 1], on which the outputs are checked.
         preprocessing: see above.
         batch_limit: see above.
-        name: what errors call it; defaults to the path.
+        name: its name in errors; defaults to the path.
 
     Raises:
-        ClassifierError: no SavedModel, no usable signature, a wrong shape, outputs that are NaN, infinite or integers, or
-            fewer than the data set's classes.
+        ClassifierError: there is no SavedModel or no usable signature, a shape is wrong, or outputs are NaN, infinite,
+            integers or fewer than the data set's classes.
     """
 
     def __init__(
@@ -88,20 +88,20 @@ class Classifier:
         self.batch_limit = batch_limit or images_at_once(self.endpoint("logits"), self.image_shape)
 
     def endpoint(self, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns a differentiable function from images in [0, 1] to logits: the Python endpoint, else the signature."""
+        """Returns a differentiable function from images in [0, 1] to logits: the Python endpoint or else the signature."""
         function = getattr(self._loaded, name, None)
         if callable(function):
-            # What has another name gives logits already, whatever the signature gives.
+            # A named endpoint returns logits, whatever the signature returns.
             return self._answering(lambda images: function(tf.cast(images, self._dtype)), name)
         if name == "logits":
             return self._serve
         raise ClassifierError(f"{self.path} has no endpoint {name!r}. It has: {', '.join(self.endpoints)}.")
 
     def raw_endpoint(self, name: str) -> Callable[[tf.Tensor], Any]:
-        """Returns an endpoint whose answers are no logits, such as `features`, fed with images in [0, 1].
+        """Returns an endpoint whose outputs are not logits, such as `features`, as a function of images in [0, 1].
 
         Raises:
-            ClassifierError: there is none of this name.
+            ClassifierError: there is no endpoint of this name.
         """
         function = getattr(self._loaded, name, None)
         if not callable(function):
@@ -109,28 +109,28 @@ class Classifier:
         return lambda images: function(self.preprocessing(images))
 
     def _raw(self, images: tf.Tensor) -> tf.Tensor:
-        """The signature's answer to what the model is given."""
-        # Through a reshape the gradient has a shape, which through a signature without one it has not.
+        """The signature's output for preprocessed images."""
+        # If the signature has no shape, neither has the gradient; a reshape restores it.
         images = tf.reshape(images, tf.shape(images)) if self._signature_shape().rank is None else images
         return self._signature(**{self._input: tf.cast(images, self._dtype)})[self._output]
 
     def _fed(self, function: Callable) -> Callable:
-        """The function of images in [0, 1], fed batches that it takes."""
+        """Adds preprocessing to a function, and splits images into batches that it takes."""
         prepared = function if self.preprocessing == _AS_IT_IS else (lambda images: function(self.preprocessing(images)))
         return prepared if self._size is None else in_batches(prepared, self._size)
 
     def _answering(self, function: Callable, name: str = "logits") -> Callable:
-        """The function of images in [0, 1] with logits as answers."""
+        """Turns an endpoint into a function from images in [0, 1] to logits."""
         fed = self._fed(function)
         if name in STABILIZED_ENDPOINTS:
-            # Their float64 is what they are for.
+            # These must stay float64.
             return fed
         kind = self._kind if name == "logits" else LOGITS
-        # A graph may not know the rank of what a signature gives.
+        # A graph may not know the rank of a signature's output.
         return lambda images: tf.cast(to_logits(tf.ensure_shape(fed(images), (None, None)), kind), tf.float32)
 
     def _signature_batch(self) -> int | None:
-        """The batch that the signature declares; None where it is free."""
+        """The batch size that the signature declares; None if it is free."""
         shape = self._signature_shape()
         return shape[0] if shape.rank else None
 
@@ -145,32 +145,32 @@ class Classifier:
         return np.concatenate(outputs) if outputs else np.zeros((0, self.num_classes), np.float32)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Returns the labels of the serving path, int64, (n,); `num_classes` where logits are NaN or infinite."""
+        """Returns the labels predicted on the serving path, int64, (n,); `num_classes` where logits are NaN or infinite."""
         logits = self.serving_logits(images)
         return np.where(_finite(logits), np.argmax(logits, axis=-1), self.num_classes)
 
     def misclassifies(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Returns where another class than the label wins by more than rounding, or logits are NaN or infinite, bool, (n,).
+        """Returns where another class clearly beats the label, or logits are NaN or infinite, bool, (n,).
 
-        An attack that ends on the boundary itself asks this and not `predict`: its adversarial would be none in a batch of
-        another size, and count as a failure.
+        Clearly means by more than rounding. Attacks that end right on the boundary use this and not `predict`: in a batch of
+        another size, rounding could undo their success.
         """
         logits = self.serving_logits(images)
         greatest = np.max(np.abs(logits), axis=1, where=np.isfinite(logits), initial=0.0)
         return _loses_by(logits, labels) > np.maximum(CLEARLY * greatest, self._precision * np.maximum(greatest, 1.0))
 
     def loses_by(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Returns the serving path's best other logit minus the label's, float32, (n,): positive where the label loses.
+        """Returns the largest other logit minus the label's on the serving path, float32, (n,): positive if the label loses.
 
-        Where logits are NaN or infinite, infinity.
+        It is infinite where logits are NaN or infinite.
         """
         return _loses_by(self.serving_logits(images), labels)
 
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
-        """Returns the function that `build` makes, built once for each key, so that chunks share one trace."""
+        """Returns the function made by `build`, which is called once per key, so that chunks share one trace."""
         if key not in self._compiled:
             function = self._compiled[key] = build()
-            # One trace for each of many models is not what TensorFlow's warning of many traces is about.
+            # TensorFlow's warning of frequent tracing is not meant for one trace per model.
             function._omit_frequent_tracing_warning = True
         return self._compiled[key]
 
@@ -196,13 +196,13 @@ class Classifier:
         if len(inputs) != 1:
             raise ClassifierError(
                 f"Expected one input, the image, in {self.path}. Received: {', '.join(inputs) or 'none'}. "
-                "Export a model of the image alone, with the other inputs fixed inside it."
+                "Export a model that takes only the image, with the other inputs fixed inside."
             )
         ((name, specification),) = inputs.items()
         if not specification.dtype.is_floating:
             raise ClassifierError(
-                f"Expected an input of float images in {self.path}. Received: {specification.dtype.name}. No gradient leads "
-                "through whole numbers: export the model with a float input, and cast inside it."
+                f"Expected an input of float images in {self.path}. Received: {specification.dtype.name}. Integers have no "
+                "gradient: export the model with a float input, and cast inside."
             )
         wanted, received = tf.TensorShape((None, *dataset.image_shape)), specification.shape
         if not received.is_compatible_with(tf.TensorShape([received[0] if received.rank else None, *wanted[1:]])):
@@ -242,19 +242,19 @@ class Classifier:
         return logits.shape[1]
 
     def _check_surrogate(self, name: str, shape: tuple[int, ...], probe: np.ndarray) -> None:
-        """A surrogate gives other values for the same classes."""
+        """A surrogate may return other values, but for the same classes."""
         try:
             received = tuple(self.endpoint(name)(tf.constant(probe)).shape)
         except (TypeError, ValueError, AttributeError, tf.errors.OpError) as error:
             received = f"{type(error).__name__}: {error}"
         if received != shape:
             raise ClassifierError(
-                f"Expected the endpoint `{name}` of {self.path} to give as many values as `logits`, shape {shape}. "
-                f"Received: {received}. Correct it, or export without it."
+                f"Expected the endpoint `{name}` of {self.path} to return as many values as `logits`, shape {shape}. "
+                f"Received: {received}. Correct it, or export the model without it."
             )
 
     def _check_endpoint(self, served: np.ndarray, probe: np.ndarray) -> None:
-        """An attack follows the endpoint and the signature decides: they have to be the same function."""
+        """An attack differentiates the endpoint while the signature decides, so both must be the same function."""
         try:
             given = self.endpoint("logits")(tf.constant(probe)).numpy()
             same = given.shape == served.shape and np.allclose(given, served, rtol=1e-3, atol=1e-3 * np.max(np.abs(served)))
@@ -262,28 +262,28 @@ class Classifier:
             same = False
         if not same:
             raise ClassifierError(
-                f"Expected the endpoint `logits` to give the logits of the signature {SIGNATURE!r} in {self.path}. "
-                f"Received: other values on {len(probe)} images. Correct the attribute `logits`, or export without it."
+                f"Expected the endpoint `logits` to return the logits of the signature {SIGNATURE!r} in {self.path}. "
+                f"Received: other values on {len(probe)} images. Correct the endpoint, or export the model without it."
             )
 
 
 def _shape_hint(received: tf.TensorShape, image_shape: tuple[int, int, int]) -> str:
-    """What to do with images of this shape, or with the model, where its input has another one."""
+    """What to do about a model whose input has another shape than the images."""
     height, width, channels = image_shape
     if received.rank == 4 and received[1:] == (channels, height, width):
-        return " It takes channels first: export a model that transposes (keras.layers.Permute((3, 1, 2))) inside."
+        return " It takes channels first: transpose inside the model (keras.layers.Permute((3, 1, 2))) and export it again."
     if received.rank == 2 and received[1] == height * width * channels:
-        return " It takes flat images: export a model that flattens them (keras.layers.Flatten()) inside."
+        return " It takes flat images: flatten inside the model (keras.layers.Flatten()) and export it again."
     hint = ""
     if received.rank == 4 and not received[1:3].is_compatible_with((height, width)):
         hint += f" Resize the images: tf.image.resize(images, {tuple(received[1:3])})."
     if received.rank == 4 and received[3] not in (None, channels) and channels == 1:
-        hint += f" Repeat the one channel: np.repeat(images, {received[3]}, axis=-1)."
+        hint += f" Repeat the channel: np.repeat(images, {received[3]}, axis=-1)."
     return hint or " Pass images of that shape."
 
 
 def saved_model_digest(path: str | os.PathLike[str]) -> str:
-    """Returns one SHA-256 over names and contents of all files that define the model.
+    """Returns one SHA-256 over the names and contents of all files that define the model.
 
     Raises:
         ClassifierError: there is no SavedModel.
@@ -301,11 +301,11 @@ def saved_model_digest(path: str | os.PathLike[str]) -> str:
 
 
 def newest_version(path: Path) -> Path:
-    """Returns the SavedModel of a folder of versions that TF Serving would serve, and any other path as it is."""
+    """Returns the version that TF Serving would serve from a folder of versions; any other path unchanged."""
     versions = [child for child in path.glob("*/") if (child / "saved_model.pb").is_file()] if path.is_dir() else []
     if (path / "saved_model.pb").is_file() or not versions:
         return path
-    # By number, as TF Serving: 10 is newer than 9.
+    # By number, as in TF Serving: 10 is newer than 9.
     return max(versions, key=lambda path: (path.name.isdigit(), int(path.name) if path.name.isdigit() else 0, path.name))
 
 

@@ -1,4 +1,4 @@
-"""From images in [0, 1] to what a model wants, and from what it answers to logits."""
+"""Converts images in [0, 1] to a model's input, and its output to logits."""
 
 import dataclasses
 import hashlib
@@ -8,24 +8,24 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# How a model answers, and the sign of gradient masking that an answer other than logits is.
+# The kinds of output. All but logits are a sign of gradient masking.
 LOGITS, PROBABILITIES, SIGMOIDS, ONE_PROBABILITY, ONE_LOGIT = (
     *("logits", "probabilities", "several sigmoids"),
     *("one probability", "one logit"),
 )
-# The least normal float32: below it a logarithm's gradient is no number.
+# The smallest normal float32: below it the gradient of the logarithm is not finite.
 _LEAST = 1.2e-38
 _Function = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What a model's input is, given an image in [0, 1]: (image * scale - mean) / std.
+    """The model's input for an image in [0, 1]: (image * scale - mean) / std.
 
     Attributes:
-        scale: 255 for a model of images from 0 to 255.
-        mean: subtracted, one number or one a channel, in the units of the scaled image.
-        std: divided by, likewise.
+        scale: 255 for a model that takes images from 0 to 255.
+        mean: one number, or one per channel, in the units of the scaled image.
+        std: likewise.
     """
 
     scale: float = 1.0
@@ -49,10 +49,10 @@ class Preprocessing:
         return images / tf.constant(self.std, images.dtype) if self.std else images
 
     def check(self, channels: int) -> None:
-        """Checks that there is one number of each kind, or one a channel.
+        """Checks that `mean` and `std` have one number each, or one per channel.
 
         Raises:
-            ValueError: there are fewer or more.
+            ValueError: one of them has another number of values.
         """
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (0, 1, channels):
@@ -61,22 +61,21 @@ class Preprocessing:
                 )
 
     def digest(self, model: str) -> str:
-        """Returns the identity of a model with this input in the store: the model's own where nothing is done to images."""
+        """Returns the identity in the store of a model with this preprocessing; without any, the model's own."""
         if self == Preprocessing():
             return model
         return hashlib.sha256(f"{model} {json.dumps(dataclasses.asdict(self))}".encode()).hexdigest()
 
 
 def to_logits(answer: tf.Tensor, kind: str) -> tf.Tensor:
-    """Returns logits, of which the softmax gives the model's probabilities.
+    """Returns logits whose softmax gives the model's probabilities.
 
     Args:
-        answer: what the model gave, float, (n, classes), or (n, 1) of a model of two classes.
-        kind: how it answers, one of the constants above.
+        answer: the model's output, float, (n, classes), or (n, 1) for two classes.
+        kind: the kind of output, one of the constants above.
 
     Returns:
-        Logits, (n, classes), two of a model of two classes. Of "several sigmoids" those before the sigmoid: their order is
-        the answers' own.
+        Logits, (n, classes). For "several sigmoids" the values before the sigmoid, which have the same order.
     """
     if answer.dtype in (tf.float16, tf.bfloat16):
         answer = tf.cast(answer, tf.float32)
@@ -94,9 +93,9 @@ def _log(probabilities: tf.Tensor) -> tf.Tensor:
 
 
 def in_batches(function: _Function, size: int) -> _Function:
-    """Returns the function fed `size` images at a time, the last batch filled up with black ones.
+    """Returns a function that feeds `function` exactly `size` images at a time, padding the last batch with black ones.
 
-    For a model that takes no other batch. It can be differentiated, in a graph too.
+    For models with a fixed batch size. It is differentiable, also in a graph.
     """
 
     def fed(images: tf.Tensor) -> tf.Tensor:

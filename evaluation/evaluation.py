@@ -1,4 +1,4 @@
-"""One evaluation: a model, images, thresholds, and the store that the results go to. What Python and the shell both run."""
+"""One evaluation: a model, images, thresholds and a store. Both Python and the shell run it."""
 
 import dataclasses
 import functools
@@ -16,30 +16,30 @@ from cortexzoo.evaluation.thresholds import BY_CONVENTION
 from cortexzoo.images import ImageSource
 from cortexzoo.norms import NORMS
 
-# Images on which a classifier is tried before it is attacked.
+# Number of images on which a classifier is checked before it is attacked.
 _PROBE = 16
 Thresholds = Mapping[str, tuple[float, ...]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model on images, judged at thresholds; attacks, shifts and tables take it whole.
+    """A model on images, judged at thresholds. Attacks, shifts and tables take it as their argument.
 
     Attributes:
         model: the model.
         images: the images.
-        store: where results are and go.
-        thresholds: the sizes at which accuracy is told, by norm, each at least one; the first is the one of a table with
-            room for one.
-        samples: how many of the first images are attacked; None for the suite's own number.
+        store: holds the results.
+        thresholds: the epsilons at which accuracy is reported, by norm, at least one each; a table with room for only one
+            shows the first.
+        samples: the number of first images to attack; None for the suite's number.
         seed: seed of the attacks and shifts.
-        workers: processes that share the attacks. The results do not depend on it.
-        sources: models whose adversarials and gradients are transferred.
-        preprocessing: what is done to an image before the model sees it.
-        batch_limit: the most images to differentiate at once; None for any number.
-        keeps_images: whether the adversarial of every image is kept, not just those of the first few.
-        norms: those to attack.
-        targets: the class that each image is to be taken for, int64, (n,); None for any but its label.
+        workers: the number of processes that share the attacks. The results do not depend on it.
+        sources: models whose adversarial images and gradients are transferred.
+        preprocessing: applied to an image before the model sees it.
+        batch_limit: the most images to differentiate at once; None for no limit.
+        keeps_images: whether to keep all adversarial images, not just those of the first few samples.
+        norms: the norms to attack.
+        targets: the class that each image should be assigned to, int64, (n,); None if any class but the label will do.
     """
 
     model: Model
@@ -63,12 +63,12 @@ class Evaluation:
 
     @property
     def info(self) -> DatasetInfo:
-        """The data set, with the first threshold of each norm in the place of its own."""
+        """The data set, with the first threshold of each norm instead of its own."""
         return self.threat_models[0]
 
     @functools.cached_property
     def threat_models(self) -> tuple[DatasetInfo, ...]:
-        """The data set with the first thresholds, with the second ones, and so on, until the longest list ends."""
+        """The data set with the first thresholds, with the second ones, and so on to the end of the longest list."""
         count = max(map(len, self.thresholds.values()))
         return tuple(
             dataclasses.replace(
@@ -80,19 +80,19 @@ class Evaluation:
 
     @property
     def conventional(self) -> tuple[str, ...]:
-        """The norms in which the threshold is CIFAR-10's, for images that have none of their own."""
+        """The norms in which images without thresholds of their own are judged at CIFAR-10's."""
         if self.images.info.thresholds:
             return ()
         return tuple(norm for norm, values in self.thresholds.items() if values == (BY_CONVENTION[norm],))
 
     @functools.cached_property
     def split(self) -> Split:
-        """The images to attack, all of them."""
+        """All test images."""
         return self.images.load("test")
 
     @functools.cached_property
     def classifier(self) -> Classifier:
-        """The model, loaded and tried on a few images."""
+        """The model, loaded and checked on a few images."""
         probe = self.split.first(_PROBE).images.astype(np.float32)
         # The folder of a model in memory has a name that tells nobody anything.
         name = self.model.name if self.model.folder else ""
@@ -101,7 +101,7 @@ class Evaluation:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """The endpoints of the model that can be attacked, as the store knows them.
+        """The endpoints of the model that can be attacked, from the store.
 
         Raises:
             ValueError: the store has no results of the model.
@@ -112,25 +112,24 @@ class Evaluation:
         return tuple(kept)
 
     def count(self, default: int) -> int:
-        """Returns how many of the first images are attacked."""
+        """Returns the number of first images to attack."""
         return min(self.samples or default, len(self.split))
 
     def first(self, count: int) -> Batch:
-        """Returns the first images, whether the model is right or wrong on them."""
+        """Returns the first images, both correctly classified and misclassified ones."""
         split = self.split.first(count)
         return Batch(split.images, split.labels, split.ids, self.seed)
 
     def attackable(self) -> np.ndarray:
-        """Returns of which images there is something to attack, bool, (n,).
+        """Returns which images to attack, bool, (n,), from the stored predictions.
 
-        Those that the model classifies correctly, as the store knows it; under a targeted attack those that it does not take
-        for the wanted class.
+        These are the correctly classified ones or, in a targeted attack, those not assigned to the wanted class.
         """
         _, labels, predictions = self.store.clean(self.digest, self.images.info.name)
         return labels == predictions if self.targets is None else predictions != self.targets
 
     def nothing_stored(self, which: str = "") -> str:
-        """Returns the sentence that the store lacks results of the model."""
+        """Returns the error message for a model without stored results."""
         return (
             f"Expected results of {self.model.name}{which} in {self.store.path}. Received: none. "
             "Run without --report_only first."

@@ -1,4 +1,4 @@
-"""Gates for continuous integration: the least accuracy that a model has to keep."""
+"""Gates for continuous integration: the accuracy that a model must reach."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from cortexzoo.norms import NORM_NAMES, NORMS
 
 
 def parse_gates(texts: Sequence[str]) -> dict[str, float]:
-    """Returns the least accuracy by norm, or by "clean", that a command line names, such as ["linf:0.5", "clean:0.9"].
+    """Parses gates such as ["linf:0.5", "clean:0.9"] into the required accuracy by norm or "clean".
 
     Raises:
-        ValueError: a text is no gate.
+        ValueError: a text is not a gate.
     """
     gates = {}
     for text in texts:
@@ -31,10 +31,10 @@ def parse_gates(texts: Sequence[str]) -> dict[str, float]:
 
 
 def check_gates(gates: dict[str, float], suite: Any, evaluation: Any) -> None:
-    """Finds out before the attacks whether there will be a number for each gate.
+    """Checks before the attacks that the suite will give a result for each gate.
 
     Raises:
-        ValueError: a gate is in a norm that the suite does not attack.
+        ValueError: the suite does not attack the norm of a gate.
     """
     wanted = {name: least for name, least in gates.items() if name != "clean"}
     members = suite.members(evaluation) if wanted else ()
@@ -45,10 +45,10 @@ def check_gates(gates: dict[str, float], suite: Any, evaluation: Any) -> None:
 
 
 def failures(summaries: list[Any], gates: dict[str, float]) -> list[str]:
-    """Returns a sentence for each model and gate where the lower end of the 95 % interval is below.
+    """Returns a sentence for each failed gate of each model: the lower end of the 95 % interval is below what is required.
 
     Raises:
-        ValueError: a gate is in a norm that the suite does not attack.
+        ValueError: the suite does not attack the norm of a gate.
     """
     return [text for summary in summaries for name, least in gates.items() if (text := _failure(summary, name, least))]
 
@@ -65,8 +65,8 @@ def _failure(summary: Any, name: str, least: float) -> str:
         what = f"robust accuracy in {NORM_NAMES[name]} at {union.epsilon:.4g}"
     if low >= least:
         return ""
-    found = f"at least {100 * low:.1f} % (95 % interval, {samples} images)"
-    return f"{summary.name}: {what} is {found}; {100 * least:.1f} % was asked for."
+    found = f"at least {100 * low:.1f} % (95 % interval, {samples:,} images)"
+    return f"{summary.name}: {what} is {found}; {100 * least:.1f} % is required."
 
 
 def _no_attack(name: str, least: float, suite: str) -> ValueError:

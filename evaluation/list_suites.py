@@ -1,7 +1,7 @@
-"""Lists the suites of attacks and image shifts, with their members and settings.
+"""Lists the suites of attacks and shifts with their members and settings.
 
-  cortexzoo suites                       as they are for MNIST
-  cortexzoo suites --data=cifar10        with the thresholds of another data set
+  cortexzoo suites                       with the thresholds of MNIST
+  cortexzoo suites --data=cifar10        with those of another data set
 
 Results are stored under these settings.
 """

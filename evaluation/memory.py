@@ -1,4 +1,4 @@
-"""How many images a model can be differentiated on at once, found by measuring."""
+"""Measures how many images fit into memory when a model is differentiated."""
 
 import os
 from collections.abc import Callable
@@ -7,21 +7,22 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-# Images up to this many values fit by the hundred with any model that is trained on them.
+# Hundreds of images with up to this many values fit, with any usual model.
 _SMALL = 64 * 64 * 3
-# Attacks hold several copies of images and gradients beside the activations, and other processes want memory, too.
+# Attacks hold several copies of images and gradients in addition to activations, and other processes need memory, too.
 _SHARE = 0.4
-# Growth of a process that shows nothing, in bytes.
+# A process that grows by less, in bytes, tells nothing.
 _NOISE = 4e6
-# No more are tried: attacks take hardly more at once.
+# More images are not tried: attacks rarely take more at once.
 _MOST = 128
 _Function = Callable[[tf.Tensor], tf.Tensor]
 
 
 def images_at_once(logits: _Function, image_shape: tuple[int, int, int]) -> int | None:
-    """Returns how many images to differentiate at once; None where any number fits, or memory cannot be measured.
+    """Returns how many images to differentiate at once; None if any number fits or memory cannot be measured.
 
-    The peaks of gradients of more and more images tell what an image takes; what the machine has left is shared out.
+    Measures peak memory with growing numbers of images to learn what one image needs, and divides a part of the free memory
+    by that.
 
     Args:
         logits: a differentiable function of images, (n, height, width, channels).
@@ -30,17 +31,17 @@ def images_at_once(logits: _Function, image_shape: tuple[int, int, int]) -> int 
     if int(np.prod(image_shape)) <= _SMALL or (available := _available()) is None:
         return None
     gradient = _compiled_gradient(logits, image_shape)
-    # Once for all that is built at the first call.
+    # The first call also allocates what is built only once.
     gradient(tf.zeros((1, *image_shape)))
     each = _bytes_each(gradient, image_shape)
     return _MOST if each is None else max(1, int(_SHARE * available / max(each, 4.0 * float(np.prod(image_shape)))))
 
 
 def _bytes_each(gradient: Callable, image_shape: tuple[int, int, int]) -> float | None:
-    """What the gradient of one image more takes; None where it cannot be seen up to `_MOST` images.
+    """The memory for the gradient of one more image, in bytes; None if it cannot be seen with up to `_MOST` images.
 
-    The process keeps what it has freed, and a gradient that fits into it takes nothing anew: the number of images is
-    doubled until they need more than that, and then once more.
+    A process reuses memory that it has freed, so a small gradient may need no new memory. The number of images is doubled
+    until they need more, and then once more.
     """
     count, grown = 1, 0.0
     before = _peak_of(gradient, count, image_shape)
@@ -67,15 +68,15 @@ def _compiled_gradient(logits: _Function, image_shape: tuple[int, int, int]) -> 
 
 
 def _peak_of(gradient: Callable, count: int, image_shape: tuple[int, int, int]) -> float:
-    """The most bytes that the process held while a gradient was computed."""
-    # Sets the peak back to what is held now (Linux, proc(5)).
+    """The peak memory of the process while a gradient was computed, in bytes."""
+    # Resets the peak to what the process holds now (Linux, proc(5)).
     Path("/proc/self/clear_refs").write_text("5")
     gradient(tf.fill((count, *image_shape), 0.5))
     return _kilobytes(Path("/proc/self/status"), "VmHWM")
 
 
 def _available() -> float | None:
-    """Bytes that are free, within the limit of a container; None where the system does not tell."""
+    """The free memory in bytes, within the limit of a container; None if the system does not report it."""
     try:
         free = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
         if not os.access("/proc/self/clear_refs", os.W_OK):

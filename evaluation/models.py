@@ -1,4 +1,4 @@
-"""What is evaluated: models of the catalogue by id, anyone's SavedModels and Keras files by path, Keras models in memory."""
+"""The models to evaluate: from the catalogue by id, from the store by name, and SavedModels by path."""
 
 import dataclasses
 import functools
@@ -18,14 +18,14 @@ class Model:
     """One model to evaluate.
 
     Attributes:
-        name: for people; the id of a catalogued one.
-        path: the SavedModel directory; None for one of which there are results alone.
-        dataset: name of the data set that it is for; "" where that is not known.
-        model_id: id in the catalogue; None for a model from elsewhere.
-        kept_digest: that of the results, where it is not to be taken of the files.
-        group: what tables call all seeds of one model together.
+        name: the name in tables; a catalogued model's id.
+        path: the SavedModel directory; None if there are only stored results.
+        dataset: name of the data set that it is for; "" if unknown.
+        model_id: id in the catalogue; None for other models.
+        kept_digest: its identity in the store, if that is not computed from the files.
+        group: the name in tables for all seeds of the model.
         family, variant: see `cortexzoo.card.ModelCard`.
-        folder: what removes a temporary SavedModel together with the last model that has it; None for any other.
+        folder: owner of a temporary SavedModel, which is removed with the last model that refers to it; None otherwise.
     """
 
     name: str
@@ -40,27 +40,27 @@ class Model:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 over the SavedModel's files, its identity in the store."""
+        """The model's identity in the store: SHA-256 over the SavedModel's files."""
         return self.kept_digest or saved_model_digest(self.path)
 
     @property
     def seed_label(self) -> str:
-        """What parts it from the other seeds of its group; empty for a group of one."""
+        """The part of the name that distinguishes the seed within its group; empty for a group of one."""
         return self.name.removeprefix(self.group)
 
     def saved_model(self) -> Path:
         """Returns the SavedModel directory.
 
         Raises:
-            ValueError: there are results of the model alone.
+            ValueError: there are only stored results of the model.
         """
         if self.path is None:
-            raise ValueError(f"Expected a model to evaluate. Received: {self.name}, of which there are results alone.")
+            raise ValueError(f"Expected a model to evaluate. Received: {self.name}, which has only stored results.")
         return self.path
 
 
 def catalogued(model_ids: list[str]) -> list[Model]:
-    """Returns the catalogued models of these ids ("all" for every one), their files verified.
+    """Returns the models with these ids in the catalogue ("all" for every one), after verifying their files.
 
     Raises:
         ValueError: an id is unknown.
@@ -77,14 +77,14 @@ def _from_card(model_id: str) -> Model:
 
 
 def remembered(names: list[str], store: Store) -> list[Model]:
-    """Returns the models of these ids for a report: those of the catalogue, and those of which the store alone knows.
+    """Returns the models with these ids for a report, from the catalogue or, if they are not in it, from the store.
 
     Args:
-        names: ids, or "all" for the catalogue.
-        store: the results. More seeds of a model, say, are in it and not in the catalogue.
+        names: ids, or "all" for the whole catalogue.
+        store: the results; it may have, for example, more seeds of a model than the catalogue.
 
     Raises:
-        ValueError: an id is known to neither, or the store has several models of that name.
+        ValueError: an id is in neither, or the store has several models with that name.
         IntegrityError: a file differs from its card.
     """
     known = {"all", *catalog.model_ids()}
@@ -96,7 +96,7 @@ def _from_store(name: str, store: Store) -> Model:
     digests = [digest for digest, kept in store.models().items() if kept == name]
     if len(digests) != 1:
         raise ValueError(
-            f"Expected one model {name} in the catalogue or in {store.path}. Received: none in the catalogue, "
+            f"Expected one model named {name} in the catalogue or in {store.path}. Received: none in the catalogue, "
             f"{len(digests)} in the store."
         )
     (dataset, *_) = [*store.datasets(digests[0]), ""]
@@ -104,7 +104,7 @@ def _from_store(name: str, store: Store) -> Model:
 
 
 def _by_convention(name: str) -> dict[str, str]:
-    """What the name tells of a model without a card: X-seed1 is a seed of X, and fgsm_X was trained otherwise than X."""
+    """Group, family and variant of a model without a card, from its name: X-seed1 is a seed of X, fgsm_X a variant of X."""
     group = re.sub(r"-seed\d+$", "", name)
     family = group.rsplit("/", 1)[-1]
     variant, _, rest = family.partition("_")
@@ -114,10 +114,10 @@ def _by_convention(name: str) -> dict[str, str]:
 
 
 def from_path(path: Path) -> Model:
-    """Returns anyone's SavedModel, named after its folder.
+    """Returns the SavedModel at a path, named after its folder.
 
     Raises:
-        ClassifierError: there is none.
+        ClassifierError: there is no SavedModel.
     """
     saved_model = newest_version(path)
     *_, parent, name = saved_model.resolve().parts
@@ -127,7 +127,7 @@ def from_path(path: Path) -> Model:
 
 
 def plain_twin(model: Model) -> tuple[str, ...]:
-    """Returns the id of the plain network that a recipe trained beside a catalogued model, where it did."""
+    """Returns the id of a catalogued model's plain twin, a network that differs only in its training; empty if none."""
     if model.model_id is None:
         return ()
     twin = catalog.model_card(model.model_id).recipe.get("config", {}).get("twin")

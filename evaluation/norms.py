@@ -1,11 +1,11 @@
-"""Norms of perturbations: the distances that every result is given in."""
+"""Norms of perturbations. All distances are measured by them."""
 
 import math
 
 import numpy as np
 from cortexzoo.norms import NORMS
 
-# A pixel counts as changed in L0 beyond this: float32 rounding of an untouched pixel is not a change.
+# In L0 a pixel counts as changed only beyond this, as float32 rounding of an untouched pixel is not a change.
 _CHANGED = 1e-6
 
 
@@ -15,7 +15,7 @@ def distances(images: np.ndarray, others: np.ndarray, norm: str) -> np.ndarray:
     Args:
         images: float, (n, height, width, channels), in [0, 1].
         others: the same shape.
-        norm: "linf", "l2", "l1" or "l0". L0 counts pixels (a pixel of several channels once).
+        norm: "linf", "l2", "l1" or "l0". L0 counts pixels, a pixel with several channels once.
     """
     difference = np.abs(others.astype(np.float64) - images.astype(np.float64))
     if norm == "l0":
@@ -31,7 +31,7 @@ def distances(images: np.ndarray, others: np.ndarray, norm: str) -> np.ndarray:
 
 
 def largest_distance(image_shape: tuple[int, int, int], norm: str) -> float:
-    """Returns the greatest possible distance between two images in [0, 1]."""
+    """Returns the largest possible distance between two images in [0, 1]."""
     height, width, channels = image_shape
     values = height * width * channels
     return {"linf": 1.0, "l2": values**0.5, "l1": float(values), "l0": float(height * width)}[norm]

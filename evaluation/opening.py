@@ -1,4 +1,4 @@
-"""Whatever a person calls a model -> a SavedModel to attack: an id, a path, a Keras model in memory."""
+"""Opens whatever is given as a model: an id, a path or a Keras model in memory becomes a SavedModel to attack."""
 
 import dataclasses
 import hashlib
@@ -18,12 +18,12 @@ from cortexzoo.images import ImageSource, open_images
 
 _KERAS_FILES = (".keras", ".h5", ".hdf5")
 _Shape = tuple[int, int, int] | None
-# Exported models by Keras object and shape of images: a second call with the same weights exports nothing.
+# Exported models by Keras object and image shape: a second call with the same weights does not export again.
 _exported: "weakref.WeakKeyDictionary[Any, dict[_Shape, Model]]" = weakref.WeakKeyDictionary()
 
 
 class _TemporaryFolder:
-    """A folder that is removed when nothing refers to it any more, or when the program ends."""
+    """A folder that is removed when it is garbage-collected, or when the program ends."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="cortexzoo-"))
@@ -35,16 +35,16 @@ def open_model(model: Any, image_shape: tuple[int, int, int] | None = None, name
 
     Args:
         model: id in the catalogue, or path of an entry such as runs/catalogue/mnist/mine; path of a SavedModel or of the
-            folder of its versions; path of a .keras or .h5 file; or a `keras.Model` from images to class scores. A Keras
-            model is exported to a temporary SavedModel, so that what is judged is what would be deployed, in inference
-            mode.
-        image_shape: (height, width, channels) of the images, for a Keras model that takes any.
-        name: what tables call it; defaults to the id, the end of the path or the Keras model's name.
+            folder with its versions; path of a .keras or .h5 file; or a `keras.Model` from images to class scores. A Keras
+            model is exported to a temporary SavedModel, in inference mode, so that the model is evaluated as it would be
+            deployed.
+        image_shape: (height, width, channels) of the images, for a Keras model that takes any shape.
+        name: the name in tables; defaults to the id, the end of the path or the Keras model's name.
 
     Raises:
-        ValueError: the id is unknown, there is nothing at the path, or the model cannot be exported.
+        ValueError: the id is unknown, the path does not exist, or the model cannot be exported.
         IntegrityError: a file of a catalogued model differs from its card.
-        TypeError: it is none of these.
+        TypeError: `model` is none of these.
     """
     if isinstance(model, (str, Path)):
         found = _open_path(str(model), image_shape)
@@ -52,14 +52,14 @@ def open_model(model: Any, image_shape: tuple[int, int, int] | None = None, name
         found = _export(model, image_shape)
     else:
         raise TypeError(
-            "Expected `model` to be an id of the catalogue, the path of a SavedModel, a .keras or an .h5 file, or a "
+            "Expected `model` to be an id in the catalogue, the path of a SavedModel, of a .keras or .h5 file, or a "
             f"keras.Model. Received: {type(model).__name__}."
         )
     return found if name is None else dataclasses.replace(found, name=name, group=name)
 
 
 def open_scaled(images: Any, labels: Any, scale: float | None) -> ImageSource:
-    """Opens images for a model whose white is `scale`: in [0, 1] or uint8, or else from 0 to `scale` like its input."""
+    """Opens images for a model that takes values from 0 to `scale`: images in [0, 1], uint8, or from 0 to `scale`."""
     try:
         return open_images(images, labels)
     except ValueError:
@@ -69,7 +69,7 @@ def open_scaled(images: Any, labels: Any, scale: float | None) -> ImageSource:
 
 
 def is_path(text: str) -> bool:
-    """Tells whether `open_model` takes a text for the path of a model, and not for an id of the catalogue."""
+    """Returns whether `open_model` reads a text as the path of a model, not as an id in the catalogue."""
     path = Path(text)
     return path.suffix in _KERAS_FILES or (path.is_dir() and text not in catalog.model_ids())
 
@@ -81,16 +81,16 @@ def _open_path(text: str, image_shape: tuple[int, int, int] | None) -> Model:
 
         loaded = _export(load_keras_file(path), image_shape)
         return dataclasses.replace(loaded, name=path.stem, group=path.stem)
-    # A version beside the card is the model of the card.
+    # A version folder next to a card is the model of that card.
     entry = path.parent if path.name.isdecimal() and (path / "saved_model.pb").is_file() else path
     if is_path(text) and not (entry / "card.json").is_file():
         return from_path(path)
     if is_path(text):
         return catalogued([str(entry)])[0]
     if path.is_file() or path.is_absolute():
-        received = f"the file {text}" if path.is_file() else f"{text}, where there is none"
-        raise ValueError(f"Expected an id, a SavedModel directory, a .keras or an .h5 file. Received: {received}.")
-    # Names close matches where there is neither such an id nor such a folder.
+        received = f"the file {text}" if path.is_file() else f"{text}, which does not exist"
+        raise ValueError(f"Expected an id, a SavedModel directory, a .keras or .h5 file. Received: {received}.")
+    # If there is neither such an id nor such a folder, the error lists close matches.
     return catalogued([text])[0]
 
 
@@ -113,7 +113,7 @@ def keras_digest(model: Any) -> str | None:
     """Returns the identity of a Keras model in the store: SHA-256 over its architecture, its own code and its weights.
 
     The SavedModel itself will not do: two exports of one model differ in the names inside their graphs. None for a model
-    whose architecture Keras cannot write down; it is known by the files of its SavedModel.
+    whose architecture Keras cannot serialize; it is identified by the files of its SavedModel.
     """
     try:
         config = model.get_config()
@@ -128,7 +128,7 @@ def keras_digest(model: Any) -> str | None:
 
 
 def _own_code(model: Any) -> list[str]:
-    """What the classes do that a person wrote: the same weights in other code are another model."""
+    """The bytecode of the user's own classes: with other code the same weights are another model."""
     parts = [model, *model._flatten_layers(include_self=False)]
     classes = {type(part) for part in parts if type(part).__module__.split(".")[0] not in ("keras", "cortexzoo")}
     functions = [value for kind in classes for value in vars(kind).values() if inspect.isfunction(value)]
@@ -136,13 +136,13 @@ def _own_code(model: Any) -> list[str]:
 
 
 def _bytecode(code: types.CodeType) -> str:
-    """The instructions of a function and of those inside it, wherever it is written."""
+    """The instructions of a function and of functions inside it, independent of their place in the source."""
     constants = [_bytecode(part) if isinstance(part, types.CodeType) else repr(part) for part in code.co_consts]
     return repr((code.co_name, code.co_code.hex(), code.co_names, constants))
 
 
 def _without_names(value: Any, names: dict[str, str] | None = None) -> Any:
-    """A config with the names of layers, which Keras counts on from model to model, replaced by their order."""
+    """Replaces the names of layers in a config, which Keras numbers across models, by their order."""
     names = {} if names is None else names
     if isinstance(value, dict):
         if isinstance(value.get("name"), str):

@@ -1,4 +1,4 @@
-"""From what a command line names to evaluations: models, images, sources, thresholds."""
+"""Turns the arguments of a command line into evaluations: opens models, images, sources and thresholds."""
 
 import dataclasses
 import functools
@@ -19,17 +19,17 @@ from cortexzoo.norms import NORMS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """What a command line names. Models and images are opened, and refused, when it is made.
+    """The arguments of a command line. Invalid models and images are refused on construction.
 
     Attributes:
         suite: the attacks or shifts.
         models: ids, paths, or "all".
-        data: name or path of the images; None for those that the models are for.
+        data: name or path of the images; None for each model's own data set.
         epsilons, norms, samples, seed, batch_limit, workers, keeps_images: see `Evaluation`.
-        sources: ids of models whose adversarials are transferred.
-        target: the class to attack towards; None for any but the label.
+        sources: ids of models whose adversarial images are transferred.
+        target: the class that all attacks aim at; None if any class but the label will do.
         scale, mean, std: see `Preprocessing`.
-        report_only: whether models may be known by their results alone.
+        report_only: whether stored results are enough, without the model itself.
     """
 
     suite: Suite
@@ -58,7 +58,7 @@ class Preparation:
         """Yields the evaluation of each model.
 
         Raises:
-            ValueError: an id is known to neither catalogue nor store; or "all" are wanted, and the suite attacked none.
+            ValueError: an id is in neither the catalogue nor the store; or "all" is given and the suite has no results.
         """
         models = self._remembered(store) if self.report_only else self._opened
         evaluations = [self._evaluation(model, store) for model in models]
@@ -73,11 +73,11 @@ class Preparation:
         opened = []
         for text in self.models:
             opened += catalogued(["all"]) if text == "all" else [self._open(text)]
-        # Each once, in the order in which they are named.
+        # Without duplicates, in the given order.
         return list({model.digest: model for model in opened}.values())
 
     def _remembered(self, store: Store) -> list[Model]:
-        """Models that need not be there any more, by id; then those that are, by path."""
+        """First the models by id, whose files may be gone; then those by path."""
         paths = [text for text in self.models if text != "all" and is_path(text)]
         ids = [text for text in self.models if text not in paths]
         return [*remembered(ids, store), *map(self._open, paths)]
@@ -94,7 +94,7 @@ class Preparation:
             return self._own_images
         if not model.dataset:
             raise ValueError(
-                f"Expected --data beside --model={model.name}, which is not of the catalogue: a data set's name, an .npz "
+                f"Expected --data with --model={model.name}, which is not in the catalogue: a data set's name, an .npz "
                 "file or a folder of class folders. Received: none."
             )
         return _catalogued_images(model.dataset)
@@ -123,10 +123,10 @@ class Preparation:
         return check_targets(self.target, images.load("test").labels, images.info.num_classes)
 
     def _sources_for(self, model: Model, store: Store) -> tuple[Model, ...]:
-        """Models from which adversarials are transferred to this one, each once, by name.
+        """The models from which adversarial images are transferred to this one, without duplicates.
 
-        Models of other data sets are left out, and so is the model itself: that would be its own gradient, and no transfer.
-        The order in which they were named is no setting of the attack.
+        Models for other data sets are left out, and so is the model itself, since its own gradient is no transfer. Sorted by
+        name, so that the given order does not change the attack's identity.
         """
         always = self.suite.sources_of(model)
         if always is None:

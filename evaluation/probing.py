@@ -1,4 +1,4 @@
-"""What a few images tell of a model: the batches it takes, what its answers are, whether they can be trusted."""
+"""Checks of a model on a few images: which batch sizes it takes, what kind of output it has, and whether it is constant."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 from cortexzoo.evaluation.conversion import LOGITS, ONE_LOGIT, ONE_PROBABILITY, PROBABILITIES, SIGMOIDS
 
-# Often enough that a model which errs every few calls is found out.
+# Often enough to find a model whose output changes only every few calls.
 _REPEATS = 12
 _FEW = 4
-# Share of the greatest answer by which float32 may differ from batch to batch.
+# Tolerance for float32 rounding between batches, relative to the largest output.
 _ROUNDING = 1e-3
 # A softmax in half precision makes logits equal that differ by this.
 _HALF = {tf.float16.as_numpy_dtype: 2.0**-8, tf.bfloat16.as_numpy_dtype: 2.0**-5}
@@ -22,20 +22,20 @@ class ClassifierError(ValueError):
 
 
 def batch_size(function: _Function, declared: int | None, probe: np.ndarray, name: str) -> int | None:
-    """Returns how many images at once a model takes; None where it takes any number.
+    """Returns how many images at once a model takes; None if it takes any number.
 
     Args:
         function: the model.
-        declared: the batch that its signature declares; None where that is free.
+        declared: the batch size that its signature declares; None if that is free.
         probe: images.
-        name: of the model, for errors.
+        name: the model's name, for errors.
 
     Raises:
-        ClassifierError: it takes not even one image.
+        ClassifierError: the model does not even take one image.
     """
     if declared is not None:
         return declared
-    # More than any probe: a limit that the evaluation would meet is met here.
+    # Larger than any probe, so that a limit shows here and not during the evaluation.
     sizes = [max(64, len(probe)), 32, 16, 8, 4, 2, 1]
     for size in sizes:
         images = np.resize(probe, (size, *probe.shape[1:]))
@@ -50,16 +50,16 @@ def batch_size(function: _Function, declared: int | None, probe: np.ndarray, nam
 
 
 def examine(function: _Function, classes: int, probe: np.ndarray, name: str) -> tuple[str, dict[str, str]]:
-    """Returns what the answers are, one of the kinds of `conversion`, and reasons to distrust them, as sentences by name.
+    """Returns the kind of output, one of those in `conversion`, and reasons to distrust it, as sentences by name.
 
     Args:
-        function: the model, fed batches of a size that it takes.
-        classes: of the data set.
+        function: the model, which takes the probe as one batch.
+        classes: the data set's number of classes.
         probe: images.
-        name: of the model, for errors.
+        name: the model's name, for errors.
 
     Raises:
-        ClassifierError: the answers are not one row of numbers for each image.
+        ClassifierError: the output is not one row of float numbers per image.
     """
     answer = function(tf.constant(probe))
     where = f"of {name}"
@@ -86,7 +86,7 @@ def precision(answer: np.ndarray) -> float:
 
 
 def _kind(values: np.ndarray, classes: int, function: _Function, probe: np.ndarray) -> str:
-    """What the answers are, judged on the probe, on its negative, and on black, gray and white images."""
+    """The kind of output, judged on the probe, its negative, and black, gray and white images."""
     plain = [np.full(probe.shape[1:], level, np.float32) for level in (0.0, 0.5, 1.0)]
     others = function(tf.constant(np.concatenate([1.0 - probe, np.stack(plain)]))).numpy().astype(np.float64)
     found = np.concatenate([values, others])
@@ -104,14 +104,14 @@ def _kind_sign(kind: str) -> dict[str, str]:
 
 
 def _inconstancy(function: _Function, probe: np.ndarray, values: np.ndarray) -> dict[str, str]:
-    """The same images again and again, alone and among others."""
+    """Signs found by repeating the same images, alone and together with others."""
     few = tf.constant(probe[:_FEW])
     answers = [function(few).numpy().astype(np.float64) for _ in range(_REPEATS)]
     if changed := sum(_differ(answer, answers[0]) for answer in answers):
-        return {RANDOM: f"{changed} of {_REPEATS - 1} repetitions gave other logits: the model is random or keeps a state"}
+        return {RANDOM: f"{changed} of {_REPEATS - 1} repetitions gave other logits: the model is random or has a state"}
     apart = np.concatenate([function(tf.constant(probe[i : i + 1])).numpy() for i in range(min(_FEW, len(probe)))])
     if _differ(answers[0], values[:_FEW]) or _differ(apart.astype(np.float64), answers[0]):
-        return {BATCH: "alone and among others an image has other logits, as with statistics of the batch"}
+        return {BATCH: "an image alone and the same image in a batch get different logits, as with batch statistics"}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""What `evaluate` returns: the numbers of one model, for people and for programs."""
+"""The return value of `evaluate`: the results of one model, to print or to compute with."""
 
 import io
 from pathlib import Path
@@ -19,10 +19,10 @@ _WIDTH = 80
 
 
 class Result:
-    """One model under one suite. Prints as the table; a notebook shows it as HTML.
+    """The results of one model under one suite. Prints as a table; a notebook shows it as HTML.
 
     Attributes:
-        summary: every number behind it, with per-sample distances.
+        summary: all numbers, including per-sample distances.
     """
 
     def __init__(self, summary: Any) -> None:
@@ -30,14 +30,14 @@ class Result:
 
     @property
     def clean_accuracy(self) -> float:
-        """Accuracy on all images before any attack, in [0, 1]."""
+        """The accuracy on all images before any attack, in [0, 1]."""
         return self._attacked().clean_accuracy
 
     @property
     def robust_accuracies(self) -> dict[str, float]:
-        """Accuracy in the worst case over all attacks at the first threshold, in [0, 1], by norm.
+        """The worst-case accuracy over all attacks at the first threshold, in [0, 1], by norm.
 
-        Norms are left out in which the suite has single steps alone: they break few images of any model.
+        Norms with single-step attacks only are left out, as these break few images of any model.
         """
         summary = self._attacked()
         return {
@@ -46,18 +46,19 @@ class Result:
 
     @property
     def signs_of_masking(self) -> dict[str, str]:
-        """Reasons to distrust a high robust accuracy, as sentences by name; empty where no check warns."""
+        """Reasons to distrust a high robust accuracy, as sentences by name; empty if no check raises a warning."""
         return {check.name: check.finding for check in self._attacked().checks if check.warning}
 
     def robust_accuracy(self, norm: str, epsilon: float | None = None) -> float:
-        """Returns the accuracy in the worst case over all attacks of a norm, in [0, 1].
+        """Returns the worst-case accuracy over all attacks in a norm, in [0, 1].
 
         Args:
             norm: "linf", "l2", "l1" or "l0".
-            epsilon: the threshold; defaults to the evaluation's first. No attack runs anew: the distances decide.
+            epsilon: the threshold; defaults to the evaluation's first. Another one is applied to the same distances; no
+                attack runs again.
 
         Raises:
-            ValueError: no attack of this norm was run.
+            ValueError: the norm was not attacked.
         """
         return self._union(norm, epsilon).accuracy
 
@@ -66,21 +67,21 @@ class Result:
         return self._union(norm, epsilon).interval
 
     def distances(self, norm: str) -> "Any":
-        """Returns each image's smallest distance over all attacks of a norm, float64, (n,).
+        """Returns each image's smallest distance over all attacks in a norm, float64, (n,).
 
-        0 where the image is misclassified before any attack, infinite where all attacks failed.
+        It is 0 if the clean image is misclassified, and infinite if all attacks failed.
         """
         return self._union(norm).distances
 
     def adversarials(self, norm: str) -> Adversarials:
-        """Returns each image's nearest adversarial; of all images only where `keep_images=True` was passed."""
+        """Returns each image's nearest adversarial image; complete only with `keep_images=True`."""
         return worst_case(self._attacked(), norm)
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """Returns a row for each attack and threshold, or shift and level (needs pandas).
+        """Returns one row per attack and threshold, or per shift and level (needs pandas).
 
         Raises:
-            ImportError: there is no pandas.
+            ImportError: pandas is not installed.
         """
         try:
             import pandas
@@ -95,10 +96,10 @@ class Result:
         return report_of([self.summary]).as_json([self.summary])
 
     def figure(self, norm: str | None = None) -> "Figure":
-        """Returns a matplotlib figure: accuracy against the size of the perturbation, or against the level of a shift.
+        """Returns a matplotlib figure of accuracy against the size of the perturbation or the level of a shift.
 
         Args:
-            norm: this norm alone; None for all that were attacked.
+            norm: the only norm to show; None shows all attacked norms.
         """
         return report_of([self.summary]).figure([self.summary], norm)
 
@@ -107,7 +108,7 @@ class Result:
         return report_of([self.summary]).write([self.summary], Path(directory))
 
     def __str__(self) -> str:
-        # A notebook's kernel asks for colours, which a string does not show.
+        # A notebook's kernel asks for colours, which a string cannot show.
         console = Console(file=io.StringIO(), width=_WIDTH, force_jupyter=False, color_system=None)
         with console.capture() as capture:
             console.print(report_of([self.summary]).terminal_table([self.summary]))
@@ -122,9 +123,7 @@ class Result:
 
     def _attacked(self) -> Summary:
         if not isinstance(self.summary, Summary):
-            raise ValueError(
-                f"Expected a suite of attacks. Received: {self.summary.suite}, a suite of shifts; see `to_dataframe`."
-            )
+            raise ValueError(f"Expected an attack suite. Received: {self.summary.suite}, a shift suite; see `to_dataframe`.")
         return self.summary
 
     def _union(self, norm: str, epsilon: float | None = None) -> Score:
@@ -132,5 +131,5 @@ class Result:
         union = summary.union(norm)
         if union is None:
             known = ", ".join(score.norm for score in summary.unions) or "none"
-            raise ValueError(f"Expected a norm that the suite {summary.suite} attacked: {known}. Received: {norm!r}.")
+            raise ValueError(f"Expected a norm attacked by the suite {summary.suite}: {known}. Received: {norm!r}.")
         return union if epsilon is None else union.at(epsilon)

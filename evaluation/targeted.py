@@ -1,4 +1,4 @@
-"""Targeted attacks, by showing any attack a classifier of two classes: the wanted one and all others."""
+"""Targeted attacks: shows any attack a classifier with two classes, the wanted one and all others."""
 
 from collections.abc import Callable
 
@@ -8,26 +8,26 @@ from cortexzoo.evaluation.classifier import Classifier
 
 
 class TargetedView(Classifier):
-    """A classifier whose two logits are those of the best other class and of the wanted one.
+    """A classifier with two logits: the largest of all other classes, and that of the wanted class.
 
-    An image "of class 0" is misclassified exactly where the classifier takes it for the wanted class: an attack that knows
-    nothing of targets becomes a targeted one.
+    An image with label 0 is misclassified exactly if the classifier assigns it to the wanted class. An untargeted attack
+    thus becomes a targeted one.
 
     Args:
-        classifier: what is looked at.
+        classifier: the classifier to wrap.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         self.__dict__.update(classifier.__dict__)
         self._whole = classifier
-        # A variable: all wanted classes share what is compiled.
+        # A variable, so that all wanted classes share the compiled functions.
         self._wanted = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._compiled = {}
         self._serve = self._view(classifier._serve)
         self.num_classes = 2
 
     def aim(self, wanted: int) -> None:
-        """Makes another class the wanted one."""
+        """Sets the wanted class."""
         self._wanted.assign(wanted)
 
     def endpoint(self, name: str) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -48,12 +48,12 @@ def check_targets(targets: np.ndarray | int, labels: np.ndarray, classes: int) -
     """Returns the wanted class of each image, int64, (n,).
 
     Args:
-        targets: one class for all, or one an image.
-        labels: int, (n,). The true ones.
-        classes: how many there are.
+        targets: one class for all images, or one per image.
+        labels: int, (n,). The true labels.
+        classes: the number of classes.
 
     Raises:
-        ValueError: there are not as many as images, one is no class, or one is the image's own label.
+        ValueError: the number of targets differs from the number of images, or one is not a class or equals the label.
     """
     wanted = np.broadcast_to(np.asarray(targets), labels.shape) if np.ndim(targets) == 0 else np.asarray(targets)
     if wanted.shape != labels.shape or not np.issubdtype(wanted.dtype, np.integer):
@@ -64,7 +64,6 @@ def check_targets(targets: np.ndarray | int, labels: np.ndarray, classes: int) -
     if wanted.size and not 0 <= wanted.min() <= wanted.max() < classes:
         raise ValueError(f"Expected `targets` from 0 to {classes - 1}. Received: {wanted.min()} to {wanted.max()}.")
     if np.any(wanted == labels) and np.ndim(targets) > 0:
-        raise ValueError(
-            f"Expected `targets` other than the labels. Received: the own label for {int(np.sum(wanted == labels))} images."
-        )
+        same = int(np.sum(wanted == labels))
+        raise ValueError(f"Expected `targets` that differ from the labels. Received: the label itself for {same} images.")
     return wanted.astype(np.int64)

@@ -1,4 +1,4 @@
-"""The sizes of perturbations at which accuracy is told: the data set's own, or those that a person names."""
+"""The thresholds at which accuracy is reported: the data set's or the user's."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.norms import NORMS
 
-# Of images for which nothing is agreed upon: those of CIFAR-10, with a word about it beside the table.
+# For images without established thresholds: CIFAR-10's, with a note below the table.
 BY_CONVENTION = {"linf": 8 / 255, "l2": 0.5, "l1": 12.0, "l0": 24.0}
 
 
 def thresholds_for(info: DatasetInfo, epsilons: Mapping[str, float | Sequence[float]]) -> dict[str, tuple[float, ...]]:
-    """Returns the thresholds of each norm: those that are named, else the data set's, else a convention.
+    """Returns the thresholds in each norm: those given, else the data set's, else CIFAR-10's by convention.
 
     Raises:
-        ValueError: an unknown norm, or a threshold that is not a positive number.
+        ValueError: a norm is unknown, or a threshold is not a positive number.
     """
     own = {norm: (value,) for norm, value in (info.thresholds or BY_CONVENTION).items()}
     named = {norm: tuple(values) if isinstance(values, Sequence) else (values,) for norm, values in epsilons.items()}
@@ -28,10 +28,10 @@ def thresholds_for(info: DatasetInfo, epsilons: Mapping[str, float | Sequence[fl
 
 
 def parse_thresholds(texts: Sequence[str]) -> dict[str, list[float]]:
-    """Returns the thresholds that a command line names, such as ["linf:8/255", "linf:0.1", "l2:0.5"].
+    """Parses thresholds such as ["linf:8/255", "linf:0.1", "l2:0.5"].
 
     Raises:
-        ValueError: a text is none.
+        ValueError: a text is not a threshold.
     """
     found: dict[str, list[float]] = {}
     for text in texts:

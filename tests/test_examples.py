@@ -79,7 +79,7 @@ def test_own_data(tmp_path: Path) -> None:
     printed = run_example("own_data.py", folder=tmp_path, MPLBACKEND="Agg")
     robust = float(printed.split("Accuracy against any attack within 0.03: ")[1].split("%")[0])
     assert 10 < robust < 80
-    assert printed.splitlines()[-2].endswith("80.0 % was asked for.")
+    assert printed.splitlines()[-2].endswith("80.0 % is required.")
     assert printed.splitlines()[-1] == "Exit code: 1"
     assert (tmp_path / "runs/own_data/shapes.keras").is_file()
 

@@ -1,10 +1,10 @@
-"""Analyses: figures and tables that look into models.
+"""Analyses: figures and tables that show how models work.
 
 Examples:
   cortexzoo analyze histograms --model=mnist/cnn --model=mnist/dim
   cortexzoo analyze spectra --model=my_model/1 --data=mnist --output=figures
 
-`cortexzoo analyze NAME --help` explains an analysis by examples.
+`cortexzoo analyze NAME --help` explains an analysis, with examples.
 """
 
 import ast
@@ -24,15 +24,15 @@ _MODEL = flags.DEFINE_multi_string("model", [], "Id in the catalogue, or path of
 _DATA = flags.DEFINE_string(
     "data",
     None,
-    "Data set, name in TFDS, .npz file or folder of images; by default the models' own.",
+    "Data set, name in TFDS, .npz file or folder of images; defaults to the models' own data set.",
 )
 _SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", None, "Seed; 0 by default.", lower_bound=0, upper_bound=2**31 - 1)
+_SEED = flags.DEFINE_integer("seed", None, "Seed; defaults to 0.", lower_bound=0, upper_bound=2**31 - 1)
 _OUTPUT = flags.DEFINE_string("output", "runs/analysis", "Folder for figures and tables.")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the analysis that the first argument after the program's name calls."""
+    """Runs the analysis that the first argument names."""
     docs = discover(_PACKAGE)
     name, rest = choose("cortexzoo analyze", docs, arguments[1:], __doc__)
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
             raise app.UsageError(f"Expected flags only, as in --model=mnist/dim. Received: {' '.join(remaining[1:])}.")
         calls = _calls(_parameters(name))
         configure_tensorflow()
-        # The data library reports every file that it opens.
+        # TensorFlow Datasets logs every file that it opens.
         logging.set_verbosity(logging.WARNING)
         _analyse(name, calls, Path(_OUTPUT.value))
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parameters(name: str) -> list[str]:
-    """Returns the parameters of an analysis from its source. An import takes seconds, and refusing a flag should not."""
+    """Reads the parameters of an analysis from its source: an import takes seconds, and refusing a flag should not."""
     source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
     functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
     (arguments,) = (function.args for function in functions if function.name == "analyse")
@@ -57,7 +57,7 @@ def _parameters(name: str) -> list[str]:
 
 
 def _calls(parameters: list[str]) -> list[dict[str, Any]]:
-    """Returns the arguments of each call, after checking that the analysis takes what the flags give."""
+    """Returns the arguments of each call, after checking that the analysis takes the given flags."""
     needs_model = "model" in parameters or "models" in parameters
     given = {"data": _DATA.value, "seed": _SEED.value}
     given = {name: value for name, value in given.items() if value is not None}
@@ -67,7 +67,7 @@ def _calls(parameters: list[str]) -> list[dict[str, Any]]:
     if not needs_model:
         return [given]
     if not _MODEL.value:
-        raise app.UsageError("Expected --model=ID or --model=PATH. Received: none. `cortexzoo list` shows the ids.")
+        raise app.UsageError("Expected --model=ID or --model=PATH. Received: neither. `cortexzoo list` shows the ids.")
     return [{"models": _MODEL.value, **given}] if "models" in parameters else [{"model": m, **given} for m in _MODEL.value]
 
 

@@ -1,10 +1,10 @@
-"""How the Boundary attack converges with its steps.
+"""Convergence of the Boundary attack with its steps.
 
   cortexzoo analyze boundary --model=mnist/dim --samples=100
 
-After few steps the result lies close to the starting point. The figure, median
-squared distance against steps, shows how many are enough. It has every model of
-the data set whose table is in the folder --output.
+After few steps the result is still close to the starting point. The figure shows
+the median squared distance against the number of steps, and so how many are
+enough. It includes every model of the data set with a table in the folder --output.
 """
 
 import csv
@@ -27,20 +27,20 @@ from cortexzoo.images import open_images
 from matplotlib.figure import Figure
 
 FIELDS = ("model", "samples", "steps", "quarter", "median", "three_quarters")
-# As many as the published code takes.
+# The number of steps in the published code.
 _PUBLISHED_STEPS = 50
-# Rows kept for each factor of ten in steps.
+# Rows kept per factor of ten in steps.
 _PER_DECADE = 10
 
 
 def analyse(model: str, samples: int, directory: Path, data: str | None = None, seed: int = 0) -> list[Path]:
-    """Writes boundary-DATA-NAME.csv, and boundary-DATA.png with all models of the data set whose tables are there.
+    """Writes boundary-DATA-NAME.csv, and boundary-DATA.png with all models whose tables are in the folder.
 
     Args:
         model: id in the catalogue, or path of a SavedModel or a Keras file.
-        samples: the first test images.
-        directory: where the files go; created where missing.
-        data: data set; by default the model's own.
+        samples: number of first test images.
+        directory: where the files go; created if missing.
+        data: data set; defaults to the model's own.
         seed: seed of the attack.
 
     Returns:
@@ -62,14 +62,14 @@ def analyse(model: str, samples: int, directory: Path, data: str | None = None, 
 def convergence(
     classifier: Classifier, batch: Batch, starts: StartingPoints, attack: BoundaryAttack | None = None
 ) -> list[tuple[int, float, float, float]]:
-    """Returns steps with the quartiles of the squared L2 distance per value, over all images.
+    """Returns steps with the quartiles over all images of the squared L2 distance per value.
 
-    A misclassified image has distance 0; an image without an adversarial has an infinite distance.
+    A misclassified image has distance 0; if no adversarial image is found, the distance is infinite.
 
     Args:
         classifier: the model.
-        batch: the samples, misclassified ones included.
-        starts: where the attack begins.
+        batch: the samples, including misclassified ones.
+        starts: the starting points.
         attack: the attack. Defaults to `BoundaryAttack()`.
     """
     from rich.progress import track
@@ -77,7 +77,9 @@ def convergence(
     attack, values = attack or BoundaryAttack(), math.prod(classifier.image_shape)
     part = batch.take(np.flatnonzero(~classifier.misclassifies(batch.images, batch.labels)))
     if not len(part):
-        raise ValueError(f"Expected images that {classifier.path} classifies correctly. Received: {len(batch)} others.")
+        raise ValueError(
+            f"Expected images that {classifier.path} classifies correctly. Received: {len(batch)} misclassified ones."
+        )
     part = nearest_first(classifier, dataclasses.replace(part, starts=starts.of(part)), attack.norm)
     walk = attack.walk(classifier, part)
     rows, step = [], 0
@@ -90,7 +92,7 @@ def convergence(
 
 
 def _is_kept(step: int) -> bool:
-    """Picks steps that are about evenly spaced on a logarithmic axis; the attack reports every tenth one."""
+    """Picks steps that are roughly evenly spaced on a logarithmic axis; the attack reports every tenth."""
     if step < 100:
         return True
     return int(_PER_DECADE * math.log10(step)) != int(_PER_DECADE * math.log10(step - 10))
@@ -104,7 +106,7 @@ def _squared(classifier: Classifier, part: Batch, best: np.ndarray, count: int) 
 
 
 def _quartiles(values: np.ndarray) -> tuple[float, ...]:
-    # Values of the sample itself: there is no interpolating with infinity.
+    # Order statistics, as infinite values cannot be interpolated.
     return tuple(float(value) for value in np.quantile(values, (0.25, 0.5, 0.75), method="inverted_cdf"))
 
 

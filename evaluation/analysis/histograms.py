@@ -1,10 +1,10 @@
-"""Each layer's weights and activities as histograms, with their kurtosis.
+"""Histograms of each layer's weights and activities, with their kurtosis.
 
   cortexzoo analyze histograms --model=mnist/cnn --model=mnist/dim
 
 The figures are those of Nayebi and Ganguli (2017): a row of histograms for each
 model. A layer with a high kurtosis has most of its weights near 0 and a few far
-away. Saturated units are at the ends of their range.
+from it. Saturated units are at the ends of their range.
 """
 
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ _KINDS = ("weights", "activities")
 
 
 def analyse(models: Sequence[str], samples: int, directory: Path, data: str | None = None) -> list[Path]:
-    """Writes weights-NAMES.png, activities-NAMES.png and histograms-NAMES.csv, a row of histograms for each model.
+    """Writes weights-NAMES.png and activities-NAMES.png, with a row of histograms per model, and histograms-NAMES.csv.
 
     Args:
-        models: ids in the catalogue, or paths of SavedModels or Keras files, of one data set.
-        samples: the first test images, for the activities.
-        directory: where the files go; created where missing.
-        data: data set; by default the models' own.
+        models: ids in the catalogue, or paths of SavedModels or Keras files, all for one data set.
+        samples: number of first test images, for the activities.
+        directory: where the files go; created if missing.
+        data: data set; defaults to the models' own.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: the models are of different data sets, or have no `features` or no `model_weights`.
+        ValueError: the models are for different data sets, or have no `features` or no `model_weights`.
     """
     loaded, split = networks.load(models, samples, data)
     classifiers = [network.classifier for network in loaded]
@@ -50,7 +50,7 @@ def analyse(models: Sequence[str], samples: int, directory: Path, data: str | No
         for model, found in zip(names, layers[kind], strict=True)
         for name, values in found.items()
     ]
-    # The figure shows what units pass on. Their inputs are in the table only.
+    # The figure shows the outputs of units. Their inputs are only in the table.
     passed_on = [{k: v for k, v in found.items() if not k.startswith("pre_activation")} for found in layers["activities"]]
     figures = {
         "weights": _draw(names, layers["weights"], "weights"),
@@ -71,10 +71,10 @@ def excess_kurtosis(values: np.ndarray) -> float:
     """Returns the fourth central moment over the squared second one, minus 3 (Fisher): 0 for a Gaussian.
 
     Args:
-        values: of any shape.
+        values: array of any shape.
 
     Returns:
-        At least -2; NaN where all values are equal.
+        At least -2; NaN if all values are equal.
     """
     squares = np.square(values.astype(np.float64) - values.mean(dtype=np.float64))
     variance = squares.mean()

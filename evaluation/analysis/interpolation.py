@@ -1,10 +1,10 @@
-"""What a network does on the straight line between two images.
+"""A network's response along the straight line between two images.
 
   cortexzoo analyze interpolation --model=mnist/cnn --model=mnist/dim
 
 The figure is that of Nayebi and Ganguli (2017): lengths, softmax and spectra of
-the Jacobian. With logits z, softmax p and
-Jacobian J = dz/dx, each point of the line has the Fisher length element,
+the Jacobian. Let z be the logits, p the softmax and J = dz/dx the Jacobian. The
+figure shows, at each point of the line, the Fisher length element,
 ds^2 = dz' (diag p - p p') dz with dz = J dx, the Euclidean one |dz|, the softmax
 and the singular values of J. The Fisher length of a line is at least the
 Bhattacharyya angle between its ends, 2 arccos sum sqrt(p_k q_k): no path from
@@ -27,22 +27,22 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))
-# A line starts with this many points. More are put between two of them where the softmax turns by more than this angle, or
-# where the trapezoid differs from the angle by more than this error. The finest step, 1 / (200 x 2^12), is about the
-# resolution of float32 images.
+# A line starts with this many points. Points are added between two of them if the softmax turns by more than this angle, or
+# if the trapezoid differs from the angle by more than this error. The finest step, 1 / (200 x 2^12), is about the resolution
+# of float32 images.
 _POINTS, _FINEST_ANGLE, _ERROR, _REFINEMENTS = 201, 0.05, 2e-4, 12
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """Measurements at the points of one line, (n, ...) each, float64.
+    """Measurements at the points of one line, float64, (n, ...) each.
 
     Attributes:
-        position: from 0, the source, to 1, the target.
+        position: t, from 0 at the first image to 1 at the second.
         probabilities: softmax of the logits, (n, classes).
-        fisher: the Fisher length element ds/dt, t the position.
+        fisher: the Fisher length element ds/dt.
         euclidean: the Euclidean length element of the logits, |dz/dt|.
-        singular_values: of the Jacobian, (n, min(classes, pixels)), the largest first.
+        singular_values: singular values of the Jacobian, (n, min(classes, pixels)), largest first.
     """
 
     position: np.ndarray
@@ -69,19 +69,19 @@ Lines = dict[tuple[str, tuple[int, int]], Line]
 def analyse(models: Sequence[str], samples: int, directory: Path, data: str | None = None) -> list[Path]:
     """Writes interpolation-NAMES.png, interpolation-NAMES.csv (every point) and interpolation-lengths-NAMES.csv.
 
-    The images of a class are the first of the test split that all models classify correctly.
+    Each class is represented by its first test image that all models classify correctly.
 
     Args:
-        models: ids in the catalogue, or paths of SavedModels or Keras files, of one data set.
-        samples: the first test images, among which the ends of the lines are looked for.
-        directory: where the files go; created where missing.
-        data: data set; by default the models' own.
+        models: ids in the catalogue, or paths of SavedModels or Keras files, all for one data set.
+        samples: number of first test images, from which the ends of the lines are chosen.
+        directory: where the files go; created if missing.
+        data: data set; defaults to the models' own.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: the models are of different data sets, or no image of a class is correctly classified by all.
+        ValueError: the models are for different data sets, or a class has no image that all classify correctly.
     """
     from rich.progress import track
 
@@ -110,23 +110,23 @@ def _check_classes(count: int) -> None:
 
 
 def first_correct(classifiers: Sequence[Classifier], split: Split, labels: Sequence[int]) -> dict[int, int]:
-    """Returns for each label the position of its first image that all models classify correctly.
+    """Returns the position of the first image of each label that all models classify correctly.
 
     Raises:
-        ValueError: a label has none.
+        ValueError: a label has no such image.
     """
     correct = np.all([classifier.predict(split.images) == split.labels for classifier in classifiers], axis=0)
     found = {label: np.flatnonzero(correct & (split.labels == label)) for label in labels}
     if absent := [label for label in labels if not len(found[label])]:
         raise ValueError(
             f"Expected a correctly classified image of every class among the first {len(split)} test images. "
-            f"Received: none of the labels {absent}. Pass more --samples."
+            f"Received: none with the labels {absent}. Pass more --samples."
         )
     return {label: int(places[0]) for label, places in found.items()}
 
 
 def interpolate(classifier: Classifier, source: np.ndarray, end: np.ndarray) -> Line:
-    """Follows the line from one image to another, with more points where the softmax turns fast.
+    """Measures the line from one image to another, with more points where the softmax turns fast.
 
     Args:
         classifier: the model.
@@ -152,7 +152,7 @@ def bhattacharyya_angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Args:
         first, second: probabilities, (..., classes).
     """
-    # By the chord between the square roots, as arccos near 1 would lose half of the digits.
+    # Computed from the chord between the square roots, as arccos near 1 would lose half of the digits.
     chord = np.linalg.norm(np.sqrt(first) - np.sqrt(second), axis=-1)
     return 4 * np.arcsin(np.clip(chord / 2, 0.0, 1.0))
 
@@ -224,7 +224,7 @@ def _draw(models: Sequence[str], lines: Lines, names: tuple[str, ...]) -> Figure
         axes[-1].set_xlabel("position from source to target", fontsize=8)
     spectra = np.concatenate([_positive(line.singular_values).ravel() for line in lines.values()])
     if np.isfinite(spectra).any():
-        # One scale, so that the models compare.
+        # One scale, so that the models can be compared.
         for panel in panels[-len(models) :, 0]:
             panel.set_ylim(np.nanmin(spectra) / 2, 2 * np.nanmax(spectra))
     labels = ["Fisher length element", "Euclidean length element"]
@@ -240,7 +240,7 @@ def _draw(models: Sequence[str], lines: Lines, names: tuple[str, ...]) -> Figure
 
 
 def _draw_softmax(panel: Axes, line: Line, pair: tuple[int, int], names: tuple[str, ...]) -> None:
-    """Draws the two classes of the line, and all others in grey."""
+    """Draws the two classes of the line in colour and all others in grey."""
     for k in range(line.probabilities.shape[1]):
         if k not in pair:
             panel.plot(line.position, line.probabilities[:, k], color="0.6", linewidth=0.8)
@@ -254,7 +254,7 @@ def _draw_softmax(panel: Axes, line: Line, pair: tuple[int, int], names: tuple[s
 
 
 def _draw_spectrum(panel: Axes, line: Line) -> None:
-    """Draws the largest singular value dark and the smallest light."""
+    """Draws the singular values, from the largest (dark) to the smallest (light)."""
     from matplotlib import colormaps
 
     count = line.singular_values.shape[1]
@@ -264,5 +264,5 @@ def _draw_spectrum(panel: Axes, line: Line) -> None:
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
-    """Replaces zeros, which a logarithmic axis cannot show, by gaps."""
+    """Replaces zeros by NaN, as a logarithmic axis cannot show them."""
     return np.where(values > 0, values, np.nan)

@@ -2,18 +2,21 @@
 
   cortexzoo analyze kurtosis_experiment --samples=10000
 
-It trains its own classifiers on MNIST, in about a minute, and takes no model. It
-also asks what an L1 penalty does without saturation.
+Trains its own classifiers on MNIST in about a minute, so it takes no model. It
+also tests the effect of an L1 penalty without saturation.
 
-A perturbation of at most epsilon in each pixel moves w'x by up to epsilon ||w||_1. At a given ||w||_2 that is the less, the
-more kurtotic the weights are (Nayebi and Ganguli 2017). We do not know their procedure in full; this one is ours, softmax
-regression on MNIST:
+A perturbation of at most epsilon in each pixel changes w'x by up to epsilon
+||w||_1. For a given ||w||_2 that is smaller if the weights are more kurtotic
+(Nayebi and Ganguli 2017). Their procedure is not fully known; this one is ours,
+softmax regression on MNIST:
 
-- powers: the weights of one classifier, |w|^a with their signs, scaled to the L2 norm of each class;
-- largest: its largest weights only, scaled in the same way; in both the classes keep their mean logits;
-- L1: classifiers trained with an L1 penalty of growing strength;
-- L1, hidden layer: the control, networks with one layer of sigmoid units trained in the same way: kurtosis
-without saturation.
+- powers: the weights of one classifier, replaced by sign(w) |w|^a and rescaled
+  to the original L2 norm of each class;
+- largest: only its largest weights, rescaled in the same way. In both, the
+  classes keep their mean logits;
+- L1: classifiers trained with an L1 penalty of increasing strength;
+- L1, hidden layer: as a control, networks with one layer of sigmoid units
+  trained in the same way: kurtosis without saturation.
 """
 
 import dataclasses
@@ -47,10 +50,10 @@ class Classifier:
     """One classifier of the experiment.
 
     Attributes:
-        family: how it came to be.
+        family: how it was made.
         setting: the exponent, share or penalty.
-        weights: (pixels, units): those that are applied to the image.
-        logits: from images to logits.
+        weights: (pixels, units): the weights applied to the image.
+        logits: function from images to logits.
     """
 
     family: str
@@ -63,8 +66,8 @@ def analyse(samples: int, directory: Path, seed: int = 0) -> list[Path]:
     """Trains the classifiers, which takes about a minute, and writes kurtosis-experiment.png and kurtosis-experiment.csv.
 
     Args:
-        samples: the first test images, for the accuracies.
-        directory: where the files go; created where missing.
+        samples: number of first test images, for the accuracies.
+        directory: where the files go; created if missing.
         seed: seed of the trainings.
 
     Returns:
@@ -102,12 +105,12 @@ def classifiers(train: Split, seed: int = 0) -> list[Classifier]:
 
 
 def power(weights: np.ndarray, exponent: float) -> np.ndarray:
-    """Returns sign(w) |w|^exponent with the L2 norm of each column unchanged."""
+    """Returns sign(w) |w|^exponent, rescaled so that the L2 norm of each column is unchanged."""
     return _with_norms_of(weights, np.sign(weights) * np.abs(weights) ** exponent)
 
 
 def largest(weights: np.ndarray, share: float) -> np.ndarray:
-    """Returns each column's share of largest weights, the others 0, with the column's L2 norm unchanged."""
+    """Sets all but a share of the largest weights in each column to 0, and rescales to keep the column's L2 norm."""
     least = np.quantile(np.abs(weights), 1 - share, axis=0)
     return _with_norms_of(weights, np.where(np.abs(weights) >= least, weights, 0.0))
 
@@ -115,8 +118,8 @@ def largest(weights: np.ndarray, share: float) -> np.ndarray:
 def relative_shift(weights: np.ndarray) -> float:
     """Returns the mean over columns of ||w||_1 / (sqrt(n) ||w||_2), in (0, 1].
 
-    It is the shift by an L-infinity perturbation, as a share of the greatest that n weights of this L2 norm allow: 1 if all
-    are equally large, sqrt(2 / pi) for a Gaussian.
+    This is the shift by an L-infinity perturbation relative to the largest possible one for n weights of this L2 norm: 1 if
+    all weights are equally large, sqrt(2 / pi) for Gaussian weights.
     """
     norms = np.abs(weights).sum(axis=0) / np.linalg.norm(weights, axis=0)
     return float(norms.mean() / np.sqrt(len(weights)))
@@ -125,19 +128,19 @@ def relative_shift(weights: np.ndarray) -> float:
 def worst_case_accuracies(
     logits_of: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray, labels: np.ndarray, epsilons: Sequence[float]
 ) -> list[float]:
-    """Returns the accuracy after one signed gradient step within [0, 1] towards each class, of which the worst counts.
+    """Returns the worst-case accuracy over single signed gradient steps towards each class, clipped to [0, 1].
 
-    The step follows the margin between the class and the label, which does not saturate. For a linear classifier it is the
-    worst that an L-infinity perturbation can do; for others the accuracy is an upper bound.
+    The step follows the margin between the class and the label, which does not saturate. For a linear classifier no
+    L-infinity perturbation is stronger; for others the accuracy is an upper bound.
 
     Args:
-        logits_of: from float32 images to logits.
+        logits_of: function from float32 images to logits.
         images: float32, (n, height, width, channels), in [0, 1].
         labels: (n,).
-        epsilons: greatest changes of a pixel.
+        epsilons: the largest change of a pixel.
 
     Returns:
-        One accuracy an epsilon.
+        One accuracy per epsilon.
     """
     clean, rows = tf.constant(images), np.arange(len(labels))
 
@@ -159,10 +162,10 @@ def worst_case_accuracies(
 
 
 def generalized_normal(shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns excess kurtosis and E|w| / sqrt(E w^2) of generalized normal distributions: 2 is Gaussian, 1 Laplace.
+    """Returns excess kurtosis and E|w| / sqrt(E w^2) of generalized normal distributions.
 
     Args:
-        shape: their exponents, positive.
+        shape: their exponents, positive; 2 is Gaussian, 1 Laplace.
     """
     kurtosis = np.array([stats.gennorm.stats(beta, moments="k") for beta in shape], float)
     shift = special.gamma(2 / shape) / np.sqrt(special.gamma(1 / shape) * special.gamma(3 / shape))

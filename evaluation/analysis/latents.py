@@ -1,12 +1,12 @@
-"""Latent spaces of models with one autoencoder for each class.
+"""Latent spaces of models with one autoencoder per class.
 
   cortexzoo analyze latents --model=mnist/dim
 
 The figure is Figure 3 of Liu et al. (2022): the latents of the test images in
-each autoencoder, drawn by t-SNE and coloured by class. The silhouette and the purity of the nearest
-neighbours measure how well an autoencoder separates its own class from the rest.
-They are computed in the latent space, as t-SNE keeps neighbourhoods only.
-Needs scikit-learn: pip install "cortexzoo[analysis]".
+each autoencoder, embedded by t-SNE and coloured by class. The silhouette and the
+purity of the nearest neighbours measure how well an autoencoder separates its own
+class from the rest. They are computed in the latent space, as t-SNE preserves only
+neighbourhoods. Needs scikit-learn: pip install "cortexzoo[analysis]".
 """
 
 import importlib.util
@@ -30,9 +30,9 @@ def analyse(model: str, samples: int, directory: Path, data: str | None = None) 
 
     Args:
         model: id in the catalogue, or path of a SavedModel or a Keras file.
-        samples: the first test images.
-        directory: where the files go; created where missing.
-        data: data set; by default the model's own.
+        samples: number of first test images.
+        directory: where the files go; created if missing.
+        data: data set; defaults to the model's own.
 
     Returns:
         The files.
@@ -42,7 +42,7 @@ def analyse(model: str, samples: int, directory: Path, data: str | None = None) 
     """
     if importlib.util.find_spec("sklearn") is None:
         raise ValueError(
-            'Expected scikit-learn. Received: no such package. Install it: `pip install "cortexzoo[analysis]"`.'
+            'Expected scikit-learn. Received: it is not installed. Install it: `pip install "cortexzoo[analysis]"`.'
         )
     from rich.progress import track
 
@@ -61,7 +61,7 @@ def analyse(model: str, samples: int, directory: Path, data: str | None = None) 
 
 
 def latents_of(saved_model: os.PathLike[str], images: np.ndarray) -> np.ndarray:
-    """Returns the latents of every autoencoder, (n, classes, size).
+    """Returns the latents in every autoencoder, (n, classes, size).
 
     Raises:
         ValueError: the model has no `features` with `latents` of this shape.
@@ -75,7 +75,7 @@ def latents_of(saved_model: os.PathLike[str], images: np.ndarray) -> np.ndarray:
     if latents[0] is None or len(latents[0].shape) != 3:
         received = None if latents[0] is None else tuple(latents[0].shape)
         raise ValueError(
-            f"Expected features with `latents` of shape (batch, classes, size) in {saved_model}. Received: {received}."
+            f"Expected `features` with `latents` of shape (batch, classes, size) in {saved_model}. Received: {received}."
         )
     return np.concatenate([part.numpy() for part in latents])
 
@@ -85,27 +85,27 @@ def separation(latents: np.ndarray, own: np.ndarray) -> tuple[float, float]:
 
     Args:
         latents: (n, size).
-        own: which of them are of the autoencoder's class, bool, (n,).
+        own: which of them belong to the autoencoder's class, bool, (n,).
 
     Returns:
-        The mean silhouette of the own class against all others together, in [-1, 1], and the share of the own class's
-        ten nearest neighbours that are of it, in [0, 1].
+        The mean silhouette of this class against all others together, in [-1, 1], and its purity: the share of the ten
+        nearest neighbours that belong to the same class, in [0, 1].
     """
     from sklearn.metrics import silhouette_samples
     from sklearn.neighbors import NearestNeighbors
 
     silhouette = float(silhouette_samples(latents, own)[own].mean())
-    # The nearest neighbour of a point is the point itself.
+    # A point's nearest neighbour is the point itself.
     near = NearestNeighbors(n_neighbors=_NEIGHBOURS + 1).fit(latents).kneighbors(latents[own], return_distance=False)[:, 1:]
     return silhouette, float(own[near].mean())
 
 
 def project(latents: np.ndarray) -> np.ndarray:
-    """Returns a t-SNE embedding, (n, 2); the same for the same latents."""
+    """Returns a t-SNE embedding, (n, 2); deterministic."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    # Two threads are a fifth faster on an idle machine, and wait for each other most of the time on a busy one.
+    # Two threads are a fifth faster on an idle machine, but mostly wait for each other on a busy one.
     with threadpool_limits(1, "openmp"):
         return TSNE(random_state=0, init="pca", perplexity=30).fit_transform(latents)
 

@@ -1,8 +1,8 @@
-"""What a factor on the logits does to attacks.
+"""The effect of scaled logits on attacks.
 
   cortexzoo analyze logit_scale --model=mnist/dim --samples=200
 
-The cross-entropy of large logits is flat in float32, with a gradient of 0. An
+The cross-entropy of large logits is flat in float32: its gradient is 0. An
 attack that follows it does not move, and the model looks robust. A margin loss
 does not depend on the scale.
 """
@@ -31,9 +31,9 @@ def analyse(model: str, samples: int, directory: Path, data: str | None = None, 
 
     Args:
         model: id in the catalogue, or path of a SavedModel or a Keras file.
-        samples: the first test images.
-        directory: where the files go; created where missing.
-        data: data set; by default the model's own.
+        samples: number of first test images.
+        directory: where the files go; created if missing.
+        data: data set; defaults to the model's own.
         seed: seed of the attacks.
 
     Returns:
@@ -60,7 +60,7 @@ def analyse(model: str, samples: int, directory: Path, data: str | None = None, 
 
 
 def surviving(classifier: Classifier, attack: GradientAttack, batch: Batch) -> int:
-    """Returns how many images are still classified correctly after the attack."""
+    """Returns the number of images that are still classified correctly after the attack."""
     return int(np.sum(classifier.predict(attack.run(classifier, "logits", batch)) == batch.labels))
 
 

@@ -1,9 +1,9 @@
-"""How dissimilar the activity patterns of images are in each layer.
+"""Dissimilarity of the activity patterns of images, layer by layer.
 
   cortexzoo analyze rdm --model=mnist/cnn --model=mnist/dim --samples=1000
 
 The figure shows representational dissimilarity matrices, as in Nayebi and
-Ganguli (2017). The images are sorted by class: where a layer separates the
+Ganguli (2017). The images are sorted by class: if a layer separates the
 classes, there are dark blocks on the diagonal.
 """
 
@@ -18,19 +18,19 @@ from matplotlib.figure import Figure
 
 
 def analyse(models: Sequence[str], samples: int, directory: Path, data: str | None = None) -> list[Path]:
-    """Writes rdm-NAMES.png, a row of matrices for each model, and rdm-NAMES.csv.
+    """Writes rdm-NAMES.png, with a row of matrices per model, and rdm-NAMES.csv.
 
     Args:
-        models: ids in the catalogue, or paths of SavedModels or Keras files, of one data set.
-        samples: the first test images.
-        directory: where the files go; created where missing.
-        data: data set; by default the models' own.
+        models: ids in the catalogue, or paths of SavedModels or Keras files, all for one data set.
+        samples: number of first test images.
+        directory: where the files go; created if missing.
+        data: data set; defaults to the models' own.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: the models are of different data sets, or have no `features`.
+        ValueError: the models are for different data sets, or have no `features`.
     """
     loaded, split = networks.load(models, samples, data)
     classifiers, labelled = [network.classifier for network in loaded], [network.name for network in loaded]
@@ -51,13 +51,13 @@ def analyse(models: Sequence[str], samples: int, directory: Path, data: str | No
 
 
 def dissimilarity(patterns: np.ndarray) -> np.ndarray:
-    """Returns 1 minus the correlation of each two patterns.
+    """Returns 1 minus the correlation of each pair of patterns.
 
     Args:
         patterns: (n, units).
 
     Returns:
-        float64, (n, n), in [0, 2]; NaN where a pattern is constant and so has no correlation.
+        float64, (n, n), in [0, 2]; NaN for a constant pattern, which has no correlation.
     """
     centred = patterns.astype(np.float64)
     centred -= centred.mean(axis=1, keepdims=True)
@@ -67,14 +67,14 @@ def dissimilarity(patterns: np.ndarray) -> np.ndarray:
 
 
 def within_and_between(matrix: np.ndarray, labels: np.ndarray) -> tuple[float, float, int]:
-    """Returns the mean over pairs of one class, over pairs of two classes, and how many images have no correlation.
+    """Returns the means over pairs of the same and of different classes, and the number of images without a correlation.
 
     Args:
         matrix: (n, n), from `dissimilarity`.
         labels: (n,).
 
     Returns:
-        NaN for a mean without pairs.
+        The two means, NaN without pairs, and the number.
     """
     defined = np.flatnonzero(~np.isnan(np.diagonal(matrix)))
     undefined = len(labels) - len(defined)

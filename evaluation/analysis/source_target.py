@@ -3,12 +3,11 @@
   cortexzoo analyze source_target --model=mnist/sigmoid_mlp
 
 The figure is that of Nayebi and Ganguli (2017): adversarial images for each pair
-of classes. The source is the image of each
-class of which the model is least sure; a red cross stands where no adversarial
-was found. Brendel and Bethge (2017, https://arxiv.org/abs/1704.01547) trace such
-crosses to gradients that vanish in float32. So the same attack is also shown
-with logits in float64, and with the loss divided by the norm of its first
-gradient.
+of classes. The source is the image of its class with the lowest confidence; a
+red cross means that no adversarial image was found. Brendel and Bethge (2017,
+https://arxiv.org/abs/1704.01547) trace such crosses to gradients that vanish in
+float32. The same attack is therefore also shown with logits in float64, and with
+the loss divided by the norm of its first gradient.
 """
 
 import dataclasses
@@ -36,8 +35,8 @@ class Variant:
     """One variant of the attack.
 
     Attributes:
-        name: its title.
-        endpoint: the endpoint that it differentiates.
+        name: the panel's title.
+        endpoint: the differentiated endpoint.
         attack: the attack.
     """
 
@@ -47,7 +46,7 @@ class Variant:
 
 
 def variants(classifier: Classifier, attack: LBFGS) -> list[Variant]:
-    """Returns the attack in float32, in float64 where the model has that, and rescaled on its most exact endpoint."""
+    """Returns the attack in float32, in float64 if the model has that, and rescaled on the most precise endpoint."""
     best = networks.best_endpoint(classifier)
     float64 = networks.best_endpoint(classifier, ["logits_float64"])
     found = [Variant("float32", "logits", attack)]
@@ -63,16 +62,16 @@ def analyse(
 
     Args:
         model: id in the catalogue, or path of a SavedModel or a Keras file.
-        samples: the first test images, among which the sources are looked for.
-        directory: where the files go; created where missing.
-        attack: the attack. Defaults to `LBFGS()`, 1000 iterations.
-        data: data set; by default the model's own.
+        samples: number of first test images, from which the sources are chosen.
+        directory: where the files go; created if missing.
+        attack: the attack. Defaults to `LBFGS()`, with 1,000 iterations.
+        data: data set; defaults to the model's own.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: no image of a class is correctly classified.
+        ValueError: a class has no correctly classified image.
     """
     from rich.progress import track
 
@@ -97,13 +96,13 @@ def analyse(
 
 
 def least_confident(classifier: Classifier, split: Split) -> dict[int, int]:
-    """Returns for each class the position of the correctly classified image of which the model is least sure.
+    """Returns, for each class, the position of the correctly classified image with the lowest confidence.
 
     Raises:
-        ValueError: a class has none.
+        ValueError: a class has no correctly classified image.
     """
     logits = classifier.serving_logits(split.images).astype(np.float64)
-    # The logarithm tells apart what is 1 in float32.
+    # The logarithm distinguishes probabilities that are all 1 in float32.
     confidence = log_softmax(logits, axis=1)[np.arange(len(split)), split.labels]
     confidence[logits.argmax(axis=1) != split.labels] = np.inf
     found = {}

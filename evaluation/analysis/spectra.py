@@ -32,10 +32,10 @@ def analyse(model: str, samples: int, directory: Path, data: str | None = None, 
     """Writes spectra-DATA-NAME.csv, the radial spectra, and .png, the two-dimensional and the radial ones.
 
     Args:
-        model: the model that is attacked: id in the catalogue, or path of a SavedModel or Keras file.
-        samples: the first test images.
-        directory: where the files go; created where missing.
-        data: the images that are changed; by default those of the model.
+        model: the model under attack: id in the catalogue, or path of a SavedModel or Keras file.
+        samples: number of first test images.
+        directory: where the files go; created if missing.
+        data: data set; defaults to the model's own.
         seed: seed of the attacks, noises and corruptions.
 
     Returns:
@@ -77,18 +77,18 @@ def attack_spectrum(classifier: Classifier, attack: Attack, split: Split, seed: 
     Args:
         classifier: the model.
         attack: the attack.
-        split: the images; those that are misclassified, or on which the attack fails, are left out.
+        split: the images; misclassified ones and those on which the attack fails are left out.
         seed: seed of the attack.
 
     Raises:
-        ValueError: the attack fails on all of them.
+        ValueError: the attack fails on all images.
     """
     batch = Batch(split.images, split.labels, split.ids, seed)
     batch = batch.take(~classifier.misclassifies(batch.images, batch.labels))
     images = attack.run(classifier, "logits", batch)
     wrong = classifier.misclassifies(images, batch.labels)
     if not wrong.any():
-        raise ValueError(f"Expected adversarials of {attack.name}. Received: none on {len(batch)} images.")
+        raise ValueError(f"Expected adversarial images from {attack.name}. Received: none for {len(batch)} images.")
     return Spectrum.of((images - batch.images)[wrong])
 
 

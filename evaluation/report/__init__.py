@@ -1,4 +1,4 @@
-"""Tables and figures of what the store holds."""
+"""Tables and figures of stored results."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,33 +12,33 @@ from rich.console import RenderableType
 
 
 class Report(Protocol):
-    """What there is to see of models under one suite.
+    """The tables and figures of models under one suite.
 
-    Summaries of several suites or seeds end in a ValueError: no table can compare them.
+    Every method raises ValueError for summaries from several suites or seeds, which no table can compare.
     """
 
     def terminal_table(self, summaries: list[Any]) -> RenderableType:
-        """Returns what `rich.console.Console.print` shows, fitted to its width."""
+        """Returns a table for `rich.console.Console.print`, fitted to the console's width."""
 
     def as_json(self, summaries: list[Any]) -> dict[str, Any]:
         """Returns the numbers as plain JSON values."""
 
     def as_csv(self, summaries: list[Any]) -> str:
-        """Returns the numbers as the text of a CSV file, a row an attack, or a shift and level."""
+        """Returns the numbers as CSV text: one row per attack, or per shift and level."""
 
     def as_markdown(self, summaries: list[Any]) -> str:
         """Returns the tables as Markdown."""
 
     def figure(self, summaries: list[Any], norm: str | None = None) -> Figure:
-        """Returns accuracy against the size of the perturbation or the level of the shift.
+        """Draws accuracy against the size of the perturbation or the level of the shift.
 
         Args:
-            summaries: models of one data set.
-            norm: of attacks this norm alone; None for all.
+            summaries: models on one data set.
+            norm: for attacks, the only norm to show; None shows all.
         """
 
     def write(self, summaries: list[Any], directory: Path) -> list[Path]:
-        """Writes tables and figures, each of them atomically, and returns the files."""
+        """Writes the tables and figures, each atomically, and returns the files."""
 
 
 _REPORTS: dict[type, Report] = {Summary: AttackReport(), ShiftSummary: ShiftReport()}
@@ -48,7 +48,7 @@ def report_of(summaries: list[Any]) -> Report:
     """Returns the report for these summaries.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are no summaries.
     """
     if not summaries:
         raise ValueError("Expected the results of at least one model. Received: none.")

@@ -1,4 +1,4 @@
-"""Tables and figures of suites of attacks; every number in them is computed from per-sample distances."""
+"""Tables and figures of attack suites; every number is computed from per-sample distances."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.console import RenderableType
 
 
 class AttackReport:
-    """What there is to see of models under a suite of attacks; see `report.Report`."""
+    """The report of models under an attack suite; see `report.Report`."""
 
     def terminal_table(self, summaries: list[Summary]) -> RenderableType:
         """See `Report.terminal_table`."""

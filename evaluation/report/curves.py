@@ -1,4 +1,4 @@
-"""Accuracy against distance: the empirical survival function of per-sample distances."""
+"""Curves of accuracy against distance: the empirical survival function of per-sample distances."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from cortexzoo.norms import NORM_NAMES, NORMS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which colour-blind readers tell apart; its yellow is too pale for a line on white.
+# Okabe and Ito's colour-blind safe palette, without its yellow, which is too pale for a line on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 _UNITS = {
@@ -22,45 +22,46 @@ _UNITS = {
     "l1": "L1 distance (values in [0, 1])",
     "l0": "L0 distance (changed pixels)",
 }
-# Most characters of a name in the legend; of a long path the end tells more.
+# Longer names are cut at the start in the legend: the end of a long path says more.
 _LEGEND = 40
 
 
 def line_styles(summaries: list[Summary]) -> dict[str, dict[str, Any]]:
-    """Returns colour and dashes of each model by digest: the same in every figure of one report."""
+    """Returns each model's colour and dashes by digest, the same in every figure of one report."""
     digests = list(dict.fromkeys(summary.digest for summary in summaries))
     return {digest: line_style(i) for i, digest in enumerate(digests)}
 
 
 def line_style(index: int) -> dict[str, Any]:
-    """Returns colour and dashes of the line with this number."""
+    """Returns colour and dashes of the line with this index."""
     lap, colour = divmod(index, len(COLOURS))
     return {"color": COLOURS[colour], "linestyle": _DASHES[lap % len(_DASHES)]}
 
 
 def survival(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns where the accuracy falls and to what: the steps of `metrics.accuracy_at`.
+    """Returns the steps of `metrics.accuracy_at`: where the accuracy falls, and to what count.
 
     Args:
         distances: float, (n,); infinite where the attack failed.
 
     Returns:
-        Epsilons, float, (k,), ascending from 0, and how many samples survive each one, int, (k,): the count holds from its
-        epsilon up to the next.
+        Epsilons, float, (k,), ascending from 0, and the numbers of samples that survive them, int, (k,). Each number holds
+        from its epsilon up to the next.
     """
     levels = np.unique(np.append(0.0, distances[np.isfinite(distances)]))
     surviving = len(distances) - np.searchsorted(np.sort(distances), levels, side="right")
-    # `metrics.survivors` counts a distance a rounding error beyond epsilon as reached.
+    # `metrics.survivors` counts a sample as broken if its distance exceeds epsilon only by a rounding error.
     return levels / (1 + metrics.TOLERANCE), surviving
 
 
 def accuracy_curves(summaries: list[Summary], styles: dict[str, dict[str, Any]], norm: str | None = None) -> Figure:
-    """Draws a panel a norm: the union's curve of each model with its 95 % Wilson band; of one model also its attacks'.
+    """Draws one panel per norm: the curve of each model's union with a 95 % Wilson band; for a single model also its
+    attacks' curves.
 
     Args:
-        summaries: models of one data set, with at least one attack.
-        styles: of `line_styles`.
-        norm: a panel of this norm alone; None for all.
+        summaries: models on one data set, with at least one attack.
+        styles: the result of `line_styles`.
+        norm: the only norm to show; None shows all.
 
     Raises:
         ValueError: no model was attacked in the norm.
@@ -68,7 +69,7 @@ def accuracy_curves(summaries: list[Summary], styles: dict[str, dict[str, Any]],
     attacked = {score.norm for summary in summaries for score in summary.unions}
     norms = [known for known in NORMS if known in attacked and norm in (None, known)]
     if not norms:
-        raise ValueError(f"Expected a norm that was attacked: {', '.join(sorted(attacked)) or 'none'}. Received: {norm!r}.")
+        raise ValueError(f"Expected an attacked norm: {', '.join(sorted(attacked)) or 'there is none'}. Received: {norm!r}.")
     columns = min(2, len(norms))
     rows = -(-len(norms) // columns)
     figure = ShownFigure(figsize=(4.2 * columns + 0.4, 2.9 * rows + 0.7), dpi=130, layout="constrained")
@@ -122,7 +123,8 @@ def _draw_union(panel: Axes, score: Score, **style: Any) -> None:
 
 
 def _draw_attacks(panel: Axes, norm: str, summary: Summary) -> None:
-    # One colour an attack in all norms; the first one is the model's. Above the union, which one attack alone may make.
+    # An attack has the same colour in all norms; the first colour is the model's. Drawn above the union, which may coincide
+    # with the curve of one attack.
     names = list(dict.fromkeys(_attack_name(score) for score in summary.attacks))
     for score in summary.attacks:
         if score.norm == norm:
@@ -137,13 +139,13 @@ def _attack_name(score: Score) -> str:
 
 
 def _to_the_right_edge(epsilons: np.ndarray, surviving: np.ndarray, score: Score) -> tuple[np.ndarray, np.ndarray]:
-    """Continues the last step beyond every axis."""
+    """Extends the last step beyond the end of the axis."""
     end = max(10 * score.epsilon, 2 * epsilons[-1])
     return np.append(epsilons, end), np.append(surviving, surviving[-1])
 
 
 def _right_end(unions: list[Score], image_shape: tuple[int, int, int]) -> float:
-    """Nearly all of every curve, the threshold in view, and not so wide that the threshold is squeezed to the left."""
+    """Shows nearly all of every curve and the threshold, but is not so wide that the threshold is squeezed to the left."""
     epsilon = unions[0].epsilon
     finite = np.concatenate([score.distances[np.isfinite(score.distances)] for score in unions])
     most = np.quantile(finite, 0.995) if len(finite) else epsilon
@@ -151,7 +153,7 @@ def _right_end(unions: list[Score], image_shape: tuple[int, int, int]) -> float:
 
 
 def _draw_legend(figure: Figure, panels: np.ndarray, empty: np.ndarray) -> None:
-    """Puts the legend where a panel is empty, otherwise below."""
+    """Puts the legend into an empty panel if there is one, otherwise below."""
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines() if line.get_label()[0] != "_"}
     # The models' thick lines before the attacks' thin ones.
     names, handles = zip(*sorted(lines.items(), key=lambda item: -item[1].get_linewidth()), strict=True)
@@ -160,6 +162,6 @@ def _draw_legend(figure: Figure, panels: np.ndarray, empty: np.ndarray) -> None:
         empty[0].axis("off")
         empty[0].legend(handles, names, loc="center", frameon=False)
     else:
-        # About a character a twelfth of an inch; a line of the legend takes the place of six.
+        # A character takes about a twelfth of an inch; the line beside a name takes as much as six characters.
         room = int(12 * figure.get_figwidth()) // (max(map(len, names)) + 6)
         figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(len(names), room)), frameon=False)

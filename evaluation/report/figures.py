@@ -1,4 +1,4 @@
-"""Writes the figures: curves and heat map of each data set, adversarial images of each model. Same inputs, same bytes."""
+"""Writes the figures: curves and heat map of each data set, gallery of each model. Equal inputs give equal bytes."""
 
 import re
 from collections import Counter
@@ -13,18 +13,18 @@ from cortexzoo.figures import figure_style, save_figure
 
 
 def write_figures(summaries: list[Summary], directory: Path, formats: tuple[str, ...] = ("png", "svg")) -> list[Path]:
-    """Writes curves and heat map (PNG) of each data set and the adversarial images (PNG) of each model that was attacked.
+    """Writes the curves and heat map of each data set and the gallery of each attacked model.
 
     Args:
         summaries: the models.
-        directory: where the files go; created where missing.
-        formats: of the curves.
+        directory: where the files go; created if missing.
+        formats: the file formats of the curves; all other figures are PNG.
 
     Returns:
         The files, curves and heat maps first.
 
     Raises:
-        ValueError: the summaries are of different suites or seeds.
+        ValueError: the summaries are from different suites or seeds.
     """
     attacked = [summary for summary in summaries if summary.attacks]
     styles, names = line_styles(summaries), file_names(summaries)
@@ -42,7 +42,7 @@ def write_figures(summaries: list[Summary], directory: Path, formats: tuple[str,
 
 
 def file_names(summaries: list[Summary]) -> dict[str, str]:
-    """Returns a name fit for a file for each model, by digest; two models never share one."""
+    """Returns a valid and unique file name for each model, by digest."""
     names = {summary.digest: re.sub(r"[^\w.-]+", "-", summary.name).strip("-.") for summary in summaries}
     count = Counter(names.values())
     return {digest: name if count[name] == 1 else f"{name}-{digest[:8]}" for digest, name in names.items()}

@@ -1,4 +1,4 @@
-"""The adversarial images themselves: the first samples of a model, and what the attacks made of them."""
+"""A gallery of adversarial images: the first samples, and what each attack made of them."""
 
 import dataclasses
 import math
@@ -17,18 +17,18 @@ from matplotlib.patches import Rectangle
 _COLUMNS = 10
 _ATTACKS = 8
 _BROKEN, _BEYOND, _NONE = "#D55E00", "#0072B2", "0.45"
-# In inches: an image, what parts it from the next one, a line of text above it, a character of a label.
+# Sizes in inches: an image, the gap to the next one, a line of text above it, a character of a label.
 _SIDE, _GAP, _LINE, _CHARACTER = 0.82, 0.1, 0.135, 0.085
 
 
 @dataclasses.dataclass(frozen=True)
 class Adversarial:
-    """What one attack made of one sample.
+    """The result of one attack on one sample.
 
     Attributes:
-        distance: 0 for a misclassified clean image, infinity where the attack failed.
-        prediction: class of the adversarial image; -1 where there is none.
-        image: float32, (height, width, channels), in [0, 1]; None where the store keeps none.
+        distance: 0 for a misclassified clean image, infinity if the attack failed.
+        prediction: the class predicted for the adversarial image; -1 if there is none.
+        image: float32, (height, width, channels), in [0, 1]; None if the store keeps none.
     """
 
     distance: float
@@ -37,9 +37,9 @@ class Adversarial:
 
 
 def gallery(summary: Summary) -> Figure:
-    """Draws columns of samples: the clean image, and below it the nearest adversarial of each attack.
+    """Draws one column per sample: the clean image, and below it each attack's nearest adversarial image.
 
-    All attacks where there are at most eight, otherwise the best of each norm.
+    Shows all attacks if there are at most eight, otherwise the best one in each norm.
 
     Args:
         summary: a model with at least one attack.
@@ -47,7 +47,7 @@ def gallery(summary: Summary) -> Figure:
     scores = chosen_attacks(summary.attacks)
     ids = sorted(set.union(*(set(map(int, score.ids)) for score in scores)))[:_COLUMNS]
     class_names = summary.dataset.class_names
-    # Words and a distance do not fit on one line.
+    # A word and a distance do not fit on one line.
     sheet = _Sheet(["clean", *(score.label for score in scores)], len(ids), 1 if max(map(len, class_names)) < 5 else 2)
     sheet.figure.suptitle(f"{summary.name}: predicted class and distance, orange within ε, blue beyond", fontsize=9)
     _draw_clean(sheet, summary, ids)
@@ -59,7 +59,7 @@ def gallery(summary: Summary) -> Figure:
 
 
 def chosen_attacks(scores: list[Score]) -> list[Score]:
-    """Returns all attacks where they are few, otherwise the one of each norm that leaves the least accuracy."""
+    """Returns all attacks if they are few, otherwise the strongest one in each norm."""
     if len(scores) <= _ATTACKS:
         return sorted(scores, key=lambda score: NORMS.index(score.norm))
     members = [[score for score in scores if score.norm == norm] for norm in NORMS]
@@ -67,7 +67,7 @@ def chosen_attacks(scores: list[Score]) -> list[Score]:
 
 
 def adversarials(summary: Summary, score: Score, ids: list[int]) -> list[Adversarial | None]:
-    """Returns the nearest adversarial of each sample over the attacked endpoints; None where a sample was not attacked."""
+    """Returns each sample's nearest adversarial image over the attacked endpoints; None if it was not attacked."""
     store = summary.evaluation.store
     keys = [RunKey(summary.digest, summary.dataset.name, name, summary.seed, score.settings) for name in score.endpoints]
     runs = [run for run in map(store.find_run, keys) if run is not None]
@@ -84,7 +84,7 @@ def adversarials(summary: Summary, score: Score, ids: list[int]) -> list[Adversa
 
 
 class _Sheet:
-    """Rows and columns of images in one Axes, in inches: an Axes for each image would take many times as long."""
+    """Rows and columns of images in one Axes, in inches. One Axes per image would be many times slower."""
 
     def __init__(self, labels: list[str], columns: int, lines: int) -> None:
         self._left = 0.2 + _CHARACTER * max(map(len, labels))

@@ -1,4 +1,4 @@
-"""Heat map of accuracies at the threshold: attacks x models."""
+"""Heat map of accuracy at the thresholds, attacks by models."""
 
 import numpy as np
 from cortexzoo.evaluation.report.layout import FLAG, column_names
@@ -6,15 +6,15 @@ from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORMS
 from matplotlib.figure import Figure
 
-# In inches: a row, a column, a character of a label, the colour bar.
+# Sizes in inches: a row, a column, a character of a label, the colour bar.
 _ROW, _COLUMN, _CHARACTER, _BAR = 0.22, 0.8, 0.075, 1.0
 
 
 def accuracy_heatmap(summaries: list[Summary]) -> Figure:
-    """Draws a row an attack, a column a model, the accuracy in per cent in each cell; lines part the norms.
+    """Draws one row per attack and one column per model, with the accuracy in per cent; lines separate the norms.
 
     Args:
-        summaries: models of one data set.
+        summaries: models on one data set.
     """
     ordered = [score for norm in NORMS for summary in summaries for score in summary.attacks if score.norm == norm]
     labels = list(dict.fromkeys(score.label for score in ordered))

@@ -1,4 +1,4 @@
-"""Which row, column and cell a number stands in: what the terminal's table and the Markdown table share."""
+"""Rows, columns and cells of the table of results, shared by the terminal and Markdown."""
 
 import dataclasses
 import math
@@ -24,10 +24,10 @@ class Cell:
     """One number of one model.
 
     Attributes:
-        value: the accuracy, "66.0", or what there is instead.
-        median: the median distance, "1.92"; empty where there is none.
+        value: the accuracy, "66.0", or what is shown instead.
+        median: the median distance, "1.92"; empty if there is none.
         interval: the accuracy's interval, "[63.0, 68.9]", or the reason why there is none.
-        note: what is different about this number; mostly empty.
+        note: what is different about this number; usually empty.
     """
 
     value: str
@@ -47,10 +47,10 @@ class Row:
 
     Attributes:
         kind: "group" (a header without cells), "attack", "union" or "total".
-        label: what stands at the left.
-        cells: one a model; none for a header.
-        samples: how many images, flagged where it is not the table's usual number.
-        times: of the attack, "12 s", one a model; none where it does not apply.
+        label: the row's name.
+        cells: one per model; none for a header.
+        samples: the number of images, flagged if it is not the table's usual one.
+        times: duration of the attack, "12 s", one per model; empty if it does not apply.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Table:
         columns: their names, without the data set's.
         rows: top to bottom.
         samples: the usual number of images; None without attacks.
-        flagged: whether a row was attacked on another number of images.
+        flagged: whether some attack ran on another number of images.
     """
 
     summaries: list[Summary]
@@ -80,12 +80,12 @@ class Table:
 
 
 def percent(share: float) -> str:
-    """Formats a share in [0, 1] as a number of per cent, without the sign."""
+    """Formats a share in [0, 1] in per cent, without the % sign."""
     return f"{100 * share:.1f}"
 
 
 def distance(value: float) -> str:
-    """Formats a distance with three significant digits; "∞" where it is infinite."""
+    """Formats a distance with three significant digits; "∞" if it is infinite."""
     if math.isinf(value):
         return "∞"
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
@@ -103,13 +103,13 @@ def id_ranges(ids: np.ndarray) -> str:
 
 
 def by_dataset(summaries: list[AnySummary]) -> list[list[AnySummary]]:
-    """Returns the summaries of each data set, in the order of first appearance.
+    """Groups summaries by data set, in order of first appearance.
 
     Raises:
-        ValueError: they are of different suites or seeds, which no table can compare.
+        ValueError: they are from different suites or seeds, which no table can compare.
     """
     if len(found := sorted({(summary.suite, summary.seed) for summary in summaries})) > 1:
-        raise ValueError(f"Expected summaries of one suite and one seed. Received: {found}. Report them one by one.")
+        raise ValueError(f"Expected summaries from one suite and one seed. Received: {found}. Report them separately.")
     names = dict.fromkeys(summary.dataset.name for summary in summaries)
     return [[summary for summary in summaries if summary.dataset.name == name] for name in names]
 
@@ -120,7 +120,7 @@ def data_line(summary: AnySummary) -> str:
 
 
 def column_names(summaries: list[Summary]) -> tuple[str, ...]:
-    """Returns the models' names, without a shared data set's; two equal ones get the beginning of their digests."""
+    """Returns the models' names, without the data set's if they share it; equal names get the start of their digests."""
     shared = len({summary.dataset.name for summary in summaries}) == 1
     names = [summary.name.removeprefix(f"{summary.dataset.name}/") if shared else summary.name for summary in summaries]
     count = Counter(names)
@@ -130,10 +130,10 @@ def column_names(summaries: list[Summary]) -> tuple[str, ...]:
 
 
 def tables(summaries: list[Summary]) -> list[Table]:
-    """Lays the numbers out, one table a data set.
+    """Lays out the numbers, one table per data set.
 
     Raises:
-        ValueError: the summaries are of different suites or seeds.
+        ValueError: the summaries are from different suites or seeds.
     """
     return [_table(group) for group in by_dataset(summaries)]
 
@@ -180,7 +180,7 @@ def _score_row(kind: str, label: str, scores: list[Score | None], usual: int | N
 
 
 def _sample_counts(counts: list[int | None], usual: int | None) -> tuple[str, list[str]]:
-    """Returns what the column N says of a row, and the notes in its cells, where the models differ."""
+    """Returns a row's text in the column N, and the notes for its cells if the models differ."""
     found = set(counts) - {None}
     if len(found) == 1:
         (count,) = found
@@ -232,7 +232,7 @@ def _masking_row(summaries: list[Summary]) -> Row:
 
 
 def masking_signs(summaries: list[Summary]) -> list[str]:
-    """Returns the signs of gradient masking that warn, each with its models; one line that says so where none does."""
+    """Returns the warnings of gradient masking, each with its models, or one line that says there are none."""
     found: dict[str, list[str]] = {}
     for summary, name in zip(summaries, column_names(summaries), strict=True):
         for check in summary.checks:
@@ -240,12 +240,12 @@ def masking_signs(summaries: list[Summary]) -> list[str]:
                 found.setdefault(check.name, []).append(f"{name} {check.finding}")
     total = sum(len(summary.checks) for summary in summaries)
     if total and not found:
-        return [f"None of the {total} checks warns."]
+        return [f"None of the {total} checks raises a warning."]
     return [f"{name}: {'; '.join(findings)}" for name, findings in found.items()]
 
 
 def caption(table: Table) -> str:
-    """Returns the sentences that say what the numbers are, of how many images, under which seed and settings."""
+    """Returns the sentences that explain the numbers: how many images, which seed, what the symbols mean."""
     first = table.summaries[0]
     if table.samples is None:
         lines = ["Accuracy on clean test images in per cent, with its 95 % Wilson interval."]
@@ -256,17 +256,17 @@ def caption(table: Table) -> str:
             f"Median distance / accuracy in per cent at ε, [95 % Wilson interval]; {images}, seed {first.seed}.",
             "A misclassified image has distance 0, a failed attack ∞.",
             '"all": each image\'s smallest distance over the attacks above.',
-            '"minimal": the least "all" over the four norms; — while a norm has no attack.',
+            '"minimal": the lowest "all" over the four norms; — if a norm has no attack.',
         ]
         if table.flagged:
-            lines.append(f'{FLAG}: not {table.samples:,} images; "all" counts those that every attack above had.')
+            lines.append(f'{FLAG}: not {table.samples:,} images; "all" uses the images that every attack above saw.')
     if conventional := _conventional(table.summaries):
-        lines.append(f"No threshold is agreed upon for these images: in {conventional} it is CIFAR-10's.")
+        lines.append(f"These images have no established thresholds: CIFAR-10's are used in {conventional}.")
     return " ".join([*lines, *_clean_notes(table.summaries), *first.evaluation.images.notes])
 
 
 def _conventional(summaries: list[Summary]) -> str:
-    """The norms whose threshold neither the data set nor a person named."""
+    """The norms whose threshold was given neither by the data set nor by the user."""
     norms = dict.fromkeys(score.norm for summary in summaries for score in summary.unions)
     found = [norm for norm in norms if any(norm in summary.evaluation.conventional for summary in summaries)]
     return ", ".join(NORM_NAMES[norm] for norm in found)
@@ -282,7 +282,7 @@ def _clean_notes(summaries: list[Summary]) -> list[str]:
 
 
 def of_official(count: int, dataset: DatasetInfo) -> str:
-    """Says how many of the official test images are meant, the first ones: a data set may be at hand in part."""
+    """Says how many of the official test images were used: a data set may be available only in part."""
     official = dataset.official_test_size
     if not dataset.tfds_name:
         return f"all {official:,} images" if count == official else f"the first {count:,} of {official:,} images"

@@ -1,4 +1,4 @@
-"""The generated sections of a Markdown page: numbers that nobody types."""
+"""Updates the generated sections of a Markdown page."""
 
 import functools
 import importlib
@@ -14,17 +14,17 @@ from cortexzoo.sections import replace_section
 
 @functools.cache
 def known_sections() -> tuple[Section, ...]:
-    """Returns the sections that the files of `report/sections` declare."""
+    """Returns the sections defined in `report/sections`."""
     names = [module.name for module in pkgutil.iter_modules(sections.__path__)]
     modules = [importlib.import_module(f"{sections.__name__}.{name}") for name in names]
     return tuple(module.SECTION for module in modules if hasattr(module, "SECTION"))
 
 
 def check_page(page: Path, kind: type, suite: str) -> dict[str, Section]:
-    """Returns the sections of a page that summaries of this kind and suite make anew, by the name that their markers have.
+    """Returns the sections of a page that summaries of this kind and suite can update, by the name in their markers.
 
     Raises:
-        ValueError: the page has none of them, or its markers are not in pairs.
+        ValueError: the page has no such section, or a marker lacks its counterpart.
     """
     lines = _lines(page)
     own = [section for section in known_sections() if section.of is kind]
@@ -33,7 +33,7 @@ def check_page(page: Path, kind: type, suite: str) -> dict[str, Section]:
     if not found:
         raise ValueError(
             f"Expected the lines <!-- NAME:begin --> and <!-- NAME:end --> in {page}, where NAME is one of "
-            f"{', '.join(names)}. Received: none of them. Add a pair where a section is to stand."
+            f"{', '.join(names)}. Received: none of them. Add a pair where a section should stand."
         )
     for name in found:
         replace_section(page, name, None)
@@ -52,15 +52,15 @@ def _is_marked(lines: list[str], name: str) -> bool:
 
 
 def update_page(summaries: list[Any], page: Path, figures: Path) -> None:
-    """Makes those sections of a page anew that stand in it; see `Section`.
+    """Updates the sections of a page that these summaries can fill; see `Section`.
 
     Args:
-        summaries: the models, all of one suite and seed.
+        summaries: the models, all under one suite and seed.
         page: a Markdown file.
-        figures: folder that the figures (PNG) are written to; links to them are relative to the page.
+        figures: the folder for the figures (PNG); links to them are relative to the page.
 
     Raises:
-        ValueError: there is no such section or no model; or the summaries are of different suites or seeds.
+        ValueError: there is no such section or no model, or the summaries are from different suites or seeds.
     """
     if not summaries:
         raise ValueError("Expected the results of at least one model. Received: none.")

@@ -1,4 +1,4 @@
-"""Seeds of a model taken together: one model, trained several times."""
+"""Grouping by seed: one model, trained several times."""
 
 import dataclasses
 from typing import Any
@@ -13,7 +13,7 @@ class Estimate:
 
     Attributes:
         value: the mean over the seeds.
-        low, high: the interval over the images; of several seeds as wide as Student's t over them, where that is wider.
+        low, high: the interval over the images; with several seeds, Student's t over them where that is wider.
     """
 
     value: float
@@ -22,14 +22,14 @@ class Estimate:
 
 
 def estimate(values: list[float], samples: int) -> Estimate:
-    """Returns the mean of one share a seed, with its interval.
+    """Returns the mean of the seeds' shares, with its interval.
 
-    Seeds share their images, so that what these leave open no number of seeds closes: seeds that agree by chance, or are all
-    at 0, would have no interval at all by Student's t alone.
+    All seeds are evaluated on the same images, so more seeds do not reduce the uncertainty due to the images. Student's t
+    alone would give no interval at all for seeds that agree by chance or are all at 0.
 
     Args:
-        values: shares in [0, 1], one a seed.
-        samples: how many images each of them counts.
+        values: shares in [0, 1], one per seed.
+        samples: the number of images behind each share.
     """
     mean = float(np.mean(values))
     bounds = [metrics.wilson_interval(min(mean * samples, samples), samples)]
@@ -40,17 +40,19 @@ def estimate(values: list[float], samples: int) -> Estimate:
 
 
 def by_group(summaries: list[Any]) -> dict[str, list[Any]]:
-    """Returns the seeds of each model by what tables call them together, without the data set's name.
+    """Groups the seeds of each model, by the group's name in tables, without the data set's name.
 
     Args:
-        summaries: of one data set, of any kind that has an `evaluation`.
+        summaries: on one data set; any kind with an `evaluation`.
 
     Raises:
-        ValueError: two have the same name: one model would count as two seeds.
+        ValueError: two have the same name, so that one model would count as two seeds.
     """
     names = [summary.name for summary in summaries]
     if len(set(names)) < len(names):
-        raise ValueError(f"Expected models of different names, as a name tells the seed. Received: {', '.join(names)}.")
+        raise ValueError(
+            f"Expected a different name for each model, since the name includes the seed. Received: {', '.join(names)}."
+        )
     groups: dict[str, list[Any]] = {}
     for summary in summaries:
         groups.setdefault(group_of(summary), []).append(summary)
@@ -58,5 +60,5 @@ def by_group(summaries: list[Any]) -> dict[str, list[Any]]:
 
 
 def group_of(summary: Any) -> str:
-    """Returns what tables call all seeds of a summary's model together, without the data set's name."""
+    """Returns the name in tables for all seeds of a summary's model, without the data set's name."""
     return (summary.evaluation.model.group or summary.name).removeprefix(f"{summary.dataset.name}/")

@@ -1,4 +1,4 @@
-"""The numbers as tables: for the terminal, Markdown, CSV and JSON."""
+"""The results of attacks as tables for the terminal, Markdown, CSV and JSON."""
 
 import json
 import math
@@ -15,17 +15,17 @@ from cortexzoo.files import markdown_row
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
-# Widths of a terminal's columns: labels, a number with its interval below it, and beside it.
+# Widths of a terminal's columns: labels, the column N, a number with its interval below it, and with it beside it.
 _LABEL, _SAMPLES, _STACKED, _BESIDE = 14, 8, 14, 28
 
 
 def terminal_table(summaries: list[Summary]) -> RenderableType:
-    """Returns what `rich.console.Console.print` shows: one table a data set, fitted to the width, and the masking signs.
+    """Returns one table per data set and the masking signs, for `rich.console.Console.print`; fitted to the width.
 
-    One model has its numbers side by side; of several each is a column, in blocks of as many as fit.
+    A single model's numbers stand side by side. Several models have a column each, in blocks of as many as fit.
 
     Raises:
-        ValueError: the summaries are of different suites or seeds.
+        ValueError: the summaries are from different suites or seeds.
     """
     return _Terminal(tables(summaries), masking_signs(summaries))
 
@@ -122,10 +122,10 @@ def _style(row: Row) -> str:
 
 
 def markdown_table(summaries: list[Summary]) -> str:
-    """Returns one Markdown table a data set, models as columns, each with its caption, and the masking signs that warn.
+    """Returns one Markdown table per data set, with models as columns and a caption, followed by the masking signs.
 
     Raises:
-        ValueError: the summaries are of different suites or seeds.
+        ValueError: the summaries are from different suites or seeds.
     """
     parts = []
     for table in tables(summaries):
@@ -150,16 +150,16 @@ def _markdown_cells(row: Row, columns: int) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    """Keeps a name from being read as Markdown."""
+    """Escapes a name so that it is not read as Markdown."""
     return "".join(f"\\{character}" if character in "\\|*_<>[]" else character for character in text)
 
 
 def csv_rows(summaries: list[Summary]) -> list[dict[str, Any]]:
-    """Returns the numbers as tidy rows: for each model its clean accuracy, every attack and every union.
+    """Returns the numbers as tidy rows: each model's clean accuracy, attacks and unions.
 
     Returns:
-        Dicts with the same keys; `kind` is "clean", "attack" or "union", `settings` is JSON, an infinite median "inf".
-        Norm, epsilon, median and seconds of clean accuracy are empty.
+        Dicts with the keys `CSV_FIELDS`. `kind` is "clean", "attack" or "union"; `settings` is JSON; an infinite median is
+        "inf". Norm, epsilon, median and seconds are empty for clean accuracy.
     """
     rows = []
     for summary in summaries:
@@ -212,7 +212,7 @@ def _in_order(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def json_document(summaries: list[Summary]) -> dict[str, Any]:
-    """Returns everything as plain JSON values; infinite medians are None."""
+    """Returns all results as plain JSON values; infinite medians are None."""
     return {"schema_version": 1, "models": [_model_json(summary) for summary in summaries]}
 
 

@@ -15,11 +15,11 @@ from cortexzoo.evaluation.results.score import Score
 from cortexzoo.norms import NORM_NAMES
 
 PROBES = 200
-# By how much one attack must beat another on a sample to be more than rounding and luck.
+# One attack beats another on a sample if its distance is below this part of the other's: smaller gaps are rounding and luck.
 _MARGIN = 0.95
 _SHARE = 0.05
 _MAGNIFIED = 1e200
-# What attacks on saturating networks follow: the loss, and the endpoint, the first of these that a model has.
+# The gradients that attacks on saturating networks follow: the loss, and the endpoints. The first available one is used.
 GRADIENTS = {
     "probabilities": ("clipped_probabilities", ("logits",)),
     "logits": ("cross_entropy", ("logits",)),
@@ -34,9 +34,9 @@ class Check:
 
     Attributes:
         name: what is checked.
-        finding: what was found, for people.
+        finding: the result in words.
         value: the measured share, in [0, 1].
-        warning: whether it is reason for distrust.
+        warning: whether it is a reason for distrust.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Check:
 
 
 def zero_gradient_share(classifier: Classifier, endpoint: str, batch: Batch, loss: str = "cross_entropy") -> float:
-    """Returns the share of images on which the loss' gradient in the image is zero everywhere, or somewhere no number.
+    """Returns the share of images on which the gradient of the loss is zero in every pixel or NaN in any.
 
     Args:
         classifier: the model.
-        endpoint: the endpoint to differentiate. Of one in float64 the gradient is magnified before it becomes float32, like
+        endpoint: the endpoint to differentiate. A float64 gradient is magnified before it is cast to float32, the dtype of
             the image.
         batch: the samples.
         loss: one of `tensors.LOSSES`.
@@ -64,7 +64,7 @@ def zero_gradient_share(classifier: Classifier, endpoint: str, batch: Batch, los
     for first in range(0, len(batch), size):
         part = slice(first, first + size)
         values, axes = gradient_of(batch.images[part], batch.labels[part]).numpy(), (1, 2, 3)
-        # What is magnified beyond float32 is infinite, and not zero.
+        # A value magnified beyond float32 is infinite, hence not zero.
         zeros += int(np.sum(np.all(values == 0.0, axis=axes) | np.any(np.isnan(values), axis=axes)))
     return zeros / len(batch)
 
@@ -80,7 +80,7 @@ def _build(classifier: Classifier, endpoint: str, loss: str) -> Callable[[np.nda
         with tf.GradientTape() as tape:
             tape.watch(images)
             values = loss_values(logits_of(images), labels, loss)
-        # In half precision the factor would be infinite.
+        # In a smaller dtype the factor would be infinite.
         factor = tf.constant(_MAGNIFIED if values.dtype == tf.float64 else 1.0, values.dtype)
         return tape.gradient(
             values,
@@ -93,14 +93,14 @@ def _build(classifier: Classifier, endpoint: str, loss: str) -> Callable[[np.nda
 
 
 def measure(evaluation: Evaluation) -> None:
-    """Measures what needs the model itself on the first images, and keeps it in the store."""
+    """Runs the checks that need the model itself, on the first images, and keeps the results in the store."""
     batch = evaluation.first(PROBES)
     for endpoint in (name for name in evaluation.endpoints if name in DIFFERENTIABLE_ENDPOINTS):
         _keep(evaluation, f"zero gradient ({endpoint})", endpoint, batch)
 
 
 def measure_gradients(evaluation: Evaluation, samples: int) -> None:
-    """Measures on how many of the first images each of `GRADIENTS` is zero everywhere, and keeps it in the store."""
+    """Measures on which share of the first images each of `GRADIENTS` is zero everywhere, and keeps it in the store."""
     batch = evaluation.first(samples)
     for name, (loss, preferred) in GRADIENTS.items():
         endpoint = next(endpoint for endpoint in preferred if endpoint in evaluation.endpoints)
@@ -117,26 +117,26 @@ def _keep(evaluation: Evaluation, name: str, endpoint: str, batch: Batch, loss: 
 
 
 def zero_gradients(evaluation: Evaluation) -> dict[str, dict]:
-    """Returns what `measure_gradients` kept, by name: value, samples and endpoint; empty where it was not measured."""
+    """Returns the results of `measure_gradients` by name: value, samples and endpoint; empty if not measured."""
     store, where = evaluation.store, (evaluation.digest, evaluation.info.name)
     kept = {name: store.check(*where, f"zero gradient of {name}") for name in GRADIENTS}
     return {name: value for name, value in kept.items() if value is not None}
 
 
 def from_store(evaluation: Evaluation) -> list[Check]:
-    """Returns the checks that `measure` kept, and what the model's answers told before any attack."""
+    """Returns the checks that `measure` kept, and the signs found in the model's outputs before any attack."""
     checks, where = [], (evaluation.digest, evaluation.info.name)
     for endpoint in DIFFERENTIABLE_ENDPOINTS:
         kept = evaluation.store.check(*where, f"zero gradient ({endpoint})")
         if kept is not None:
-            finding = f"{_percent(kept['value'])} of {kept['samples']} images"
+            finding = f"{_percent(kept['value'])} of {kept['samples']:,} images"
             checks.append(Check(f"All-zero gradient of `{endpoint}`", finding, kept["value"], kept["value"] > _SHARE))
     signs = evaluation.store.check(*where, "signs") or {}
     return checks + [Check(name, finding, 1.0, True) for name, finding in signs.items()]
 
 
 def from_scores(scores: list[Score]) -> list[Check]:
-    """Returns the checks that compare attacks with one another, norm by norm."""
+    """Returns the checks that compare attacks with each other, norm by norm."""
     checks = []
     for norm, title in NORM_NAMES.items():
         members = [score for score in scores if score.norm == norm and np.isfinite(score.epsilon)]
@@ -152,7 +152,7 @@ def from_scores(scores: list[Score]) -> list[Check]:
 
 
 def has_iterative(scores: list[Score], norm: str) -> bool:
-    """Tells whether a norm was attacked by more than single steps along the gradient."""
+    """Returns whether any attack in a norm does more than a single gradient step."""
     return any(score.norm == norm and not (score.uses_gradients and _is_single_step(score)) for score in scores)
 
 
@@ -161,20 +161,19 @@ def _is_single_step(score: Score) -> bool:
 
 
 def _parts(settings: dict) -> list[dict]:
-    """The settings of the attacks inside an attack, or its own where there are none."""
+    """The settings of the attacks inside an attack, or its own if there are none."""
     inside = settings.get("attacks") or [settings[name] for name in ("inner",) if name in settings]
     return [part for found in inside for part in _parts(found)] or [settings]
 
 
 def _weak(title: str, single: list[Score]) -> list[Check]:
-    """A norm that only single steps attacked: its accuracy is no evidence."""
+    """Warns of a norm with single-step attacks only: its accuracy is no evidence of robustness."""
     if not single:
         return []
     ids, least = _least(single)
     share = metrics.accuracy_at(least, single[0].epsilon)
-    return [
-        Check(f"Only single-step attacks ({title})", f"{_percent(share)} of {len(ids)} images survive them", share, True)
-    ]
+    finding = f"{_percent(share)} of {len(ids):,} images withstand them"
+    return [Check(f"Only single-step attacks ({title})", finding, share, True)]
 
 
 def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> list[Check]:
@@ -184,36 +183,36 @@ def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> lis
     least = [metrics.union([s.distances[np.isin(s.ids, ids)] for s in scores]) for scores in (challengers, defenders)]
     grids = [epsilons for score in challengers + defenders if (epsilons := _grid(score.settings)) is not None]
     if grids:
-        # An attack on a grid may have broken an image well before the epsilon that it tells: there alone they compare.
+        # An attack that only tries given epsilons may have missed a smaller distance: round all distances up to these.
         least = [_next_of(distances, grids[0]) for distances in least]
     share = float(np.mean(least[0] < _MARGIN * least[1]))
-    return [Check(name, f"on {_percent(share)} of {len(ids)} images", share, share > _SHARE)]
+    return [Check(name, f"on {_percent(share)} of {len(ids):,} images", share, share > _SHARE)]
 
 
 def _grid(settings: dict) -> list[float] | None:
-    """The epsilons of an attack on a grid; of one inside another, too."""
+    """The given epsilons of an attack, or of one inside it."""
     return next((part["epsilons"] for part in (settings, *_parts(settings)) if "epsilons" in part), None)
 
 
 def _next_of(distances: np.ndarray, epsilons: list[float]) -> np.ndarray:
-    """The smallest of these epsilons at which each sample is broken; infinite where it survives them all."""
+    """The smallest of these epsilons at which each sample is broken; infinite if it survives them all."""
     return np.append(epsilons, np.inf)[np.searchsorted(np.array(epsilons) * (1 + metrics.TOLERANCE), distances)]
 
 
 def _unbounded(title: str, scores: list[Score]) -> list[Check]:
-    # An attack on a grid ends at the last epsilon.
+    # An attack on given epsilons is bounded by the last one.
     unbounded = [score for score in scores if "epsilons" not in score.settings]
     iterative = [score for score in unbounded if any(part.get("random_start") for part in _parts(score.settings))]
     if not iterative:
         return []
     ids, least = _least(iterative)
     share = float(np.mean(np.isinf(least)))
-    finding = f"{_percent(share)} of {len(ids)} images survive"
+    finding = f"{_percent(share)} of {len(ids):,} images withstand it"
     return [Check(f"Unbounded gradient attack fails ({title})", finding, share, share > 0.0)]
 
 
 def _least(scores: list[Score]) -> tuple[list[int], np.ndarray]:
-    """The images that all attacks saw, and each one's smallest distance."""
+    """The images that all attacks saw, and the smallest distance of each."""
     ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in scores)))
     return ids, metrics.union([score.distances[np.isin(score.ids, ids)] for score in scores])
 

@@ -1,4 +1,4 @@
-"""The identity of an attack, or of a level of a shift, on one model in the store."""
+"""The identity in the store of an attack, or of one level of a shift, on a model."""
 
 import hashlib
 
@@ -12,12 +12,12 @@ from cortexzoo.evaluation.shifts import Shift
 
 
 def endpoints(known: tuple[str, ...], attack: Attack, preferred: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Returns the endpoints that an attack is run on: gradient-free attacks see the model's own logits only.
+    """Returns the endpoints that an attack runs on. A gradient-free attack sees only the model's own logits.
 
     Args:
-        known: those of the model.
+        known: the model's endpoints.
         attack: the attack.
-        preferred: the first of these that the model has is the one; none for all that every suite differentiates.
+        preferred: endpoints to choose from, the best first. If empty, all of `DIFFERENTIABLE_ENDPOINTS` that the model has.
     """
     if not attack.uses_gradients:
         return ("logits",)
@@ -27,7 +27,7 @@ def endpoints(known: tuple[str, ...], attack: Attack, preferred: tuple[str, ...]
 
 
 def run_keys(evaluation: Evaluation, member: Member) -> list[RunKey]:
-    """Returns the identities of one attack in the store, one an endpoint that it differentiates."""
+    """Returns the identities of one attack in the store, one per attacked endpoint."""
     names = endpoints(evaluation.endpoints, member.attack, member.endpoints)
     dataset, plain = evaluation.images.info.name, settings(member.attack)
     if evaluation.targets is not None:
@@ -36,6 +36,6 @@ def run_keys(evaluation: Evaluation, member: Member) -> list[RunKey]:
 
 
 def shift_key(evaluation: Evaluation, shift: Shift, level: float) -> RunKey:
-    """Returns the identity of one level of a shift on a model in the store."""
+    """Returns the identity in the store of one level of a shift on a model."""
     endpoint = "+".join(evaluation.endpoints) if shift.uses_gradients else "logits"
     return RunKey(evaluation.digest, evaluation.images.info.name, endpoint, evaluation.seed, shift.settings(level))

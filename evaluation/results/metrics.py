@@ -1,20 +1,20 @@
-"""Per-sample distances -> accuracies, medians, unions and intervals. Pure functions of arrays."""
+"""Accuracies, medians, unions and intervals from per-sample distances. Pure functions of arrays."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-# Relative: a float32 perturbation of exactly epsilon may measure a rounding error more.
+# Relative. The measured size of a float32 perturbation of exactly epsilon may be a rounding error larger.
 TOLERANCE = 1e-5
 _Z95 = 1.959963984540054
 
 
 def survivors(distances: np.ndarray, epsilon: float) -> np.ndarray:
-    """Returns which samples stay correctly classified at `epsilon`: those with d > epsilon (1 + TOLERANCE), bool, (n,).
+    """Returns which samples stay correctly classified at `epsilon`, bool, (n,): those with d > epsilon (1 + TOLERANCE).
 
     Args:
-        distances: float, (n,). 0 where the clean image is misclassified, infinity where the attack failed.
-        epsilon: radius, inclusive.
+        distances: float, (n,); 0 where the clean image is misclassified, infinity where the attack failed.
+        epsilon: the radius, inclusive.
     """
     return distances > epsilon * (1 + TOLERANCE)
 
@@ -30,7 +30,7 @@ def union(distances: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def median_distance(distances: np.ndarray) -> float:
-    """Returns the median over all samples; infinite where the attack failed on half of them or more."""
+    """Returns the median over all samples; infinite if the attack failed on half of them or more."""
     ordered = np.sort(distances)
     low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
     # `np.median` would subtract infinities.
@@ -38,14 +38,15 @@ def median_distance(distances: np.ndarray) -> float:
 
 
 def median_interval(distances: np.ndarray) -> tuple[float, float]:
-    """Returns the interval of the median by order statistics: it covers it with 95 % or more, whatever the distribution.
+    """Returns the interval of the median by order statistics, with at least 95 % coverage for any distribution.
 
-    The number of values below the median is binomial with share 1/2. Of fewer than six values it is their range.
+    The number of values below the median is binomial with p = 1/2. For fewer than six values the interval is their range,
+    and the coverage is lower.
     """
     from scipy.stats import binom
 
     ordered = np.sort(distances)
-    # With 2.5 % at most are fewer values than this below the median.
+    # The probability that fewer values than this lie below the median is at most 2.5 %.
     rank = max(int(binom.ppf(0.025, len(ordered), 0.5)), 1)
     return float(ordered[rank - 1]), float(ordered[len(ordered) - rank])
 
@@ -53,10 +54,10 @@ def median_interval(distances: np.ndarray) -> tuple[float, float]:
 def wilson_interval(successes: float, samples: int) -> tuple[float, float]:
     """Returns the 95 % Wilson score interval of a share (Wilson 1927), within [0, 1].
 
-    The successes need not be whole: of values in [0, 1] with the same sum the interval is on the safe side.
+    The successes need not be whole: for values in [0, 1] with this sum the interval is conservative.
 
     Raises:
-        ValueError: `successes` is not within 0 and `samples`, or there are no samples.
+        ValueError: `successes` is not between 0 and `samples`, or there are no samples.
     """
     if samples <= 0 or not 0 <= successes <= samples:
         raise ValueError(f"Expected 0 <= successes <= samples, samples > 0. Received: {successes} of {samples}.")
@@ -64,14 +65,14 @@ def wilson_interval(successes: float, samples: int) -> tuple[float, float]:
     scale = 1 + _Z95**2 / samples
     centre = (share + _Z95**2 / (2 * samples)) / scale
     half = _Z95 * np.sqrt(share * (1 - share) / samples + _Z95**2 / (4 * samples**2)) / scale
-    # At 0 and at all successes the bound is the share itself, up to rounding.
+    # Without or with only successes the bound is exactly the share; rounding must not change that.
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == samples else min(1.0, centre + half)
     return float(low), float(high)
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the 95 % interval of a mean by Student's t, over the seeds of a training, say.
+    """Returns the 95 % interval of a mean by Student's t, for example over the seeds of a training.
 
     Raises:
         ValueError: there are fewer than two values.
@@ -85,14 +86,14 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """Returns the two-sided p of McNemar's exact test (McNemar 1947): are two models as often right on the same images?
+    """Returns the two-sided p of McNemar's exact test (McNemar 1947): are two models equally accurate on the same images?
 
-    Only the images on which they differ count; were the models equally good, either would be right on half of them.
+    Only the images on which they differ count. If the models are equally good, each is right on half of these.
 
     Args:
-        first, second: bool, (n,): whether each image is right, in the same order.
+        first, second: bool, (n,): whether each image is classified correctly, in the same order.
     """
-    # Slow to import, and few need it.
+    # Slow to import and rarely needed.
     from scipy.stats import binomtest
 
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))

@@ -11,7 +11,7 @@ class ModelResults:
     """One model under one suite.
 
     Attributes:
-        evaluation: what was evaluated, and the store with its results.
+        evaluation: what was evaluated, and the store with the results.
         suite: the suite's name.
     """
 
@@ -35,5 +35,5 @@ class ModelResults:
 
     @property
     def seed(self) -> int:
-        """Seed of the attacks or shifts."""
+        """The seed of the attacks or shifts."""
         return self.evaluation.seed

@@ -1,4 +1,4 @@
-"""One attack, or several at their best, at one threshold."""
+"""The result of one attack, or of the union of several, at one threshold."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from cortexzoo.evaluation.results import metrics
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One attack, or the union of several, at one threshold.
+    """The result of one attack, or of the union of several, at one threshold.
 
     Attributes:
         label: name in tables.
@@ -18,8 +18,8 @@ class Score:
         epsilon: the threshold.
         distances: float64, (n,): 0 for misclassified images, infinity where the attack failed.
         ids: int64, (n,): the sample ids.
-        seconds: time of the attack, in all runs together.
-        settings: of the attack; empty for a union.
+        seconds: duration of the attack, summed over all runs.
+        settings: the attack's settings; empty for a union.
         uses_gradients: whether the attack follows gradients.
         endpoints: the endpoints attacked.
         versions: package versions under which the attack ran; empty for a union.
@@ -38,12 +38,12 @@ class Score:
 
     @property
     def samples(self) -> int:
-        """How many images were attacked."""
+        """The number of attacked images."""
         return len(self.ids)
 
     @property
     def accuracy(self) -> float:
-        """Share of images with a distance beyond the threshold."""
+        """The share of images with a distance beyond the threshold."""
         return metrics.accuracy_at(self.distances, self.epsilon)
 
     @property
@@ -53,7 +53,7 @@ class Score:
 
     @property
     def median(self) -> float:
-        """Median distance over all images; it may be infinite."""
+        """The median distance over all images; may be infinite."""
         return metrics.median_distance(self.distances)
 
     def at(self, epsilon: float) -> "Score":
@@ -78,7 +78,7 @@ class Score:
 
 
 def union_of(label: str, members: list[Score]) -> Score:
-    """The minimum over attacks of one norm, on the images that all of them attacked."""
+    """Returns the per-sample minimum over attacks in one norm, on the images that all of them attacked."""
     ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in members)))
     distances = metrics.union([score.distances[np.isin(score.ids, ids)] for score in members])
     seconds = sum(score.seconds for score in members)

@@ -1,4 +1,4 @@
-"""What the store says of one model under one suite of shifts: the numbers behind tables and figures."""
+"""The stored results of one model under a shift suite: the numbers behind tables and figures."""
 
 import dataclasses
 from typing import Any
@@ -18,15 +18,15 @@ class Curve:
 
     Attributes:
         label: the shift's name in tables and figures.
-        unit: what its levels are.
+        unit: the unit of the levels.
         ordinal: whether levels are mere ranks, see `Shift.ordinal`.
         levels: float, (k,), ascending, without 0.
         ids: int64, (n,). The sample ids.
-        clean: bool, (n,): which images are right when unchanged.
-        correct: bool, (k, n): which are right at each level.
-        seconds: time taken, in all runs together.
-        settings: what identifies the shift at the last level in the store.
-        nested: whether an image that is broken at one level counts as broken at all greater ones, see `Shift.nested`.
+        clean: bool, (n,): which unchanged images are classified correctly.
+        correct: bool, (k, n): which images are classified correctly at each level.
+        seconds: duration, summed over all runs.
+        settings: identifies the shift at the last level in the store.
+        nested: whether an image broken at one level counts as broken at all larger ones, see `Shift.nested`.
     """
 
     label: str
@@ -42,17 +42,17 @@ class Curve:
 
     @property
     def samples(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self.clean)
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Share of right images at each level, (k,)."""
+        """The share of correctly classified images at each level, (k,)."""
         return self.correct.mean(axis=1)
 
     @property
     def intervals(self) -> np.ndarray:
-        """Each level's 95 % Wilson interval, (k, 2)."""
+        """The 95 % Wilson interval of the accuracy at each level, (k, 2)."""
         return np.array([metrics.wilson_interval(int(count), self.samples) for count in self.correct.sum(axis=1)])
 
     @property
@@ -62,12 +62,12 @@ class Curve:
 
     @property
     def area(self) -> float:
-        """Area under accuracy against level from 0 to the last, as a share of the whole; of ranks the mean accuracy."""
+        """The area under accuracy against level, relative to the maximum; for ranks the mean accuracy."""
         return float(self.image_areas.mean())
 
     @property
     def image_areas(self) -> np.ndarray:
-        """Each image's part in the area, in [0, 1], (n,): the share of the levels at which it is right."""
+        """Each image's contribution to the area, in [0, 1], (n,): the share of the levels at which it is right."""
         if self.ordinal:
             return self.correct.mean(axis=0)
         levels, right = np.append(0.0, self.levels), np.vstack([self.clean, self.correct]).astype(float)
@@ -77,13 +77,13 @@ class Curve:
     def area_interval(self) -> tuple[float, float]:
         """The area's 95 % Wilson interval over images.
 
-        Each image has an area of its own in [0, 1], and these vary at most as much as right and wrong with the same
-        mean: the interval is on the safe side.
+        It is conservative: the images' areas lie in [0, 1], so they vary at most as much as values of 0 and 1 with the same
+        mean.
         """
         return metrics.wilson_interval(min(self.area, 1.0) * self.samples, self.samples)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the curve as plain JSON values, as a card keeps it."""
+        """Returns the curve as plain JSON values, as in a model card."""
         return {
             "label": self.label,
             "unit": self.unit,
@@ -99,35 +99,35 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class ShiftSummary(ModelResults):
-    """One model under one suite of shifts.
+    """One model under one shift suite.
 
     Attributes:
-        curves: one a shift that the store has at every level.
+        curves: one per shift of which the store has every level.
     """
 
     curves: list[Curve]
 
     def curve(self, label: str) -> Curve | None:
-        """Returns the curve of a shift; None where the store lacks it."""
+        """Returns the curve of a shift; None if the store lacks it."""
         return next((curve for curve in self.curves if curve.label == label), None)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the curves as a card keeps them."""
+        """Returns the curves as in a model card."""
         return {"seed": self.seed, "shifts": [curve.as_json() for curve in self.curves]}
 
     def card_changes(self, card: ModelCard) -> dict[str, Any]:
-        """Returns the fields of the model's card that these numbers change; other suites' scores stay."""
+        """Returns the fields to change in the model's card; scores of other suites stay."""
         return {"shifts": {**card.shifts, self.suite: self.as_json()}}
 
 
 def summarize_shifts(evaluation: Evaluation, suite: str, members: tuple[ShiftMember, ...], default: int) -> ShiftSummary:
-    """Computes the numbers of one model from the store alone.
+    """Computes the numbers of one model, from the store only.
 
     Args:
         evaluation: what was evaluated.
         suite: the suite's name.
-        members: the shifts; those that the store lacks at some level are left out.
-        default: how many of the first images count, unless the evaluation tells.
+        members: the shifts; a shift with a missing level is left out.
+        default: the number of first images to count if the evaluation gives none.
     """
     ids, labels, predictions = evaluation.store.clean(evaluation.digest, evaluation.info.name)
     clean = {int(i): (int(label), bool(label == found)) for i, label, found in zip(ids, labels, predictions, strict=True)}
@@ -148,7 +148,7 @@ def _curve(evaluation: Evaluation, member: ShiftMember, clean: dict[int, tuple[i
     unchanged = np.array([clean[i][1] for i in ids])
     right = np.array([[result[i] for i in ids] for result in results]) == labels
     if shift.nested:
-        # What breaks an image at one radius breaks it at all greater ones.
+        # An image broken at one radius is broken at all larger ones.
         right = np.logical_and.accumulate(np.vstack([unchanged, right]), axis=0)[1:]
     return Curve(
         label=member.label,

@@ -1,6 +1,6 @@
-"""SQLite: (model digest, data set, attack or shift with settings, endpoint, seed, sample) -> distance or prediction.
+"""The store of results: one distance or prediction per model, data set, attack or shift, endpoint, seed and sample.
 
-Every chunk of samples is one transaction, so that a run killed at any moment leaves whole chunks and resumes after them.
+It is an SQLite file. Every chunk of samples is one transaction, so a killed run leaves only whole chunks and can resume.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-# Files made before there were shifts lack this table: it is added with its first rows.
+# Files older than the shifts lack this table; it is created with its first rows.
 _PREDICTIONS = """
 CREATE TABLE IF NOT EXISTS predictions (
     run INTEGER NOT NULL, first INTEGER NOT NULL, labels BLOB NOT NULL, PRIMARY KEY (run, first)
@@ -49,20 +49,20 @@ CREATE TABLE IF NOT EXISTS checks (
 ) WITHOUT ROWID;
 """
 _FORMAT = 1
-# A prediction takes a byte; what does not fit is wrong for every data set of fewer classes.
+# A prediction is stored in one byte. Larger labels become this value, which is wrong on data sets with fewer classes.
 OTHER_LABEL = 255
 
 
 @dataclasses.dataclass(frozen=True)
 class RunKey:
-    """What identifies one attack on one model, or one level of a shift: any difference is new work.
+    """The identity of one attack, or one level of a shift, on one model. If anything in it changes, it is computed anew.
 
     Attributes:
-        digest: the model's.
+        digest: the model's identity.
         dataset: name of the data set whose test split is attacked.
-        endpoint: which endpoint is differentiated.
-        seed: int.
-        settings: the attack's or the shift's, as plain JSON values.
+        endpoint: the differentiated endpoint.
+        seed: the seed.
+        settings: those of the attack or shift, as plain JSON values.
     """
 
     digest: str
@@ -77,7 +77,7 @@ class RunKey:
         return self.settings.get("norm", "")
 
     def as_json(self) -> str:
-        """Returns a canonical text of the key."""
+        """Returns the key as canonical JSON text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
@@ -86,25 +86,25 @@ def _without_sizes(key: RunKey) -> RunKey:
 
 
 def _strip(value: Any) -> Any:
-    """Settings without the sizes of the perturbation, those of attacks inside an attack included."""
+    """Removes epsilons from settings, including those of attacks inside an attack."""
     if isinstance(value, dict):
         return {name: _strip(part) for name, part in value.items() if name not in ("epsilon", "epsilons")}
     return [_strip(part) for part in value] if isinstance(value, list) else value
 
 
 class StoreError(RuntimeError):
-    """The file is no store of results of this version."""
+    """The file is missing, is not a store, or is one of another version."""
 
 
 class Store:
-    """The results of evaluations in one SQLite file.
+    """The results of evaluations, in one SQLite file.
 
     Args:
-        path: the file. ":memory:" for none.
-        create: whether it and its folder are made where missing.
+        path: the file; ":memory:" keeps the results in memory.
+        create: whether to create the file and its folder if missing.
 
     Raises:
-        StoreError: the file is something else, or missing where none is to be made.
+        StoreError: the file is not a store, or it is missing and `create` is False.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
@@ -118,10 +118,10 @@ class Store:
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StoreError(f"Expected a path in a folder that can be written. Received: {path} ({error}).") from error
+                raise StoreError(f"Expected a path in a writable folder. Received: {path} ({error}).") from error
         try:
             self._connection = sqlite3.connect(self.path, timeout=60.0)
-            # A result in Python keeps its store as long as somebody looks at it.
+            # In Python, the store of a result stays open as long as something refers to it.
             weakref.finalize(self, self._connection.close)
             self._prepare()
         except sqlite3.DatabaseError as error:
@@ -131,7 +131,7 @@ class Store:
 
     def _prepare(self) -> None:
         try:
-            # In this order: another process may create them in between.
+            # In this order, because another process may create the tables in between.
             (tables,) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
             (found,) = self._connection.execute("PRAGMA user_version").fetchone()
             if tables and found != _FORMAT:
@@ -139,7 +139,7 @@ class Store:
                     f"Expected a store of format {_FORMAT} in {self.path}. Received: format {found}. Name another file."
                 )
             if not tables:
-                # One transaction: killed in the middle, it leaves a file that is still empty.
+                # One transaction: if it is killed, the file is still empty.
                 self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
         except BaseException:
             self._connection.close()
@@ -156,7 +156,7 @@ class Store:
         self.close()
 
     def add_model(self, digest: str, name: str) -> None:
-        """Names a model for people; the digest is what counts."""
+        """Stores a model's display name; the digest identifies it."""
         with self._connection:
             self._connection.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", (digest, name))
 
@@ -170,19 +170,19 @@ class Store:
         return [dataset for (dataset,) in self._connection.execute(query, (digest,))]
 
     def set_clean(self, digest: str, dataset: str, ids: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> None:
-        """Keeps the predictions for unchanged images."""
+        """Stores the predictions for unchanged images."""
         rows = [(digest, dataset, *map(int, row)) for row in zip(ids, labels, predictions, strict=True)]
         with self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO clean VALUES (?, ?, ?, ?, ?)", rows)
 
     def clean(self, digest: str, dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns sample ids, labels and predictions, int64, (n,) each, by id."""
+        """Returns sample ids, labels and predictions, int64, (n,) each, sorted by id."""
         query = "SELECT sample, label, prediction FROM clean WHERE digest = ? AND dataset = ? ORDER BY sample"
         rows = np.array(self._connection.execute(query, (digest, dataset)).fetchall(), np.int64).reshape(-1, 3)
         return rows[:, 0], rows[:, 1], rows[:, 2]
 
     def run_id(self, key: RunKey, versions: dict[str, str]) -> int:
-        """Returns the number of a run, which is added where it is new."""
+        """Returns the number of a run, and adds the run if it is new."""
         text = key.as_json()
         row = (hashlib.sha256(text.encode()).hexdigest(), key.digest, key.dataset, key.norm, text, json.dumps(versions))
         with self._connection:
@@ -193,20 +193,20 @@ class Store:
         return self.find_run(key)
 
     def find_run(self, key: RunKey) -> int | None:
-        """Returns the number of a run; None where there is none."""
+        """Returns the number of a run; None if it is not in the store."""
         digest = hashlib.sha256(key.as_json().encode()).hexdigest()
         row = self._connection.execute("SELECT id FROM runs WHERE key = ?", (digest,)).fetchone()
         return row[0] if row else None
 
     def runs_at_other_sizes(self, key: RunKey) -> list[RunKey]:
-        """Returns the identities of runs that differ from this one in the size of the perturbation alone, oldest first."""
+        """Returns the identities of runs that differ from this one only in epsilon, oldest first."""
         query = "SELECT description FROM runs WHERE digest = ? AND dataset = ? AND norm = ? ORDER BY id"
         rows = self._connection.execute(query, (key.digest, key.dataset, key.norm))
         known = [RunKey(**json.loads(description)) for (description,) in rows]
         return [other for other in known if other != key and _without_sizes(other) == _without_sizes(key)]
 
     def versions(self, run: int) -> dict[str, str]:
-        """Returns the package versions under which a run was begun."""
+        """Returns the package versions with which a run was started."""
         return json.loads(self._connection.execute("SELECT versions FROM runs WHERE id = ?", (run,)).fetchone()[0])
 
     def add_results(
@@ -218,7 +218,7 @@ class Store:
         seconds: float,
         images: Iterable[tuple[int, np.ndarray]] = (),
     ) -> None:
-        """Adds one chunk in one transaction: all of it is there after a kill, or nothing."""
+        """Adds one chunk in one transaction: after a kill, either all of it is stored or nothing."""
         rows = [(run, int(i), float(d), int(p)) for i, d, p in zip(ids, distances, predictions, strict=True)]
         blobs = [(run, int(i), zlib.compress(image.astype("<f4").tobytes(), 9)) for i, image in images]
         with self._connection:
@@ -227,18 +227,18 @@ class Store:
             self._connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (run, int(ids[0]), len(rows), seconds))
 
     def add_predictions(self, run: int, ids: np.ndarray, predictions: np.ndarray, seconds: float) -> None:
-        """Adds one chunk of a shift in one transaction, one byte a sample.
+        """Adds one chunk of a shift in one transaction, one byte per sample.
 
         Args:
             run: number of the run.
             ids: sample ids, int, (n,), ascending; each stretch without a gap becomes a row.
-            predictions: labels, int, (n,); those from `OTHER_LABEL` on are kept as that.
-            seconds: time taken.
+            predictions: labels, int, (n,); those above `OTHER_LABEL` are stored as `OTHER_LABEL`.
+            seconds: duration of the chunk.
         """
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(_PREDICTIONS)
-            # Another process may have been faster.
+            # Another process may have added some of them already.
             done = self.predictions(run)
             new = np.array([int(i) not in done for i in ids])
             if new.any():
@@ -266,33 +266,33 @@ class Store:
         return {i: np.frombuffer(zlib.decompress(blob), "<f4").reshape(image_shape) for i, blob in rows}
 
     def image_ids(self, run: int) -> set[int]:
-        """Returns the samples of which a run's adversarial images are kept."""
+        """Returns the ids of the samples whose adversarial images are kept."""
         return {i for (i,) in self._connection.execute("SELECT sample FROM images WHERE run = ?", (run,))}
 
     def predicted(self, run: int) -> dict[int, int]:
-        """Returns how the adversarials of a run are classified, by sample id; -1 where there is none."""
+        """Returns the predicted label of each adversarial image of a run, by sample id; -1 if there is none."""
         return dict(self._connection.execute("SELECT sample, prediction FROM results WHERE run = ?", (run,)))
 
     def prediction(self, run: int, sample: int) -> int:
-        """Returns how the adversarial of a sample is classified."""
+        """Returns the predicted label of a sample's adversarial image; -1 if there is none."""
         row = self._connection.execute(
             "SELECT prediction FROM results WHERE run = ? AND sample = ?", (run, sample)
         ).fetchone()
         return row[0]
 
     def seconds(self, run: int) -> float:
-        """Returns the time that a run took, in all runs of the program together."""
+        """Returns the duration of a run, summed over all executions of the program."""
         return self._connection.execute("SELECT COALESCE(SUM(seconds), 0) FROM chunks WHERE run = ?", (run,)).fetchone()[0]
 
     def set_check(self, digest: str, dataset: str, name: str, value: Any) -> None:
-        """Keeps a measurement of a model that is no distance."""
+        """Stores the result of a check, or another fact about a model."""
         with self._connection:
             self._connection.execute(
                 "INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?)", (digest, dataset, name, json.dumps(value))
             )
 
     def check(self, digest: str, dataset: str, name: str) -> Any:
-        """Returns a kept measurement; None where there is none."""
+        """Returns what `set_check` stored; None if there is nothing."""
         query = "SELECT value FROM checks WHERE digest = ? AND dataset = ? AND name = ?"
         row = self._connection.execute(query, (digest, dataset, name)).fetchone()
         return json.loads(row[0]) if row else None

@@ -1,4 +1,4 @@
-"""What the store says of one model under one suite of attacks: the numbers behind every table, figure and card."""
+"""The stored results of one model under an attack suite: the numbers behind every table, figure and card."""
 
 import dataclasses
 from typing import Any
@@ -17,14 +17,14 @@ from cortexzoo.norms import NORMS
 
 @dataclasses.dataclass(frozen=True)
 class Summary(ModelResults):
-    """One model under one suite.
+    """One model under one attack suite.
 
     Attributes:
-        correct: correctly classified clean test images.
-        clean_samples: all clean test images.
-        attacks: one score an attack: the minimum over its endpoints.
-        unions: one score a norm: the minimum over the norm's attacks, on the images that all of them attacked.
-        checks: signs of gradient masking.
+        correct: the number of correctly classified clean test images.
+        clean_samples: the number of clean test images.
+        attacks: one score per attack, the minimum over its endpoints.
+        unions: one score per norm, the minimum over its attacks, on the images that all of them attacked.
+        checks: the checks for gradient masking.
     """
 
     correct: int
@@ -35,12 +35,12 @@ class Summary(ModelResults):
 
     @property
     def clean_accuracy(self) -> float:
-        """Accuracy on all clean test images."""
+        """The accuracy on all clean test images."""
         return self.correct / self.clean_samples
 
     @property
     def minimal_accuracy(self) -> float | None:
-        """The least union accuracy over the four norms; None while a norm has no attack."""
+        """The lowest union accuracy over the four norms; None if a norm has no attack."""
         by_norm = {score.norm: score.accuracy for score in self.unions}
         return min(by_norm.values()) if set(by_norm) == set(NORMS) else None
 
@@ -49,11 +49,11 @@ class Summary(ModelResults):
         return [score.at(epsilon) for score in scores for epsilon in self.evaluation.thresholds[score.norm]]
 
     def union(self, norm: str) -> Score | None:
-        """Returns the minimum over the attacks of a norm; None where it has none."""
+        """Returns the minimum over the attacks in a norm; None if there are none."""
         return next((score for score in self.unions if score.norm == norm), None)
 
     def wide_union(self, norm: str) -> Score | None:
-        """Returns the minimum over those attacks of a norm that saw the most images; None where all saw as many."""
+        """Returns the minimum over those attacks in a norm that saw the most images; None if all saw equally many."""
         members = [score for score in self.attacks if score.norm == norm]
         most = max((score.samples for score in members), default=0)
         wide = [score for score in members if score.samples == most]
@@ -63,7 +63,7 @@ class Summary(ModelResults):
         return union_of(f"all but {left_out}", wide)
 
     def clean_json(self) -> dict[str, Any]:
-        """Returns the clean accuracy as a card keeps it."""
+        """Returns the clean accuracy as in a model card."""
         interval = metrics.wilson_interval(self.correct, self.clean_samples)
         return {
             "correct": self.correct,
@@ -74,7 +74,7 @@ class Summary(ModelResults):
         }
 
     def robust_json(self) -> dict[str, Any]:
-        """Returns the robust accuracies as a card keeps them."""
+        """Returns the robust accuracies as in a model card."""
         return {
             "seed": self.seed,
             "attacks": [score.as_json() for score in self.at_thresholds(self.attacks)],
@@ -82,7 +82,7 @@ class Summary(ModelResults):
         }
 
     def card_changes(self, card: ModelCard) -> dict[str, Any]:
-        """Returns the fields of the model's card that these numbers change; other suites' scores stay."""
+        """Returns the fields to change in the model's card; scores of other suites stay."""
         changes: dict[str, Any] = {"clean": self.clean_json()}
         if self.attacks:
             changes["robust"] = {**card.robust, self.suite: self.robust_json()}
@@ -91,13 +91,13 @@ class Summary(ModelResults):
 
 
 def summarize(evaluation: Evaluation, suite: str, members: tuple[Member, ...], default: int) -> Summary:
-    """Computes the numbers of one model from the store alone.
+    """Computes the numbers of one model, from the store only.
 
     Args:
         evaluation: what was evaluated.
         suite: the suite's name.
-        members: the attacks; those that the store lacks are left out.
-        default: how many of the first images count, unless the evaluation tells.
+        members: the attacks; those without results are left out.
+        default: the number of first images to count if the evaluation gives none.
     """
     ids, labels, predictions = evaluation.store.clean(evaluation.digest, evaluation.info.name)
     count = evaluation.samples or default
@@ -143,7 +143,7 @@ def _score(evaluation: Evaluation, member: Member, count: int) -> Score | None:
 
 
 def _stored(evaluation: Evaluation, key: RunKey) -> list[RunKey]:
-    """The run itself, or else the same attack at other sizes: its distances hold at every threshold."""
+    """The run itself, or else runs of the same attack at other epsilons: distances are valid at every threshold."""
     return [key] if evaluation.store.find_run(key) is not None else evaluation.store.runs_at_other_sizes(key)
 
 
@@ -154,7 +154,7 @@ def _least(results: list[dict[int, float]]) -> dict[int, float]:
 
 
 def _merged(scores: list[Score]) -> Score:
-    """The same attack at several thresholds: each image's smallest distance, with the settings of the first."""
+    """The same attack at several epsilons: each image's smallest distance, with the settings of the first score."""
     if len(scores) == 1:
         return scores[0]
     best = union_of(scores[0].label, scores)

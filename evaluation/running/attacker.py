@@ -1,4 +1,4 @@
-"""One chunk of work: an attack on some images of one model, and what it reached."""
+"""One chunk of work: an attack on some images, and its outcome."""
 
 import dataclasses
 import time
@@ -13,7 +13,7 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from cortexzoo.evaluation.targeted import TargetedView
 
-# Of this many first samples, for pictures.
+# Adversarial images are kept for this many first samples, for galleries.
 KEPT_IMAGES = 10
 
 
@@ -22,11 +22,11 @@ class Task:
     """One chunk of one attack.
 
     Attributes:
-        label: of the attack and its endpoint, for the progress bar.
+        label: the attack and its endpoint, for the progress bar.
         attack: the attack.
         endpoint: the endpoint to differentiate.
         run: number of the run in the store.
-        chosen: positions in the split.
+        chosen: positions of the images in the split.
     """
 
     label: str
@@ -38,13 +38,13 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What an attack reached on a chunk.
+    """The outcome of an attack on a chunk.
 
     Attributes:
         reached: distances, float64, (n,).
-        predictions: labels of the adversarials, int64, (n,); -1 where nothing was attacked.
-        seconds: time taken.
-        kept: adversarial images of the first samples, by sample id.
+        predictions: labels predicted for the adversarial images, int64, (n,); -1 where nothing was attacked.
+        seconds: duration.
+        kept: sample ids and adversarial images of the first samples.
     """
 
     reached: np.ndarray
@@ -54,17 +54,17 @@ class Outcome:
 
 
 class Attacker:
-    """Runs tasks on one model; the same in this process and in a worker.
+    """Runs tasks on one model, in this process or in a worker.
 
     Args:
         classifier: the model.
         split: the images.
-        attackable: which of them there is something to attack of, bool, (n,): those that the model classifies correctly, or
-            under a targeted attack those that it does not take for the wanted class.
+        attackable: which images to attack, bool, (n,): those that the model classifies correctly or, in a targeted attack,
+            those that it does not assign to the wanted class.
         seed: seed of the attacks.
-        train: gives images from which the attacks start that need an adversarial; called when the first of them comes.
-        targets: the wanted class of each image, int64, (n,); None for any but its label.
-        kept: the adversarial images of this many first samples are kept.
+        train: returns the images for attacks that start from an adversarial image; called when first needed.
+        targets: the wanted class of each image, int64, (n,); None if any class but the label will do.
+        kept: the number of first samples whose adversarial images are kept.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Attacker:
         self._starts: dict[int, StartingPoints] = {}
 
     def parts(self, with_starts: bool) -> tuple:
-        """Returns what `from_parts` builds the same attacker of in another process."""
+        """Returns the arguments with which `from_parts` rebuilds this attacker in another process."""
         train = candidates(self._train()) if with_starts and self._train else None
         classifier = self._classifier
         model = (classifier.path, classifier.dataset, classifier.preprocessing, classifier.batch_limit)
@@ -93,15 +93,15 @@ class Attacker:
     def from_parts(
         cls, model: tuple, split: Split, attackable: np.ndarray, seed: int, train: Split | None, *more: Any
     ) -> Self:
-        """Loads the model anew."""
+        """Rebuilds an attacker; loads the model again."""
         path, dataset, preprocessing, limit = model
         classifier = Classifier(path, dataset, split.images[:1], preprocessing=preprocessing, batch_limit=limit)
         return cls(classifier, split, attackable, seed, train and (lambda: train), *more)
 
     def __call__(self, task: Task) -> Outcome:
-        """Attacks a chunk and classifies the result anew."""
+        """Attacks a chunk and classifies the resulting images."""
         started = time.monotonic()
-        # What is wrong before any attack has distance 0.
+        # Misclassified clean images have distance 0.
         reached, predictions = np.zeros(len(task.chosen)), np.full(len(task.chosen), -1)
         attacked = np.flatnonzero(self._attackable[task.chosen])
         images = np.empty((0, *self._classifier.image_shape), np.float32)
@@ -127,7 +127,7 @@ class Attacker:
         for wanted in np.unique(self._targets[positions]):
             self._view.aim(wanted)
             own = np.flatnonzero(self._targets[positions] == wanted)
-            # To the view the wanted class is 1, and all others are 0.
+            # In the view the wanted class is class 1, and all others are class 0.
             images[own] = self._run(task, self._view, positions[own], np.zeros(len(own), np.int64), int(wanted))
         return images
 

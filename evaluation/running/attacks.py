@@ -1,4 +1,4 @@
-"""Runs what is missing in the store of a suite of attacks, chunk by chunk."""
+"""Runs those attacks of a suite that the store lacks, chunk by chunk."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,13 +22,13 @@ def run_attacks(
     default: int,
     gradients: bool,
 ) -> None:
-    """Attacks the first images with every member of a suite, as far as the store lacks results.
+    """Attacks the first images with every member of a suite, and skips results that the store already has.
 
     Args:
         evaluation: what is attacked.
-        members_on: the attacks, told once the store knows the model's endpoints.
-        default: how many of the first images, unless the evaluation tells; a member may have a lower limit of its own.
-        gradients: whether the all-zero gradients among the images are counted.
+        members_on: returns the attacks; called when the store knows the model's endpoints.
+        default: the number of first images if the evaluation gives none; a member may have a lower limit.
+        gradients: whether to measure on how many images gradients vanish.
     """
     evaluate_clean(evaluation)
     members = members_on(evaluation)
@@ -47,29 +47,29 @@ def run_attacks(
 
 
 def attacker_of(evaluation: Evaluation, attackable: np.ndarray, kept: int) -> Attacker:
-    """Returns what attacks the images; see `Attacker`."""
+    """Returns the attacker of an evaluation; see `Attacker`."""
 
     def starts() -> Split:
-        # Some attacks start from an image of another class: a training image, or else one of those that are attacked.
+        # Some attacks start from an image of another class. Without training images, use the attacked ones.
         return evaluation.images.load("train") if evaluation.images.has_train else evaluation.split
 
     return Attacker(evaluation.classifier, evaluation.split, attackable, evaluation.seed, starts, evaluation.targets, kept)
 
 
 def chunk_size(evaluation: Evaluation, attack: Attack) -> int:
-    """Returns how many images are attacked at once."""
+    """Returns the number of images to attack at once."""
     return min(attack.chunk_size, evaluation.classifier.batch_limit or attack.chunk_size)
 
 
 def _tasks(evaluation: Evaluation, members: tuple[Member, ...], samples: int) -> Iterator[Task]:
-    """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are."""
+    """The missing results, in chunks. Chunk borders depend neither on what is stored nor on the number of images."""
     planned: dict[int, set[int]] = {}
     ids = evaluation.split.ids
     for member in members:
         count, size = min(samples, member.samples or samples), chunk_size(evaluation, member.attack)
         for key in run_keys(evaluation, member):
             run = evaluation.store.run_id(key, versions())
-            # Where a model lacks an endpoint, two members may be the same attack on another one.
+            # If a model lacks an endpoint, two members may turn into the same attack on the same endpoint.
             done = planned.setdefault(run, _done(evaluation, run))
             for first in range(0, count, size):
                 missing = np.array([i for i in range(first, min(first + size, count)) if int(ids[i]) not in done], int)
@@ -79,7 +79,7 @@ def _tasks(evaluation: Evaluation, members: tuple[Member, ...], samples: int) ->
 
 
 def _done(evaluation: Evaluation, run: int) -> set[int]:
-    """The samples with a distance, and with an image where images are wanted and the attack found one."""
+    """The finished samples: those with a distance, and with an adversarial image if images are kept and one was found."""
     found = evaluation.store.distances(run)
     if not evaluation.keeps_images:
         return set(found)

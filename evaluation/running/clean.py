@@ -1,4 +1,4 @@
-"""The predictions for unchanged images, before anything else."""
+"""Classifies the unchanged images, the first step of every evaluation."""
 
 import numpy as np
 from cortexzoo.evaluation.classifier import Classifier, ClassifierError
@@ -6,21 +6,21 @@ from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.evaluation import Evaluation
 
 WRONG_RANGE = "Images of another range"
-# What models are trained on, with the arguments that say so.
+# Common input ranges, with the arguments that select them.
 _RANGES = {
     "scale=255": Preprocessing(scale=255.0),
     "mean=0.5, std=0.5": Preprocessing(mean=(0.5,), std=(0.5,)),
     "images / 255 and without scale": Preprocessing(),
 }
-# On so many images other ranges are tried, and by so much the accuracy has to gain.
+# Other ranges are tried on this many images, and suggested if the accuracy gains at least this much.
 _TRIED, _GAIN = 200, 0.3
 
 
 def evaluate_clean(evaluation: Evaluation) -> None:
-    """Classifies all images on the serving path, unless the store has it, and keeps what is known of the model.
+    """Classifies all images on the serving path, unless that is stored, and stores the model's name, signs and endpoints.
 
     Raises:
-        ClassifierError: an output is not finite, or a label is out of the model's range.
+        ClassifierError: an output is not finite, or a label exceeds the model's number of classes.
     """
     classifier, split, store = evaluation.classifier, evaluation.split, evaluation.store
     dataset = evaluation.images.info.name
@@ -37,7 +37,7 @@ def evaluate_clean(evaluation: Evaluation) -> None:
         store.set_clean(evaluation.digest, dataset, split.ids, split.labels, predictions)
         if signs := {**classifier.signs, **_wrong_range(evaluation, predictions)}:
             store.set_check(evaluation.digest, dataset, "signs", signs)
-    # A report needs it, and a model that cannot be evaluated has none.
+    # Reports need the endpoints. Stored last: a model that cannot be evaluated has none.
     store.set_check(evaluation.digest, dataset, "endpoints", list(classifier.endpoints))
 
 
@@ -53,11 +53,11 @@ def _finite_logits(classifier: Classifier, evaluation: Evaluation) -> np.ndarray
 
 
 def _wrong_range(evaluation: Evaluation, predictions: np.ndarray) -> dict[str, str]:
-    """A sign where the model does far better on images of another range than it is given."""
+    """A sign if the model does far better on images of another range."""
     split = evaluation.split.first(_TRIED)
     accuracy = float(np.mean(predictions[: len(split)] == split.labels))
     given = evaluation.preprocessing
-    # Who names a mean knows what the model was trained on.
+    # A user who passes a mean knows what the model was trained on.
     if given.mean or given.std or accuracy > 1.0 - _GAIN:
         return {}
     classifier = evaluation.classifier
@@ -68,5 +68,5 @@ def _wrong_range(evaluation: Evaluation, predictions: np.ndarray) -> dict[str, s
     best = max(found, key=found.get)
     if found[best] < accuracy + _GAIN:
         return {}
-    text = f"{100 * accuracy:.1f} % of the clean images are right, and {100 * found[best]:.1f} % with {best}: pass that"
+    text = f"clean accuracy is {100 * accuracy:.1f} %, but {100 * found[best]:.1f} % with {best}: pass that"
     return {WRONG_RANGE: text}

@@ -1,4 +1,4 @@
-"""The progress bar of a terminal or a notebook."""
+"""The progress bar in a terminal or notebook."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -27,13 +27,13 @@ def _columns(width: int) -> list[ProgressColumn]:
 
 @contextlib.contextmanager
 def progress_bar(name: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Shows a bar on stderr while the context is open; what it yields takes how many are done more, and of what.
+    """Shows a bar on stderr while the context is open; yields a function that takes the number of items done and a label.
 
     Args:
-        name: of the model.
-        total: how many images times attacks there are to do; without any no bar is shown.
+        name: the model's name.
+        total: the number of items, images times attacks; with 0 no bar is shown.
     """
-    # Programs read what is printed.
+    # On stderr, because programs read stdout.
     console = Console(stderr=True)
     with Progress(*_columns(console.width), console=console, expand=True, disable=total == 0) as progress:
         task = progress.add_task(name, total=total)

@@ -1,4 +1,4 @@
-"""Runs what the store lacks of shifts, chunk by chunk."""
+"""Runs those shifts of a suite that the store lacks, chunk by chunk."""
 
 import itertools
 import time
@@ -16,12 +16,12 @@ from cortexzoo.evaluation.shifts.member import ShiftMember
 
 
 def run_shifts(evaluation: Evaluation, members: tuple[ShiftMember, ...], default: int) -> None:
-    """Classifies the first images under every shift and level, as far as the store lacks results.
+    """Classifies the first images under every shift and level, and skips results that the store already has.
 
     Args:
         evaluation: what is evaluated.
         members: the shifts.
-        default: how many of the first images, unless the evaluation tells.
+        default: the number of first images if the evaluation gives none.
     """
     evaluate_clean(evaluation)
     split, store, classifier = evaluation.split, evaluation.store, evaluation.classifier
@@ -30,7 +30,7 @@ def run_shifts(evaluation: Evaluation, members: tuple[ShiftMember, ...], default
     with progress_bar(evaluation.model.name, sum(len(chosen) for *_, chosen in tasks)) as advance:
         for member, level, run, smaller, chosen in tasks:
             started = time.monotonic()
-            # The levels of the same images share a batch, and with it what a shift has computed of it.
+            # All levels of the same images share a batch, and with it what a shift has cached for that batch.
             if batch is None or not np.array_equal(batch.ids, split.ids[chosen]):
                 batch = Batch(split.images[chosen], split.labels[chosen], split.ids[chosen], evaluation.seed)
             predictions = _inherited(store, smaller, batch) if member.shift.nested else batch.labels.copy()
@@ -44,7 +44,7 @@ def run_shifts(evaluation: Evaluation, members: tuple[ShiftMember, ...], default
 
 
 def _inherited(store: Store, runs: tuple[int, ...], batch: Batch) -> np.ndarray:
-    """The predictions of the first of these runs that is wrong; the label where all are right."""
+    """Each image's prediction in the first of these runs that misclassifies it; its label if none does."""
     predictions = batch.labels.copy()
     for run in runs:
         kept = store.predictions(run)
@@ -58,9 +58,9 @@ def _inherited(store: Store, runs: tuple[int, ...], batch: Batch) -> np.ndarray:
 def _missing(
     evaluation: Evaluation, members: tuple[ShiftMember, ...], count: int
 ) -> Iterator[tuple[ShiftMember, float, int, tuple[int, ...], np.ndarray]]:
-    """What the store lacks, in chunks that begin at the same places whatever is done and however many images there are.
+    """The missing results, in chunks, each with the runs of all smaller levels.
 
-    Each with the runs of all smaller levels.
+    Chunk borders depend neither on what is stored nor on the number of images.
     """
     ids, store, limit = evaluation.split.ids, evaluation.store, evaluation.classifier.batch_limit
     for member in members:

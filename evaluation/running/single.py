@@ -1,4 +1,4 @@
-"""One attack on all images, without a store."""
+"""Runs one attack on all images, without a store."""
 
 import numpy as np
 from cortexzoo.evaluation.adversarials import Adversarials
@@ -11,12 +11,12 @@ from cortexzoo.evaluation.running.progress import progress_bar
 
 
 def run_attack(evaluation: Evaluation, attack: Attack, epsilon: float) -> Adversarials:
-    """Attacks every image, on each endpoint that the model has for it; the nearest adversarial counts.
+    """Attacks every image on each suitable endpoint of the model, and keeps the nearest adversarial image.
 
     Args:
         evaluation: the model and the images.
         attack: the attack.
-        epsilon: the size allowed, for `Adversarials.success`.
+        epsilon: the allowed size of the perturbation, for `Adversarials.success`.
     """
     split, classifier = evaluation.split, evaluation.classifier
     clean = classifier.predict(split.images)
@@ -36,7 +36,7 @@ def run_attack(evaluation: Evaluation, attack: Attack, epsilon: float) -> Advers
 
 
 def _attack_chunk(attacker: Attacker, task: Task, images: np.ndarray, predictions: np.ndarray, reached: np.ndarray) -> None:
-    """Attacks a chunk and keeps in these arrays what is nearer than before; of failures the last one."""
+    """Attacks a chunk and writes nearer images into these arrays; where all attacks fail, the last image stays."""
     outcome = attacker(task)
     found = dict(zip(np.flatnonzero(outcome.predictions >= 0), outcome.kept, strict=True))
     for place, (_, image) in found.items():

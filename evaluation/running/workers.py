@@ -1,4 +1,4 @@
-"""Tasks in several processes, each with a model of its own."""
+"""Runs tasks in several processes, each with its own copy of the model."""
 
 import concurrent.futures
 import multiprocessing
@@ -13,15 +13,15 @@ _attacker: Attacker | None = None
 
 
 def run_tasks(attacker: Attacker, tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
-    """Yields each task with its outcome as soon as it is there.
+    """Yields each task with its outcome as soon as it is done.
 
     Args:
         attacker: runs a task.
-        tasks: what is to be done.
-        workers: int. Processes; 1 is this one. The processors are shared out evenly among them.
+        tasks: the tasks.
+        workers: the number of processes, which share the processors evenly; 1 stays in this process.
 
     Raises:
-        Exception: whatever an attack raised first, once the tasks that had begun have been yielded; the others are given up.
+        Exception: the first error of an attack, after all tasks already begun have been yielded. The rest are cancelled.
     """
     if workers == 1 or len(tasks) < 2:
         yield from ((task, attacker(task)) for task in tasks)
@@ -62,7 +62,7 @@ def _begin(threads: int, parent: int, parts: tuple) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A worker whose parent was killed would wait for ever."""
+    """Ends a worker when its parent is gone; it would wait forever otherwise."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)

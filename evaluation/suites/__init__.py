@@ -1,4 +1,4 @@
-"""Named lists of attacks and shifts. Each file of this folder that has a tuple `SUITES` adds its suites."""
+"""Named lists of attacks or shifts. A file in this folder adds suites by defining a tuple `SUITES`."""
 
 import difflib
 import functools
@@ -17,7 +17,7 @@ def suites() -> dict[str, Suite]:
 
 
 def outline(info: DatasetInfo) -> str:
-    """Returns each suite with its description and its members on a data set, for people."""
+    """Returns a readable list of all suites with their descriptions and their members on a data set."""
     lines = []
     for suite in suites().values():
         lines += [f"{suite.name}: {suite.description}", *(f"  {line}" for line in suite.outline(info))]
@@ -28,7 +28,7 @@ def find(name: str) -> Suite:
     """Returns the suite called `name`.
 
     Raises:
-        ValueError: there is none; the message lists close matches.
+        ValueError: there is no such suite; the message lists close matches.
     """
     known = suites()
     if name not in known:

@@ -1,4 +1,4 @@
-"""Suites of attacks: every image's smallest distance under each of them."""
+"""Attack suites: the smallest distance of every image under each attack."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,10 +20,10 @@ class AttackSuite(Suite):
     """A named list of attacks.
 
     Attributes:
-        build: the attacks on a data set, whose thresholds and number of classes they may take: cheap and strong first.
-        refined: whether the adversarials of models with a surrogate endpoint are refined, see `Refined`.
-        gradients: whether the all-zero gradients among the attacked images are counted, see `diagnostics.GRADIENTS`.
-        transfers: whether an attack takes its adversarials from other models, a model's plain twin among them.
+        build: returns the attacks for a data set, given its thresholds and number of classes; cheap and strong ones first.
+        refined: whether adversarial images are refined for models with a surrogate endpoint, see `Refined`.
+        gradients: whether to measure on how many attacked images gradients vanish, see `diagnostics.GRADIENTS`.
+        transfers: whether an attack transfers adversarial images from other models, including a model's plain twin.
     """
 
     build: Callable[[DatasetInfo], tuple[Member, ...]]
@@ -37,11 +37,11 @@ class AttackSuite(Suite):
         return Summary
 
     def sources_of(self, model: Model) -> tuple[str, ...] | None:
-        """See `Suite.sources_of`. Without any source the transfer attacks are left out."""
+        """See `Suite.sources_of`. Without sources the transfer attacks are left out."""
         return plain_twin(model) if self.transfers else None
 
     def members(self, evaluation: Evaluation) -> tuple[Member, ...]:
-        """Returns the attacks of every threat model, each once: those that take no threshold are the same for all."""
+        """Returns the attacks of all threat models without duplicates: an attack without a threshold is the same in each."""
         found: dict[str, Member] = {}
         for info in evaluation.threat_models:
             for member in self._members_on(info, evaluation):
@@ -72,8 +72,8 @@ class AttackSuite(Suite):
         members = [member for member in self.build(info) if member.attack.norm in evaluation.norms]
         members = [_with_sources(member, evaluation) for member in members]
         members = [member for member in members if not isinstance(member.attack, Transfer) or member.attack.sources]
-        # What has no useful gradient, and so a surrogate, is a threshold as a rule. Other models share the results of an
-        # attack with the suites that do not refine.
+        # A model with a surrogate usually has a hard threshold without a useful gradient. All other models share their
+        # results with the suites that do not refine.
         if self.refined and "attack_logits" in evaluation.endpoints:
             return [dataclasses.replace(member, attack=Refined(inner=member.attack)) for member in members]
         return members

@@ -1,4 +1,4 @@
-"""What a suite is: a named list of attacks or shifts that knows how to run and to sum up."""
+"""The base class of suites: named lists of attacks or shifts that can be run and summarized."""
 
 import abc
 import dataclasses
@@ -11,12 +11,12 @@ from cortexzoo.evaluation.models import Model
 
 @dataclasses.dataclass(frozen=True)
 class Suite(abc.ABC):
-    """A named list of members, attacks or shifts.
+    """A named list of members, which are attacks or shifts.
 
     Attributes:
         name: the name on the command line.
-        description: one line for people.
-        samples: how many test images it takes unless told otherwise.
+        description: one line of text.
+        samples: the default number of test images.
     """
 
     name: str
@@ -26,28 +26,28 @@ class Suite(abc.ABC):
     @property
     @abc.abstractmethod
     def summary_type(self) -> type:
-        """What `summarize` returns, to which reports are made."""
+        """The type that `summarize` returns; reports depend on it."""
 
     @abc.abstractmethod
     def sources_of(self, model: Model) -> tuple[str, ...] | None:
-        """Returns the ids of models that are always transferred from to this one; None where the suite transfers nothing."""
+        """Returns the ids of the models that are always sources for this one; None if the suite transfers nothing."""
 
     @abc.abstractmethod
     def members(self, evaluation: Evaluation) -> tuple[Any, ...]:
-        """Returns the attacks or shifts as the model meets them on these images."""
+        """Returns the attacks or shifts for this model and these images."""
 
     @abc.abstractmethod
     def run(self, evaluation: Evaluation) -> None:
-        """Computes what the store lacks."""
+        """Computes all results that the store lacks."""
 
     @abc.abstractmethod
     def summarize(self, evaluation: Evaluation) -> Any:
-        """Returns the numbers, from the store alone."""
+        """Returns the numbers, from the store only."""
 
     @abc.abstractmethod
     def has_results(self, evaluation: Evaluation) -> bool:
-        """Tells whether the store has results of any member."""
+        """Returns whether the store has results of any member."""
 
     @abc.abstractmethod
     def outline(self, info: DatasetInfo) -> list[str]:
-        """Returns lines for people that say what is in it."""
+        """Returns readable lines that list the members."""

@@ -1,4 +1,4 @@
-"""The Boundary attack, which sees decisions alone, beside one that follows gradients."""
+"""The decision-based Boundary attack, and a gradient-based one for comparison."""
 
 from cortexzoo.evaluation.attacks import BoundaryAttack, DecoupledDirectionNorm, NearestStart
 from cortexzoo.evaluation.attacks.member import Member
@@ -7,7 +7,7 @@ from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 _MEMBERS = (Member(NearestStart(inner=BoundaryAttack()), "Boundary L2"), Member(DecoupledDirectionNorm(), "DDN L2"))
 BOUNDARY = AttackSuite(
     "boundary",
-    "the Boundary attack to its convergence, 25,000 steps at most, and DDN, which has gradients, to hold it against",
+    "the Boundary attack until it converges (at most 25,000 steps), and gradient-based DDN for comparison",
     200,
     lambda info: _MEMBERS,
 )

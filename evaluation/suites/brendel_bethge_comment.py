@@ -1,9 +1,9 @@
-"""The attacks of Brendel and Bethge's comment (2017, https://arxiv.org/abs/1704.01547) on saturating networks, today's way.
+"""The attacks of Brendel and Bethge's comment (2017, https://arxiv.org/abs/1704.01547) on saturating networks, modernised.
 
 Nayebi and Ganguli (2017, https://arxiv.org/abs/1703.09202) report networks that resist the fast gradient sign method. The
-comment's answer: their gradients vanish in float32, and stabilised ones attack them with success. First come the attacks
-as a user without suspicion runs them, then those that no vanishing gradient stops, each on the endpoint made for it; where
-a model lacks one, the next best is attacked. All are in L-infinity, at the sizes of one grid.
+comment shows that their gradients only vanish in float32, and that stabilised gradients break them. The suite starts with
+attacks as an unsuspecting user would run them. Then come attacks that vanishing gradients cannot stop, each on the endpoint
+made for it or, if a model lacks that, on the next best one. All are in L-infinity, at the same epsilons.
 """
 
 from cortexzoo.datasets import DatasetInfo
@@ -21,18 +21,18 @@ from cortexzoo.evaluation.attacks import (
 from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 
-# Shares of the data set's threshold: 0.05, 0.1, 0.2, 0.25 and 0.3 where that is 0.3.
+# Shares of the data set's threshold. For a threshold of 0.3 the epsilons are 0.05, 0.1, 0.2, 0.25 and 0.3.
 _SHARES = (1 / 6, 1 / 3, 2 / 3, 5 / 6)
 PROBABILITIES, LOGITS, PGD, FLOAT64 = "FGSM on probabilities", "FGSM on logits", "PGD", "Margin, float64"
 TRANSFER, DECISIONS = "Transfer", "RayS"
 _FLOAT64 = ("logits_float64", "logits")
 _STABLE = ("logits_stable", *_FLOAT64)
-# Many steps, which float64 makes several times as slow and only a smooth nonlinearity needs.
+# For attacks of many steps: float64 would make them several times slower, and only smooth nonlinearities need it.
 _STABLE_IF_SMOOTH = ("logits_stable", "logits")
 _SOFTENED = ("logits_softened", *_STABLE)
-# Of many classes the likeliest are aimed at.
+# With more classes, only the most likely ones are targeted.
 _MOST_CLASSES = 9
-# The stabilised attacks by label, with the endpoints that they want, the best first.
+# The stabilised attacks by label, with their preferred endpoints, best first.
 STABILIZED = {
     "Margin": ("logits",),
     FLOAT64: _FLOAT64,
@@ -44,13 +44,13 @@ STABILIZED = {
 
 
 def epsilons(threshold: float) -> tuple[float, ...]:
-    """Returns the sizes at which all attacks are run, up to the threshold."""
-    # Rounded: the sizes are part of the attacks' identity in the store.
+    """Returns the epsilons at which all attacks run, up to the threshold."""
+    # Rounded, because they are part of the attacks' identity in the store.
     return (*(round(share * threshold, 9) for share in _SHARES), threshold)
 
 
 def plain(threshold: float) -> list[tuple[str, Attack]]:
-    """Returns the attacks on the float32 endpoint `logits`, at each of `epsilons`, with their names."""
+    """Returns the attacks on the float32 endpoint `logits`, at all of `epsilons`, with their names."""
     common: dict = {"norm": "linf", "epsilon": threshold}
     attacks = {
         PROBABILITIES: FastGradientMethod(loss="clipped_probabilities", **common),
@@ -61,7 +61,7 @@ def plain(threshold: float) -> list[tuple[str, Attack]]:
 
 
 def stabilized(threshold: float, classes: int) -> list[tuple[str, Attack, tuple[str, ...]]]:
-    """Returns the attacks of `STABILIZED`, with their names and the endpoints that they want."""
+    """Returns the attacks of `STABILIZED`, with their names and preferred endpoints."""
     sizes = epsilons(threshold)
     margin = RescaledGradientAttack(epsilons=sizes, steps=60, restarts=2)
     scaled = tuple(
@@ -75,7 +75,7 @@ def stabilized(threshold: float, classes: int) -> list[tuple[str, Attack, tuple[
 
 
 def transferred(threshold: float) -> Transfer:
-    """Returns the transfer attack, which still wants its sources: momentum steps and a single one."""
+    """Returns the transfer attack, a single step and momentum steps; its sources are added later."""
     common: dict = {"norm": "linf", "epsilon": threshold, "loss": "margin"}
     steps = MomentumIterativeMethod(steps=20, relative_step=0.1, **common)
     return Transfer(attacks=(FastGradientMethod(**common), steps), epsilons=epsilons(threshold))
@@ -84,11 +84,11 @@ def transferred(threshold: float) -> Transfer:
 def _members(info: DatasetInfo) -> tuple[Member, ...]:
     threshold = info.thresholds["linf"]
     return (
-        # Those that follow `logits` alone show what its gradient hides; no surrogate takes their place.
+        # These show what the gradient of `logits` hides, so no other endpoint may replace it.
         *(Member(attack, label, endpoints=("logits",)) for label, attack in plain(threshold)),
         *(Member(attack, label, endpoints=wanted) for label, attack, wanted in stabilized(threshold, info.num_classes)),
         Member(transferred(threshold), TRANSFER),
-        # Decisions alone, run until it has converged.
+        # Decision-based; runs until it converges.
         Member(RayS(), DECISIONS, samples=200),
     )
 

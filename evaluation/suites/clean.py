@@ -1,4 +1,4 @@
-"""No attack at all."""
+"""Clean accuracy without attacks."""
 
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 

@@ -8,7 +8,7 @@ from cortexzoo.evaluation.suites.shift_suite import ShiftSuite
 
 
 def corruptions() -> tuple[ShiftMember, ...]:
-    """Returns the corruptions, which are the same for all images."""
+    """Returns the corruptions, which are the same for all data sets."""
     return tuple(
         ShiftMember(Corruption(kind=kind), kind.replace("_", " ").capitalize().replace("Jpeg", "JPEG"), "severity")
         for kind in CORRUPTIONS

@@ -11,13 +11,13 @@ _LEVELS = 10
 
 
 def ten_levels(most: float) -> tuple[float, ...]:
-    """Returns ten levels, evenly spaced up to the greatest."""
-    # Rounded: the level is part of the identity in the store.
+    """Returns ten evenly spaced levels up to `most`."""
+    # Rounded, because the level is part of the identity in the store.
     return tuple(np.round(np.linspace(most / _LEVELS, most, _LEVELS), 6).tolist())
 
 
 def _members(info: DatasetInfo, sources: tuple[Model, ...]) -> tuple[ShiftMember, ...]:
-    # Noise of a tenth hides the classes of natural images; digits and clothes on black stand half.
+    # Noise of 0.1 already hides the classes of natural images; digits and clothes on black withstand 0.5.
     gaussian, uniform, impulses = (0.1, 0.1, 0.1) if info.natural else (0.5, 0.5, 0.3)
     return (
         ShiftMember(GaussianNoise(levels=ten_levels(gaussian)), "Gaussian noise", "standard deviation"),

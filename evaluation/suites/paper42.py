@@ -1,9 +1,9 @@
-"""The 42 attacks of Liu et al. (2022), inferred from the counts and citations of the paper; its appendix is not available.
+"""The 42 attacks of Liu et al. (2022), inferred from the paper's counts and citations, as its appendix is not available.
 
-The paper names 22 attacks in L2, 12 in Linf, 6 in L1 and 2 in L0 of Foolbox 3.2.1 (Pointwise of 2.4.0). As published they
-have Foolbox's default settings; hardened, what one would use today: more steps, several starts, the cross-entropy and a
-margin that no softmax flattens, and a refinement for thresholded pixels. Of the attacks made for L1 the paper has none but
-Brendel-Bethge.
+The paper names 22 attacks in L2, 12 in Linf, 6 in L1 and 2 in L0 from Foolbox 3.2.1 (Pointwise from 2.4.0). The published
+variant has Foolbox's default settings. The hardened variant has today's: more steps, several starts, the cross-entropy and
+a margin loss that no softmax flattens, and a refinement for thresholded pixels. Brendel-Bethge is the paper's only attack
+made for L1.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ from cortexzoo.evaluation.attacks.starting_points import STARTS
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 from cortexzoo.norms import NORM_NAMES, NORMS
 
-# Small steps need a long look. Foolbox looks at the loss ten times in a descent, every 1,000 steps.
+# With small steps, progress shows only over many of them. Foolbox checks the loss every 1,000 steps, ten times in all.
 _PATIENT: dict = {"window": 100, "improvement": 1e-4}
 
 
@@ -63,7 +63,7 @@ def gradient_steps(norm: str, hardened: bool, thresholds: Mapping[str, float]) -
         pgd = _with_both_losses(GradientAttack(steps=200, relative_step=0.05, random_start=True, restarts=2, **common))
         bim = _with_both_losses(GradientAttack(steps=50, relative_step=0.1, **common))
     else:
-        # In Linf Foolbox's defaults are those of Madry et al., and everywhere those of CleverHans' BIM.
+        # Foolbox's defaults for PGD in Linf are those of Madry et al.; for BIM they are CleverHans' in both norms.
         pgd = MadryEtAl(**common) if norm == "linf" else _foolbox_pgd(GradientAttack, **common)
         bim = BasicIterativeMethod(**common)
     return [("PGD", pgd), ("BIM", bim), ("FGM", FastGradientMethod(**common))]
@@ -74,7 +74,7 @@ def _foolbox_pgd(attack_class: type[GradientAttack], **common: Any) -> GradientA
 
 
 def _with_both_losses(attack: Attack) -> Attack:
-    """The attack with its cross-entropy and with the margin; the nearer adversarial counts."""
+    """The attack with the cross-entropy and with the margin; the nearer adversarial image counts."""
     return BestOf(attacks=(attack, dataclasses.replace(attack, loss="margin")))
 
 
@@ -119,7 +119,7 @@ def battery(hardened: bool, thresholds: Mapping[str, float]) -> list[tuple[str, 
 
 
 def sparse(hardened: bool, thresholds: Mapping[str, float]) -> list[tuple[str, Attack]]:
-    """Returns the attacks made for L1, and a search for few pixels that no hidden gradient misleads."""
+    """Returns the attacks made for L1; if hardened, also a greedy pixel search that does not rely on gradients."""
     epsilon = thresholds["l1"]
     bim = L1Descent(epsilon=epsilon, steps=10, relative_step=0.2)
     pgd = _foolbox_pgd(L1Descent, epsilon=epsilon)

@@ -1,12 +1,12 @@
-"""What Liu et al. (2022) print in their Table 1: accuracy in per cent on MNIST, and medians of the unions.
+"""Table 1 of Liu et al. (2022): accuracy in per cent on MNIST, and median distances of the unions.
 
-Thresholds: Linf 0.3, L2 1.5, L1 8, L0 12. The ablations have accuracies of the unions but no medians there; their clean
-accuracies are not given. Models that are not in the catalogue are left out.
+Thresholds: Linf 0.3, L2 1.5, L1 8, L0 12. The table gives neither medians nor clean accuracies for the ablations. Models
+that are not in the catalogue are left out.
 """
 
 MODELS = ("cnn", "bicnn", "bidim", "dim", "single_im", "im", "dn_single_im")
 
-# Attack as our tables label it -> accuracies in the order of `MODELS`.
+# Accuracies in the order of `MODELS`, by the attack's label in our tables.
 ACCURACY: dict[str, tuple[float | None, ...]] = {
     "clean": (99, 99, 96, 96, None, None, None),
     "DDN L2": (15, 71, 92, 93, 83, 91, 87),
@@ -40,17 +40,17 @@ MEDIAN: dict[str, tuple[float | None, ...]] = {
 
 
 def accuracy(model: str, label: str) -> float | None:
-    """Returns the paper's accuracy in per cent; None where it gives none.
+    """Returns the paper's accuracy in per cent; None if it gives none.
 
     Args:
-        model: name in the catalogue, such as "mnist/dim".
-        label: of the row, such as "PGD L2" or "all L2".
+        model: id in the catalogue, such as "mnist/dim".
+        label: the row's label, such as "PGD L2" or "all L2".
     """
     return _find(ACCURACY, model, label)
 
 
 def median(model: str, label: str) -> float | None:
-    """Returns the paper's median distance; None where it gives none."""
+    """Returns the paper's median distance; None if it gives none."""
     return _find(MEDIAN, model, label)
 
 

@@ -1,4 +1,4 @@
-"""A first look that takes a minute."""
+"""A first look in about a minute."""
 
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.attacks import FastGradientMethod, ProjectedGradientDescent
@@ -8,7 +8,7 @@ from cortexzoo.norms import NORM_NAMES
 
 
 def in_norms(attack_class: type, label: str, info: DatasetInfo, norms: tuple[str, ...] = ("linf", "l2")) -> list[Member]:
-    """Returns an attack in each of these norms, at the data set's thresholds."""
+    """Returns an attack in several norms, at the data set's thresholds."""
     return [Member(attack_class(norm=norm, epsilon=info.thresholds[norm]), f"{label} {NORM_NAMES[norm]}") for norm in norms]
 
 
@@ -20,5 +20,5 @@ def _members(info: DatasetInfo) -> tuple[Member, ...]:
     )
 
 
-QUICK = AttackSuite("quick", "FGM and PGD-40, a minute for one model", 200, _members)
+QUICK = AttackSuite("quick", "FGM and PGD-40, about a minute per model", 200, _members)
 SUITES = (QUICK,)

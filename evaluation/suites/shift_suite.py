@@ -1,4 +1,4 @@
-"""Suites of shifts: whether the model is right or wrong at each level."""
+"""Shift suites: whether the model classifies each image correctly at each level."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,8 +18,8 @@ class ShiftSuite(Suite):
     """A named list of shifts.
 
     Attributes:
-        build: the shifts on a data set, given the models whose gradients are transferred.
-        transfers: whether it transfers the gradients of other models.
+        build: returns the shifts for a data set, given the models whose gradients are transferred.
+        transfers: whether the suite transfers gradients of other models.
     """
 
     build: Callable[[DatasetInfo, tuple[Model, ...]], tuple[ShiftMember, ...]]
@@ -35,14 +35,14 @@ class ShiftSuite(Suite):
         return () if self.transfers else None
 
     def members(self, evaluation: Evaluation) -> tuple[ShiftMember, ...]:
-        """Returns the shifts with the levels for a data set.
+        """Returns the shifts with their levels for the data set.
 
         Raises:
-            ValueError: the suite needs sources, and there are none.
+            ValueError: the suite needs sources, but there are none.
         """
         if self.transfers and not evaluation.sources:
             raise ValueError(
-                f"Expected --source=ID for the suite {self.name}: an unregularised network other than those evaluated. "
+                f"Expected --source=ID for the suite {self.name}: an unregularised network other than the evaluated ones. "
                 "Received: none."
             )
         return self.build(evaluation.info, evaluation.sources)
@@ -55,11 +55,11 @@ class ShiftSuite(Suite):
         """See `Suite.summarize`.
 
         Raises:
-            ValueError: the store has no shift at all levels.
+            ValueError: the store does not have all levels of any shift.
         """
         summary = summarize_shifts(evaluation, self.name, self.members(evaluation), self.samples)
         if not summary.curves:
-            which = f" under the suite {self.name}, of a shift at all levels,"
+            which = f" with all levels of a shift of the suite {self.name}"
             raise ValueError(evaluation.nothing_stored(which))
         return summary
 
@@ -73,7 +73,7 @@ class ShiftSuite(Suite):
     def outline(self, info: DatasetInfo) -> list[str]:
         """See `Suite.outline`."""
         if self.transfers:
-            return ["FGSM of each model that --source names"]
+            return ["FGSM on each model named by --source"]
         members = self.build(info, ())
         levels = [", ".join(f"{level:.4g}" for level in member.shift.levels) for member in members]
         return [f"{member.label}, {member.unit}: {text}" for member, text in zip(members, levels, strict=True)]

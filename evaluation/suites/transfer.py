@@ -1,4 +1,4 @@
-"""FGSM made on other networks."""
+"""FGSM images transferred from other networks."""
 
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.models import Model
@@ -17,5 +17,5 @@ def _members(info: DatasetInfo, sources: tuple[Model, ...]) -> tuple[ShiftMember
     return tuple(members)
 
 
-TRANSFER = ShiftSuite("transfer", "FGSM at ten levels, made on the networks of --source", 1000, _members, transfers=True)
+TRANSFER = ShiftSuite("transfer", "FGSM at ten levels, transferred from --source", 1000, _members, transfers=True)
 SUITES = (TRANSFER,)

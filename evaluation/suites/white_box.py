@@ -8,7 +8,7 @@ from cortexzoo.evaluation.suites.shift_suite import ShiftSuite
 
 
 def _members(info: DatasetInfo, sources: tuple[Model, ...]) -> tuple[ShiftMember, ...]:
-    # Up to the usual thresholds, and down to where networks keep something that were not trained against attacks.
+    # From radii that networks without adversarial training partly withstand up to the usual thresholds.
     if info.natural:
         linf, l2 = tuple(eps / 255 for eps in (0.25, 0.5, 1, 2, 4, 8)), (0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
     else:

@@ -57,7 +57,7 @@ def test_three_lines_on_own_data(images: np.ndarray, labels: np.ndarray) -> None
     assert "Only single-step attacks (L1)" in result.signs_of_masking
     printed = str(result)
     assert "L∞, ε = 0.1" in printed
-    assert "No threshold is agreed upon for these images: in L2, L1 it is CIFAR-10's." in " ".join(printed.split())
+    assert "These images have no established thresholds: CIFAR-10's are used in L2, L1." in " ".join(printed.split())
     assert all(len(line) <= 80 for line in printed.splitlines())
     assert result._repr_html_().startswith("<pre")
     assert result.figure("linf").axes
@@ -142,7 +142,11 @@ def test_targeted_evaluation(images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def test_targets_are_checked(images: np.ndarray, labels: np.ndarray) -> None:
-    for targets, message in [(7, "from 0 to 2"), (labels, "own label for 60 images"), (labels[:5], r"array of 60 classes")]:
+    for targets, message in [
+        (7, "from 0 to 2"),
+        (labels, "itself for 60 images"),
+        (labels[:5], r"array of 60 classes"),
+    ]:
         with pytest.raises(ValueError, match=message):
             cz.attack(classifier(), images, labels, targets=targets)
 
@@ -249,7 +253,7 @@ def test_shifts_are_evaluated_in_the_same_way(images: np.ndarray, labels: np.nda
     result = cz.evaluate(classifier(), images, labels, suite="noise", samples=12)
     assert len(result.to_dataframe()) >= 30
     assert "Gaussian noise" in str(result)
-    with pytest.raises(ValueError, match="Expected a suite of attacks"):
+    with pytest.raises(ValueError, match="Expected an attack suite"):
         _ = result.clean_accuracy
 
 

@@ -120,7 +120,7 @@ def test_whole_numbers_as_input(tmp_path: Path) -> None:
 
     message = refusal(save_signature(tmp_path / "1", serve, dtype=tf.uint8))
     assert "Expected an input of float images" in message
-    assert "Received: uint8. No gradient leads through whole numbers" in message
+    assert "Received: uint8. Integers have no gradient" in message
 
 
 def bounded(most: int) -> Callable:
@@ -180,7 +180,7 @@ def test_a_surrogate_of_fewer_classes(tmp_path: Path) -> None:
     path = save_classifier(tmp_path / "1", linear, TINY.image_shape, attack_logits=lambda image: linear(image)[:, :2])
     message = refusal(path)
     assert "Expected the endpoint `attack_logits`" in message
-    assert "shape (4, 3). Received: (4, 2). Correct it, or export without it" in message
+    assert "shape (4, 3). Received: (4, 2). Correct it, or export the model without it" in message
 
 
 def test_a_signature_that_tells_no_shape(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_endpoint_that_is_not_what_is_served(tmp_path: Path) -> None:
     serving = tf.function(lambda image: {"logits": linear(image)}, input_signature=specification)
     tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_default": serving})
     message = refusal(tmp_path / "1")
-    assert "Expected the endpoint `logits` to give the logits of the signature" in message
+    assert "Expected the endpoint `logits` to return the logits of the signature" in message
 
 
 def test_labels_out_of_range(tiny_classifier: Classifier) -> None:

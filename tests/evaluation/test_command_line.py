@@ -114,7 +114,7 @@ def test_unknown_model_names_the_catalogue(main: Main) -> None:
 
 def test_path_without_data(main: Main, digits_path: Path, tmp_path: Path) -> None:
     message = exit_message(main, f"--model={digits_path}")
-    assert f"Expected --data beside --model={digits_path.parent.name}, which is not of the catalogue" in message
+    assert f"Expected --data with --model={digits_path.parent.name}, which is not in the catalogue" in message
     assert not list(tmp_path.iterdir())
 
 
@@ -190,7 +190,9 @@ def test_report_only_of_an_unknown_model(main: Main, digits_path: Path) -> None:
 def test_report_only_of_a_path_without_a_model(main: Main) -> None:
     Store("empty.sqlite").close()
     message = exit_message(main, "--model=nowhere", "--data=mnist", "--report_only", "--store=empty.sqlite")
-    assert "Expected one model nowhere in the catalogue or in empty.sqlite. Received: none in the catalogue, 0" in message
+    assert (
+        "Expected one model named nowhere in the catalogue or in empty.sqlite. Received: none in the catalogue, 0" in message
+    )
 
 
 def test_report_only_without_a_store_makes_none(main: Main, digits_path: Path, tmp_path: Path) -> None:
@@ -254,7 +256,7 @@ def test_report_of_shifts_that_nobody_measured(main: Main, digits_path: Path) ->
     arguments = [f"--model={digits_path}", "--data=mnist", "--samples=4"]
     main(*arguments, "--suite=clean")
     message = exit_message(main, *arguments, "--suite=noise", "--report_only")
-    assert "under the suite noise, of a shift at all levels, in runs/results.sqlite. Received: none." in message
+    assert "with all levels of a shift of the suite noise in runs/results.sqlite. Received: none." in message
     message = exit_message(main, "--model=all", "--suite=noise", "--report_only")
     assert "Expected results of the suite noise in runs/results.sqlite. Received: none." in message
 
@@ -376,7 +378,7 @@ def test_own_images_thresholds_and_gates(
     # Six images at most prove little: the lower end of the interval decides.
     message = exit_message(main, *own_images, "--report_only", "--fail_under=linf:0.9", "--fail_under=clean:0.1")
     assert "robust accuracy in L∞ at 0.03137 is at least" in message
-    assert "90.0 % was asked for" in message
+    assert "90.0 % is required" in message
     assert "clean" not in message
     capsys.readouterr()
     main(*own_images, "--report_only", "--fail_under=clean:0.1", "--format=csv")

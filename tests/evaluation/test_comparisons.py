@@ -87,7 +87,7 @@ def test_comparison_subtracts_the_papers_figure(summary: Summary) -> None:
     assert rows["clean"] == "99.0<br><sub>96 (+3)</sub>"
     # The paper has no such row.
     assert "Noise L∞" not in rows
-    assert "↓ marks 5 points or more below" in text
+    assert "↓: at least 5 points below" in text
 
 
 def test_pairs_are_compared_on_the_images_that_both_were_attacked_on() -> None:

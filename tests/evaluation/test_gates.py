@@ -24,7 +24,7 @@ def test_the_lower_end_of_the_interval_decides() -> None:
     # Of 60 of 100 the Wilson interval is 50.2 to 69.1 %.
     assert failures([summary(40)], {"linf": 0.5}) == []
     (text,) = failures([summary(40)], {"linf": 0.51})
-    assert text == "mine: robust accuracy in L∞ at 0.3 is at least 50.2 % (95 % interval, 100 images); 51.0 % was asked for."
+    assert text == "mine: robust accuracy in L∞ at 0.3 is at least 50.2 % (95 % interval, 100 images); 51.0 % is required."
     assert failures([summary(0)], {"clean": 0.88}) == []
     assert "clean accuracy is at least 88.8 %" in failures([summary(0)], {"clean": 0.9})[0]
     assert len(failures([summary(40), summary(90)], {"linf": 0.55, "clean": 0.95})) == 4

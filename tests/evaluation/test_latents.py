@@ -49,7 +49,7 @@ def test_picture_keeps_neighbourhoods_and_is_the_same_twice() -> None:
 def test_model_without_latents_is_refused(tmp_path: Path) -> None:
     network = dense((np.zeros((16, 3)), np.zeros(3)))
     path = save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables)
-    with pytest.raises(ValueError, match=r"Expected features with `latents`.*Received: None"):
+    with pytest.raises(ValueError, match=r"Expected `features` with `latents`.*Received: None"):
         latents.latents_of(path, np.zeros((2, *TINY.image_shape), np.float32))
 
 

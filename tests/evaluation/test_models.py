@@ -44,7 +44,7 @@ def test_models_that_the_store_alone_knows(store: Store, tmp_path: Path, monkeyp
     (model,) = remembered(["tiny/net-seed1"], store)
     assert (model.path, model.dataset, model.group) == (None, "tiny", "tiny/net")
     assert store.models()[model.digest] == "tiny/net-seed1"
-    with pytest.raises(ValueError, match=r"Received: tiny/net-seed1, of which there are results alone\."):
+    with pytest.raises(ValueError, match=r"Received: tiny/net-seed1, which has only stored results\."):
         model.saved_model()
     # Nor is it missed as a source of what is reported.
     other = Model("tiny/net", None, "tiny", kept_digest="1" * 64)

@@ -211,7 +211,7 @@ def test_images_are_the_first_correct_and_the_least_confident(digits_classifier:
         own = np.flatnonzero(correct & (digits.labels == label))
         assert found[label] == own[0]
         assert least[label] == own[confidence[own].argmin()]
-    with pytest.raises(ValueError, match=r"none of the labels.*Pass more --samples"):
+    with pytest.raises(ValueError, match=r"none with the labels.*Pass more --samples"):
         interpolation.first_correct([digits_classifier], digits.first(1), [1])
     with pytest.raises(ValueError, match=r"Received: none\. Pass more --samples"):
         source_target.least_confident(digits_classifier, digits.first(1))
@@ -232,7 +232,7 @@ def test_a_catalogued_model_has_histograms(tmp_path: Path) -> None:
 
 def test_models_of_two_data_sets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "open_model", lambda name: Model(name, None, name.split("/")[0]))
-    with pytest.raises(ValueError, match=r"Expected models of one data set\. Received: models of cifar10, mnist\."):
+    with pytest.raises(ValueError, match=r"Expected models for one data set\. Received: models for cifar10, mnist\."):
         networks.load(["mnist/cnn", "cifar10/cnn"], 10)
 
 
@@ -279,7 +279,7 @@ def test_an_analysis_is_one_file() -> None:
     ("arguments", "message"),
     [
         (["histogram", "--model=mnist/cnn"], "Received: 'histogram'. Did you mean: histograms"),
-        (["rdm"], "cortexzoo analyze rdm: Expected --model=ID or --model=PATH. Received: none."),
+        (["rdm"], "cortexzoo analyze rdm: Expected --model=ID or --model=PATH. Received: neither."),
         (["rdm", "--model=mnist/cnn", "--seed=1"], "This analysis does not take --seed."),
         (["kurtosis_experiment", "--model=mnist/cnn", "--data=mnist"], "does not take --data, --model."),
         (["rdm", "more", "--model=mnist/cnn"], "Expected flags only, as in --model=mnist/dim. Received: more."),

@@ -145,7 +145,7 @@ def test_only_warning_signs_are_listed_with_their_models(store: Store) -> None:
         assert "- Loud (L∞): a on 9.0 % of 40 images" in text
         assert "Silent" not in text
     assert markdown_cells(markdown_table(warned))["masking signs"][:2] == ["1 of 2", "0 of 1"]
-    assert "None of the 1 checks warns" in markdown_table(warned[1:])
+    assert "None of the 1 checks raises a warning" in markdown_table(warned[1:])
     assert markdown_cells(markdown_table([first]))["masking signs"][0] == "not checked"
 
 

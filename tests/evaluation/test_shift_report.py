@@ -226,7 +226,7 @@ def test_no_number_is_of_some_seeds_alone() -> None:
 
 
 def test_a_name_counts_as_one_seed() -> None:
-    with pytest.raises(ValueError, match=r"Expected models of different names.*Received: mnist/a, mnist/a"):
+    with pytest.raises(ValueError, match=r"Expected a different name for each model.*Received: mnist/a, mnist/a"):
         seed_groups([summary("mnist/a", "noise", 0.9), summary("mnist/a", "noise", 0.5)])
 
 
@@ -309,7 +309,7 @@ def test_page_without_the_section_is_refused(tmp_path: Path) -> None:
 
 
 def test_several_suites_are_refused() -> None:
-    with pytest.raises(ValueError, match="Expected summaries of one suite and one seed"):
+    with pytest.raises(ValueError, match="Expected summaries from one suite and one seed"):
         terminal_table([summary("a", "noise", 0.5), summary("a", "corruptions", 0.5)])
 
 

@@ -83,5 +83,5 @@ def test_figure_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digit
 
 def test_attack_without_adversarials_has_no_spectrum(digits_classifier: Classifier, digits: Split) -> None:
     attack = FastGradientMethod(norm="l2", epsilon=1e-6, rounds=1)
-    with pytest.raises(ValueError, match="Expected adversarials of cleverhans/fast_gradient_method"):
+    with pytest.raises(ValueError, match="Expected adversarial images from cleverhans/fast_gradient_method"):
         spectra.attack_spectrum(digits_classifier, attack, digits.first(5))

@@ -211,7 +211,7 @@ def test_wrong_file(write: Any, message: str | None, tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="Expected a path in a folder"):
+    with pytest.raises(StoreError, match="Expected a path in a writable folder"):
         Store(tmp_path / "file" / "results.sqlite")
 
 

@@ -1,1 +1,1 @@
-"""What the analyses share: how they read a model, and how they write figures and tables."""
+"""Tools shared by the analyses: reading models, and writing figures and tables."""

@@ -1,4 +1,4 @@
-"""How the analyses read a model: its weights, activations and Jacobian, without its class."""
+"""Reads a model's weights, activations and Jacobian from its SavedModel, without its class."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from cortexzoo.evaluation.opening import open_model
 from cortexzoo.evaluation.thresholds import thresholds_for
 from cortexzoo.images import open_images
 
-# Endpoints in float64: with derivatives by a formula that does not round to zero, and by TensorFlow's.
+# Endpoints in float64: with derivatives by a formula that does not round to zero, and with TensorFlow's derivatives.
 PRECISE = ("logits_stable", "logits_float64")
 _BATCH = 500
 _WEIGHT = re.compile(r"model_weights/(\d+)/\.ATTRIBUTES/VARIABLE_VALUE")
@@ -27,9 +27,9 @@ class Network:
     """A model to look into.
 
     Attributes:
-        name: what figures and tables call it.
-        classifier: the model, loaded.
-        model: the model as it was opened; a Keras file is exported, and the export is there as long as this is.
+        name: the name in figures and tables.
+        classifier: the loaded model.
+        model: the opened model. A Keras file is exported, and the export exists as long as this object.
     """
 
     name: str
@@ -43,10 +43,10 @@ def load(models: Sequence[str], samples: int, data: str | None = None) -> tuple[
     Args:
         models: ids, SavedModels or Keras files, see `cortexzoo.evaluation.opening.open_model`.
         samples: number of images.
-        data: images, see `cortexzoo.images.open_images`; by default the data set of the catalogued models.
+        data: images, see `cortexzoo.images.open_images`; defaults to the data set of the catalogued models.
 
     Raises:
-        ValueError: there are no such models or images, or the models are of different data sets.
+        ValueError: there are no such models or images, or the models are for different data sets.
     """
     opened = [open_model(model) for model in models]
     source = open_images(data or _common_dataset(opened))
@@ -56,7 +56,7 @@ def load(models: Sequence[str], samples: int, data: str | None = None) -> tuple[
 
 
 def thresholds(info: DatasetInfo) -> dict[str, float]:
-    """Returns the size of a perturbation in each norm."""
+    """Returns the threshold in each norm."""
     return {norm: values[0] for norm, values in thresholds_for(info, {}).items()}
 
 
@@ -65,12 +65,12 @@ def _common_dataset(models: Sequence[Model]) -> str:
     if not found:
         raise ValueError("Expected --data=NAME for models that are not in the catalogue. Received: none.")
     if len(found) > 1:
-        raise ValueError(f"Expected models of one data set. Received: models of {', '.join(found)}.")
+        raise ValueError(f"Expected models for one data set. Received: models for {', '.join(found)}.")
     return found[0]
 
 
 def weights_of(saved_model: os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Returns the weight tensors of rank 2 and more in the model's order, by layer number and shape.
+    """Returns the weight tensors of rank 2 or more in the model's order, by layer number and shape.
 
     Raises:
         ValueError: the SavedModel has no list `model_weights`, see the SavedModel contract.
@@ -88,14 +88,14 @@ def weights_of(saved_model: os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def features_of(classifier: Classifier, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the activations of the endpoint `features`, float32, each (n, units).
+    """Returns the activations from the endpoint `features` by name, float32, (n, units) each.
 
     Raises:
         ClassifierError: the model has no such endpoint.
     """
     function = classifier.raw_endpoint("features")
     parts = [function(tf.constant(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
-    # In the order of the forward pass, as far as names show it: a SavedModel sorts "block_10" before "block_2".
+    # In the order of the forward pass, as far as the names show it: a SavedModel sorts "block_10" before "block_2".
     names = sorted(parts[0], key=lambda name: (name == "logits", [int(n) for n in re.findall(r"\d+", name)], name))
     return {
         name: np.concatenate([part[name].numpy().reshape(len(part[name]), -1) for part in parts]).astype(np.float32)
@@ -104,7 +104,7 @@ def features_of(classifier: Classifier, images: np.ndarray) -> dict[str, np.ndar
 
 
 def best_endpoint(classifier: Classifier, names: Sequence[str] = PRECISE) -> str:
-    """Returns the first of these endpoints that the model has, and "logits" where it has none."""
+    """Returns the first of these endpoints that the model has, or "logits" if it has none."""
     for name in names:
         with contextlib.suppress(ClassifierError):
             classifier.endpoint(name)
@@ -113,7 +113,7 @@ def best_endpoint(classifier: Classifier, names: Sequence[str] = PRECISE) -> str
 
 
 def logits_and_jacobian(classifier: Classifier, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the most exact logits and their derivatives in the pixels.
+    """Returns the most precise logits and their derivatives with respect to the pixels.
 
     Args:
         classifier: the model.
@@ -137,7 +137,7 @@ def _logits_and_jacobian(slope_of: Callable, classifier: Classifier, images: np.
 
 
 def _build_slope(classifier: Classifier, name: str) -> Callable[[np.ndarray, int], tuple[tf.Tensor, tf.Tensor]]:
-    """A function of images and a class that gives the logits and `GRADIENT_SCALE` times the gradient of the class's."""
+    """A function of images and a class: the logits, and `GRADIENT_SCALE` times the gradient of that class's logit."""
     logits_of = classifier.endpoint(name)
 
     @tf.function(

@@ -1,4 +1,4 @@
-"""What the figures and tables of the analyses have in common."""
+"""Helpers for the figures and tables of the analyses."""
 
 import csv
 import io
@@ -13,21 +13,21 @@ COLUMNS = 6
 
 
 def stem(analysis: str, dataset: str, models: Sequence[str]) -> str:
-    """Returns the beginning of the files' names: "rdm-mnist-cnn-dim" of mnist/cnn and mnist/dim."""
+    """Returns the beginning of the file names, such as "rdm-mnist-cnn-dim" for mnist/cnn and mnist/dim."""
     return "-".join([analysis, dataset, *(model.removeprefix(f"{dataset}/").replace("/", "-") for model in models)])
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Returns an empty figure, in inches, whose parts make room for each other."""
+    """Returns an empty figure of this size in inches, with a constrained layout."""
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
 def layer_panels(figure: Figure, counts: Sequence[int]) -> list[list[Axes]]:
-    """Fills a figure with a panel for each layer, at most `COLUMNS` side by side; each model begins a new line.
+    """Adds a panel for each layer to a figure, at most `COLUMNS` side by side; each model starts a new line.
 
     Args:
-        figure: an empty one.
-        counts: layers of each model.
+        figure: an empty figure.
+        counts: number of layers of each model.
 
     Returns:
         The panels of each model.
@@ -42,12 +42,12 @@ def layer_panels(figure: Figure, counts: Sequence[int]) -> list[list[Axes]]:
 
 
 def lines_of(counts: Sequence[int]) -> int:
-    """Returns how many lines of panels `layer_panels` needs."""
+    """Returns the number of lines of panels that `layer_panels` needs."""
     return sum(-(-count // COLUMNS) for count in counts)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
-    """Writes a CSV file, floats with six significant digits, and returns its path."""
+    """Writes a CSV file, with floats to six significant digits, and returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

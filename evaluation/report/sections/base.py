@@ -1,4 +1,4 @@
-"""What a section of a page is: its name, which summaries it is made of, and how."""
+"""A section of a page: its name, the kind of summaries it shows, and how it is made."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from typing import Any
 class Section:
     """A generated part of a Markdown page, between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
 
-    A file of this folder that has a `SECTION` adds it. On a page about several suites the name is followed by the suite's,
-    as in `results paper42`.
+    A file in this folder adds a section by defining `SECTION`. On a page about several suites, the suite's name follows the
+    section's, as in `results paper42`.
 
     Attributes:
-        name: see above.
-        of: the kind of summaries that it is made of, `Summary` of attacks or `ShiftSummary`.
-        make: takes the summaries, the page and the folder for figures, and returns the Markdown.
+        name: the NAME in the markers.
+        of: the kind of summaries it shows: `Summary` for attacks or `ShiftSummary` for shifts.
+        make: takes the summaries, the page and the folder for figures; returns the Markdown.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Medians of the Boundary attack and of DDN beside it, with the seeds of a model taken together."""
+"""Median distances of the Boundary attack and of DDN, averaged over the seeds of a model."""
 
 import math
 
@@ -14,21 +14,21 @@ from cortexzoo.files import markdown_row
 
 _COLUMNS = ["model", "seeds", "median L2", "median squared L2 per value", "95 % interval", "DDN: median L2", "N"]
 _CAPTION = (
-    "Medians over N images of the split; a misclassified image has distance 0, a failed attack ∞. Of several seeds: the "
-    "mean of their medians. Interval: of the squared median over the images, by order statistics; of several seeds as "
-    "wide as Student's t over them, where that goes beyond. Values: pixels by channels. DDN follows gradients: where it "
-    "gets much nearer, the walk along the boundary ended at another place of it."
+    "Medians over N images of the split; a misclassified image has distance 0, a failed attack ∞. With several seeds: the "
+    "mean of their medians. Interval: of the squared median over the images, by order statistics; with several seeds, "
+    "Student's t over them, where that is wider. Values: pixels times channels. DDN follows gradients: where it "
+    "gets much nearer, the walk along the boundary ended at a different part of the boundary."
 )
 
 
 def boundary_table(summaries: list[Summary]) -> str:
-    """Returns a Markdown table a data set, with the median distance and median squared distance per value of each model.
+    """Returns one Markdown table per data set: each model's median distance and median squared distance per value.
 
     Args:
         summaries: models under a suite with the Boundary attack.
 
     Raises:
-        ValueError: none of the models has results of it.
+        ValueError: none of the models has results of this attack.
     """
     parts = []
     for group in by_dataset(summaries):
@@ -48,7 +48,7 @@ def squared_per_value(distances: np.ndarray, values: int) -> float:
 
 
 def _score(summary: Summary, attack: type[Attack]) -> Score | None:
-    """The result of an attack, alone or inside a wrapper."""
+    """The result of an attack, whether it ran alone or inside another one."""
     names = {score.settings.get("inner", score.settings)["attack"]: score for score in summary.attacks}
     return names.get(attack.name)
 

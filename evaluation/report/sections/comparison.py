@@ -5,18 +5,18 @@ from cortexzoo.evaluation.report.sections.base import Section
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.evaluation.suites import paper42_published as published
 
-# Our battery is stronger where it leaves this many per cent of accuracy less than the paper's.
-_STRONGER = 5.0
+# A difference from the paper of at least this many points is marked.
+_MARKED = 5.0
 
 
 def comparison_table(summaries: list[Summary]) -> str:
-    """Returns a Markdown table: accuracy here, the paper's, and the difference, for each row that the paper has.
+    """Returns a Markdown table of our accuracy, the paper's and the difference, for each row that the paper has.
 
     Args:
-        summaries: models, in any order, under a suite of the battery.
+        summaries: models under one of the paper42 suites, in any order.
 
     Raises:
-        ValueError: the paper has none of the models.
+        ValueError: none of the models is in the paper.
     """
     known = [
         summary
@@ -25,7 +25,7 @@ def comparison_table(summaries: list[Summary]) -> str:
     ]
     if not known:
         received = ", ".join(summary.name for summary in summaries) or "none"
-        raise ValueError(f"Expected some of the paper's models, {', '.join(published.MODELS)}. Received: {received}.")
+        raise ValueError(f"Expected at least one model of the paper: {', '.join(published.MODELS)}. Received: {received}.")
     known.sort(key=lambda summary: published.MODELS.index(summary.name.removeprefix("mnist/")))
     (table,) = tables(known)
     lines = ["| attack | " + " | ".join(table.columns) + " |", "| :-- |" + " --: |" * len(known)]
@@ -35,9 +35,10 @@ def comparison_table(summaries: list[Summary]) -> str:
             strong = "**" if row.kind == "union" else ""
             lines.append(f"| {strong}{row.label}{strong} | " + " | ".join(cells) + " |")
     caption = (
-        "Accuracy in per cent, of unions after their median distance; N and intervals are in the table of all numbers. "
-        f"Small: the paper's figure, and in brackets how much ours is above it. ↓ marks {_STRONGER:g} "
-        "points or more below, where the battery is stronger here or the model weaker; ↑ as much above."
+        "Accuracy in per cent. For unions, the median distance comes first. Numbers of images and intervals are in the "
+        "table of all numbers. Small print: the paper's figure, and in brackets the difference, ours minus the paper's. "
+        f"↓: at least {_MARKED:g} points below, because our attacks are stronger or the model is weaker; "
+        f"↑: at least {_MARKED:g} points above."
     )
     return "\n".join([*lines, "", caption]) + "\n"
 
@@ -50,7 +51,7 @@ def _cell(table: Table, label: str, column: int, cell: Cell) -> str:
     if theirs is None or cell.value == MISSING:
         return ours
     difference = float(cell.value.split(" ")[0]) - theirs
-    sign = " ↓" if difference <= -_STRONGER else " ↑" if difference >= _STRONGER else ""
+    sign = " ↓" if difference <= -_MARKED else " ↑" if difference >= _MARKED else ""
     return f"{ours}<br><sub>{f'{median:g} / ' if median is not None else ''}{theirs:g} ({difference:+.0f}){sign}</sub>"
 
 

@@ -1,4 +1,4 @@
-"""Which attack broke which sample: the attack behind each sample's smallest distance."""
+"""Which attack reached each sample's smallest distance."""
 
 from collections import Counter
 from typing import Any
@@ -16,11 +16,12 @@ _NAMED = 3
 
 
 def nearest_rows(summaries: list[Summary]) -> list[dict[str, Any]]:
-    """Returns a row for each model, norm and sample that every attack of the norm saw.
+    """Returns one row for each model, norm and sample that every attack in the norm saw.
 
     Returns:
-        Dicts with the keys `FIELDS`: `distance` of the union, "inf" where all failed; `broken`, whether it is within the
-        threshold; `attacks`, the labels of those that reached it, by ";", empty for distances of 0 and infinity.
+        Dicts with the keys `FIELDS`: `distance`, the smallest over the attacks, "inf" if all failed; `broken`, whether it is
+        within the threshold; `attacks`, the labels of those that reached it, separated by ";", empty if the distance is 0
+        or infinite.
     """
     rows = []
     for summary in summaries:
@@ -35,7 +36,7 @@ def nearest_rows(summaries: list[Summary]) -> list[dict[str, Any]]:
 
 
 def nearest(summary: Summary, union: Score) -> list[list[str]]:
-    """Returns, for each sample of a union, the labels of the attacks that reached its smallest distance."""
+    """Returns the labels of the attacks that reached the smallest distance, for each sample of a union."""
     found: list[list[str]] = [[] for _ in union.ids]
     attacked = np.isfinite(union.distances) & (union.distances > 0)
     for score in summary.attacks:
@@ -47,7 +48,7 @@ def nearest(summary: Summary, union: Score) -> list[list[str]]:
 
 
 def nearest_table(summaries: list[Summary]) -> str:
-    """Returns a Markdown table: for each norm and model the attacks that were nearest most often, with their shares."""
+    """Returns a Markdown table: the attacks that most often came nearest, with their shares, for each norm and model."""
     parts = []
     for group in by_dataset(summaries):
         lines = ["| norm | " + " | ".join(column_names(group)) + " |", "| :-- |" + " :-- |" * len(group)]
@@ -55,8 +56,8 @@ def nearest_table(summaries: list[Summary]) -> str:
             lines.append(f"| {NORM_NAMES[norm]} | " + " | ".join(_cell(summary, norm) for summary in group) + " |")
         parts.append("\n".join(lines))
     parts.append(
-        "Share of the broken samples, at any distance, for which an attack found the nearest adversarial (ties count for "
-        f"each); the {_NAMED} most frequent."
+        "Share of the broken images, at any distance, on which an attack found the nearest adversarial image; ties count "
+        f"for each attack. The {_NAMED} most frequent attacks are shown."
     )
     return "\n\n".join(parts) + "\n"
 

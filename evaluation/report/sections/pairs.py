@@ -1,4 +1,4 @@
-"""Which model keeps more images than which other: models compared on the same images, pair by pair."""
+"""Pairwise comparison of models on the same images: which one withstands the attacks on more of them."""
 
 import itertools
 
@@ -13,9 +13,9 @@ _ALPHA = 0.05
 
 
 def pairs_table(summaries: list[Summary]) -> str:
-    """Returns a Markdown table: for each pair of models and norm the difference of their union accuracies, in points.
+    """Returns a Markdown table: the difference in union accuracy, in points, for each pair of models and each norm.
 
-    Differences beyond chance are bold: those whose McNemar p, times the number of comparisons in the table, is below 0.05.
+    Significant differences are bold: McNemar's p, times the number of comparisons in the table, is below 0.05.
     """
     parts = []
     for group in by_dataset(summaries):
@@ -29,16 +29,16 @@ def pairs_table(summaries: list[Summary]) -> str:
             cells = " | ".join(_cell(result, comparisons) for result in row)
             lines.append(f"| {names[a]} - {names[b]} | {cells} |")
         lines.append(
-            "\nThe first model's accuracy under all attacks of a norm less the second's, in points, on the images that both "
-            f"were attacked on. Bold: beyond chance, p < {_ALPHA} in McNemar's exact test, Bonferroni-corrected for the "
-            f"table's {comparisons} comparisons. The images are the sample; another training of a network is not in it."
+            "\nThe first model's accuracy under all attacks in a norm minus the second's, in points, on the images on which "
+            f"both were attacked. Bold: significant, p < {_ALPHA} in McNemar's exact test, Bonferroni-corrected for the "
+            f"table's {comparisons} comparisons. Variation between trainings is not included."
         )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
 def _compare(first: Summary, second: Summary, norm: str) -> tuple[float, float] | None:
-    """The difference in points and its p; None where one of them lacks the norm, or they share no image."""
+    """The difference in points and its p; None if either model lacks the norm or they share no images."""
     one, other = first.union(norm), second.union(norm)
     if one is None or other is None:
         return None

@@ -1,4 +1,4 @@
-"""The section with all numbers of a suite of attacks: tables, captions, figures."""
+"""The page section with all numbers of an attack suite: tables, captions and figures."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ def results_section(summaries: list[Summary], figures: list[Path], base: Path) -
     Args:
         summaries: the models.
         figures: the files that `write_figures` wrote; SVG files are left out.
-        base: folder of the Markdown file, which the links are relative to.
+        base: folder of the Markdown file; links are relative to it.
 
     Raises:
-        ValueError: there is no model; or the summaries are of different suites or seeds.
+        ValueError: there is no model, or the summaries are from different suites or seeds.
     """
     if not summaries:
         raise ValueError("Expected the results of at least one model. Received: none.")

@@ -1,4 +1,4 @@
-"""How much of a saturating network's apparent robustness survives: its table, sentences, figure and CSV."""
+"""How much of a saturating network's apparent robustness is real: table, sentences, figure and CSV."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 SUITE = "brendel_bethge_comment"
-# How a network was trained, in the order of the table; the plain one has no variant on its card.
+# How a network was trained, in the table's order; a plain one has no variant on its card.
 TRAININGS = ("plain", "saturating", "fgsm", "pgd")
 COMMENT, WORST, WORST_OF_ALL = "comment suite", "worst case", f"worst case with RayS {FLAG}"
 SHOWN = {
@@ -35,18 +35,18 @@ SHOWN = {
     comment.DECISIONS: f"RayS {FLAG}",
     WORST_OF_ALL: WORST_OF_ALL,
 }
-# On fewer images than the others.
+# Run on fewer images than the others.
 _FEW = (comment.DECISIONS, WORST_OF_ALL)
-# Panels of the figure side by side.
+# Panels per row of the figure.
 _COLUMNS = 3
 FIELDS = ("model", "digest", "dataset", "seed", "column", "epsilon", "samples", "accuracy", "low", "high")
 
 
 def scores(summary: Summary) -> dict[str, Score]:
-    """Returns the columns of the table that a model has, by name: single attacks, and unions on the images all members saw.
+    """Returns a model's table columns by name: single attacks, and unions over the images that all their attacks saw.
 
     Raises:
-        ValueError: the summary is of another suite.
+        ValueError: the summary is from another suite.
     """
     if summary.suite != SUITE:
         raise ValueError(f"Expected results of the suite {SUITE}. Received: {summary.suite}.")
@@ -62,14 +62,14 @@ def scores(summary: Summary) -> dict[str, Score]:
 
 
 def saturating_section(summaries: list[Summary], figures: Path) -> tuple[str, list[Path]]:
-    """Writes the figure and the CSV of each data set, and returns the Markdown of tables and sentences with the figures.
+    """Writes the figure and CSV of each data set; returns the tables and sentences as Markdown, and the figures' paths.
 
     Args:
         summaries: models under the suite, in any order.
-        figures: folder of the files.
+        figures: the folder for the files.
 
     Raises:
-        ValueError: a summary is of another suite, or they are of several seeds.
+        ValueError: a summary is from another suite, or they are from several seeds.
     """
     parts, drawn = [], []
     for group in by_dataset(summaries):
@@ -85,12 +85,12 @@ def saturating_section(summaries: list[Summary], figures: Path) -> tuple[str, li
 
 @dataclasses.dataclass(frozen=True)
 class _Model:
-    """One architecture and training, with one seed or several.
+    """One architecture trained in one way, with one or several seeds.
 
     Attributes:
-        architecture: the family of the network, such as relu_mlp.
+        architecture: the network's family, such as relu_mlp.
         training: one of `TRAININGS`.
-        summaries: one a seed.
+        summaries: one per seed.
     """
 
     architecture: str
@@ -99,12 +99,12 @@ class _Model:
 
     @property
     def epsilons(self) -> tuple[float, ...]:
-        """The sizes of the attacks."""
+        """The epsilons of the attacks."""
         return comment.epsilons(self.summaries[0].dataset.thresholds["linf"])
 
     @functools.cached_property
     def scores(self) -> dict[str, list[Score]]:
-        """The columns that all seeds have, one score a seed."""
+        """The columns that all seeds have, with one score per seed."""
         found = [scores(summary) for summary in self.summaries]
         return {name: [own[name] for own in found] for name in SHOWN if all(name in own for own in found)}
 
@@ -114,7 +114,7 @@ class _Model:
 
     @property
     def training_title(self) -> str:
-        """The training, and how many seeds there are where there are several."""
+        """The training, and the number of seeds if there are several."""
         count = len(self.summaries)
         return self.training if count == 1 else f"{self.training}, {count} seeds"
 
@@ -124,14 +124,14 @@ class _Model:
         return estimate(values, min(score.samples for score in found))
 
     def zero_gradients(self) -> dict[str, float]:
-        """The shares that all seeds have: their means."""
+        """The mean over the seeds of each share that all of them have."""
         kept = [diagnostics.zero_gradients(summary.evaluation) for summary in self.summaries]
         common = [name for name in diagnostics.GRADIENTS if all(name in shares for shares in kept)]
         return {name: float(np.mean([shares[name]["value"] for shares in kept])) for name in common}
 
 
 def _models(summaries: list[Summary]) -> list[_Model]:
-    """By architecture, in the order of first appearance, then by training."""
+    """Sorted by architecture, in order of first appearance, then by training."""
     found = [_model(members) for members in by_group(summaries).values()]
     names = list(dict.fromkeys(model.architecture for model in found))
     return sorted(found, key=lambda model: (names.index(model.architecture), TRAININGS.index(model.training)))
@@ -151,7 +151,7 @@ def _table(models: list[_Model]) -> str:
     for model in models:
         zeros = model.zero_gradients()
         share = " / ".join(percent(zeros[name]) if name in zeros else MISSING for name in shares)
-        # What does not depend on epsilon stands in the first line.
+        # Values that do not depend on epsilon are shown in the first line only.
         given = [model.architecture, model.training_title], [_shown(model.clean), share]
         for epsilon in model.epsilons:
             cells = [_shown(model.accuracy(name, epsilon)) if name in model.scores else MISSING for name in SHOWN]
@@ -168,15 +168,15 @@ def _caption(models: list[_Model]) -> str:
     named = [(name, score) for model in models for name, found in model.scores.items() for score in found]
     wide, few = (_counts([score for name, score in named if (name in _FEW) is is_few]) for is_few in (False, True))
     several = any(len(model.summaries) > 1 for model in models)
-    beyond = "Wilson's over the images, or Student's t over the seeds where it goes beyond"
-    means = f"the mean over the seeds, [95 % interval: {beyond}]"
+    widest = "Wilson's over the images, or Student's t over the seeds where that is wider"
+    means = f"the mean over the seeds, [95 % interval: {widest}]"
     lines = [
-        f"Accuracy in per cent on the first {wide} test images, {means if several else '[95 % Wilson interval]'}; an attack "
-        "that breaks an image at one ε of the table has broken it at the larger ones. All-zero gradients: share of those "
-        "images, in per cent, on which the gradient in the image is zero in every pixel."
+        f"Accuracy in per cent on the first {wide} test images, {means if several else '[95 % Wilson interval]'}; an image "
+        "broken at one ε counts as broken at all larger ones. All-zero gradients: share of these images, in per cent, on "
+        "which the gradient with respect to the image is zero in every pixel."
     ]
     if few:
-        lines.append(f"{FLAG}: the first {few} images alone.")
+        lines.append(f"{FLAG}: only the first {few} images.")
     lines.append("Clean: the whole test split.")
     return " ".join(lines + _substitutes([summary for model in models for summary in model.summaries]))
 
@@ -186,7 +186,7 @@ def _counts(found: list[Score]) -> str:
 
 
 def _substitutes(summaries: list[Summary]) -> list[str]:
-    """Says which model was attacked on another endpoint than the one an attack was made for."""
+    """Returns a sentence for each endpoint that was attacked in place of the one an attack is meant for."""
     wanted = {label: endpoints[0] for label, endpoints in comment.STABILIZED.items()}
     found: dict[tuple[str, str], dict[str, None]] = {}
     for summary in summaries:
@@ -194,11 +194,11 @@ def _substitutes(summaries: list[Summary]) -> list[str]:
         pairs = {(wanted[s.label], s.endpoints[0]) for s in summary.attacks if s.label in wanted and s.endpoints}
         for pair in sorted(pair for pair in pairs if pair[0] != pair[1]):
             found.setdefault(pair, {})[name] = None
-    return [f"No `{a}`, `{b}` attacked instead: {', '.join(names)}." for (a, b), names in found.items()]
+    return [f"No `{a}`: `{b}` was attacked instead ({', '.join(names)})." for (a, b), names in found.items()]
 
 
 def _sentences(models: list[_Model]) -> list[str]:
-    """For each saturating network beside its plain twin: what seemed to be gained, and what of it survives."""
+    """For each saturating network and its plain twin: the apparent gain, and how much of it is real."""
     by_name = {(model.architecture, model.training): model for model in models}
     pairs = [(model, by_name.get((name, TRAININGS[0]))) for (name, kind), model in by_name.items() if kind == TRAININGS[1]]
     needed = {comment.PROBABILITIES, WORST}
@@ -206,7 +206,7 @@ def _sentences(models: list[_Model]) -> list[str]:
 
 
 def _sentence(own: _Model, twin: _Model) -> str:
-    # What decisions alone break is not gained.
+    # An image that only a decision-based attack breaks is no gain either.
     worst = WORST_OF_ALL if WORST_OF_ALL in own.scores.keys() & twin.scores.keys() else WORST
 
     def accuracies(column: str, epsilon: float) -> tuple[float, float]:
@@ -226,29 +226,29 @@ def _sentence(own: _Model, twin: _Model) -> str:
     verdict = (
         f"It gains most over its twin at ε = {best:g}"
         if gain(best) > 0
-        else f"It gains nothing over its twin, at ε = {best:g}"
+        else f"It gains nothing over its twin at any ε and comes closest at ε = {best:g}"
     )
     return (
         f"- **Saturating {own.architecture}** at ε = {silent:g}, where its gradient hides most: FGSM on float32 "
-        f"probabilities leaves {naive[0]} %, the worst case {least[0]} %; of its plain twin {naive[1]} and {least[1]} %. "
+        f"probabilities leaves {naive[0]} %, the worst case {least[0]} %; its plain twin: {naive[1]} and {least[1]} %. "
         f"{verdict}: {worst} {at_best[0]} against {at_best[1]}{_test(own, twin, worst, best)}."
     )
 
 
 def _test(own: _Model, twin: _Model, column: str, epsilon: float) -> str:
-    """McNemar's test of each seed against the twin's, where both saw the same images and all seeds agree on who is better.
+    """McNemar's test of each seed against its twin's, if both saw the same images and all seeds agree on which is better.
 
-    The largest p speaks, times the number of epsilons, of which the one with the greatest gain was chosen.
+    Reports the largest p, multiplied by the number of epsilons, because the epsilon with the greatest gain was chosen.
     """
     pairs = list(zip(own.scores[column], twin.scores[column], strict=False))
     if any(one.ids.tolist() != other.ids.tolist() for one, other in pairs):
         return ""
     kept = [[metrics.survivors(score.distances, epsilon) for score in pair] for pair in pairs]
     if len({np.sign(int(one.sum()) - int(other.sum())) for one, other in kept}) > 1:
-        return ", the seeds do not agree"
+        return "; the seeds disagree"
     largest = min(1.0, len(own.epsilons) * max(metrics.mcnemar(*pair) for pair in kept))
-    shown = f"p = {largest:.2g}" if len(pairs) == 1 else f"seed by seed p ≤ {largest:.2g}"
-    return f", McNemar's exact test, corrected for {len(own.epsilons)} ε: {shown}"
+    shown = f"p = {largest:.2g}" if len(pairs) == 1 else f"p ≤ {largest:.2g} for each seed"
+    return f" (McNemar's exact test, corrected for {len(own.epsilons)} ε: {shown})"
 
 
 def _csv_rows(summary: Summary) -> list[dict[str, Any]]:
@@ -273,7 +273,7 @@ def _csv_rows(summary: Summary) -> list[dict[str, Any]]:
 
 
 def _figure(models: list[_Model]) -> Figure:
-    """Accuracy against epsilon, a panel an architecture: what FGSM on probabilities leaves, and what the worst case does."""
+    """Accuracy against epsilon, one panel per architecture: under FGSM on probabilities and in the worst case."""
     shown = [model for model in models if model.training in TRAININGS[:2]] or models
     names = list(dict.fromkeys(model.architecture for model in shown))
     columns = min(len(names), _COLUMNS)
@@ -306,7 +306,7 @@ def _draw(panel: Axes, model: _Model) -> None:
         if column in model.scores:
             shares = [model.accuracy(column, epsilon) for epsilon in epsilons]
             left, low, high = (np.array([getattr(share, name) for share in shares]) for name in ("value", "low", "high"))
-            # At 0 and 1 an interval ends at the share itself, up to rounding.
+            # At 0 and 1 the interval ends at the share itself, so that rounding could make this negative.
             errors = np.maximum([left - low, high - left], 0.0)
             label = f"{model.training}, {SHOWN[column]}"
             panel.errorbar(epsilons, 100 * left, 100 * errors, fmt=line, label=label, **style)

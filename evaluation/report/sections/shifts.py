@@ -1,4 +1,4 @@
-"""The section with all numbers of a suite of shifts."""
+"""The page section with all numbers of a shift suite."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Figures of shifts: accuracy against level, and bars by corruption and by the frequencies that corruptions change."""
+"""Figures of shifts: accuracy against level, and bars by corruption and by the frequencies that they change."""
 
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _HATCHES = ("", "////", "....")
-# Greatest level over the least one from which on levels are drawn at about equal distances.
+# From this ratio of the largest to the smallest level on, the axis is logarithmic.
 _WIDE = 20
 
 
 def write_shift_figures(summaries: list[ShiftSummary], directory: Path) -> list[Path]:
-    """Writes one figure (PNG) a data set, SUITE-DATASET.png: bars of corruptions, curves of all others.
+    """Writes one figure per data set, SUITE-DATASET.png: bars for corruptions, curves for all other shifts.
 
     Raises:
-        ValueError: they are of different suites or seeds.
+        ValueError: the summaries are from different suites or seeds.
     """
     paths, groups = [], by_dataset(summaries)
-    # A model has one look on all data sets, some of which may lack it.
+    # A model looks the same on all data sets, even if it is missing on some.
     names = list(dict.fromkeys(model.name for group in groups for model in seed_groups(group)))
     with figure_style():
         for group in groups:
@@ -37,11 +37,11 @@ def write_shift_figures(summaries: list[ShiftSummary], directory: Path) -> list[
 
 
 def level_curves(summaries: list[ShiftSummary], names: list[str] | None = None) -> Figure:
-    """Draws a panel a shift: accuracy against level of each model, its seeds averaged, with the 95 % interval as a band.
+    """Draws one panel per shift: each model's accuracy against level, averaged over its seeds, with a 95 % band.
 
     Args:
-        summaries: models of one data set.
-        names: whose places tell the models' looks, see `SeedGroup.name`; by default those of the models.
+        summaries: models on one data set.
+        names: all models' names (`SeedGroup.name`), whose order fixes the styles; by default those of `summaries`.
     """
     labels, models = labels_of(summaries), seed_groups(summaries)
     columns = 2 if len(labels) == 4 else min(3, len(labels))
@@ -56,11 +56,11 @@ def level_curves(summaries: list[ShiftSummary], names: list[str] | None = None) 
         panel.set_ylabel("accuracy in %")
     title = _title(summaries)
     figure.suptitle(title.replace(": ", ":\n") if columns == 1 else title, fontsize=10)
-    # A model may lack a shift that others have.
+    # A model may be missing in some panels.
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
     shown = [model.title for model in models if model.title in lines]
     handles = [lines[name] for name in shown]
-    # Long enough for a dash.
+    # Long enough to show the dashes.
     look = {"frameon": False, "handlelength": 3.5}
     figure.legend(handles, shown, loc="outside lower center", ncols=min(columns + 1, len(shown)), **look)
     return figure
@@ -88,11 +88,11 @@ def _draw_curves(panel: Axes, label: str, models: list[SeedGroup], names: list[s
 
 
 def corruption_bars(summaries: list[ShiftSummary], spectra: dict[str, Spectrum], names: list[str] | None = None) -> Figure:
-    """Draws the mean accuracy of each model by corruption, and by group of frequencies.
+    """Draws each model's mean accuracy by corruption and by group of frequencies.
 
     Args:
-        summaries: models of one data set.
-        spectra: of the corruptions, low frequencies first.
+        summaries: models on one data set.
+        spectra: the corruptions' spectra, low frequencies first.
         names: see `level_curves`.
     """
     models = seed_groups(summaries)
@@ -127,7 +127,7 @@ def _draw_bars(panel: Axes, models: list[SeedGroup], names: list[str], rows: lis
         values = np.array([[value.value, value.low, value.high] for value in found]).T * 100
         places = np.arange(len(rows)) + (i - (len(models) - 1) / 2) * width
         errors = [values[0] - values[1], values[2] - values[0]]
-        # Where the colours begin anew, bars are hatched as lines are dashed.
+        # When the colours repeat, bars are hatched, as lines are dashed.
         lap, colour = divmod(names.index(model.name), len(COLOURS))
         look = {
             "color": COLOURS[colour],

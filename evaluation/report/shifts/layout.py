@@ -1,4 +1,4 @@
-"""What tables and figures of shifts share: seeds of a model taken together, and corruptions by frequency."""
+"""What the tables and figures of shifts share: models grouped over seeds, and corruptions by frequency."""
 
 import dataclasses
 import functools
@@ -11,17 +11,17 @@ from cortexzoo.evaluation.results.shifts import Curve, ShiftSummary
 from cortexzoo.evaluation.shifts.spectra import Spectrum, shift_spectrum
 from cortexzoo.evaluation.suites.corruptions import corruptions
 
-# Images from which a corruption's spectrum is measured.
+# Number of images on which a corruption's spectrum is measured.
 _SPECTRUM_IMAGES = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class SeedGroup:
-    """One model, trained once or with several seeds.
+    """One model, trained with one or several seeds.
 
     Attributes:
-        name: the model's, without the data set's and the seed's.
-        summaries: one a seed.
+        name: the model's name, without data set and seed.
+        summaries: one per seed.
     """
 
     name: str
@@ -29,22 +29,22 @@ class SeedGroup:
 
     @property
     def title(self) -> str:
-        """The name, and how many seeds there are where there are several."""
+        """The name, and the number of seeds if there are several."""
         return self.name if len(self.summaries) == 1 else f"{self.name} ({len(self.summaries)} seeds)"
 
     def curves(self, label: str) -> list[Curve]:
-        """Returns the seeds' curves of a shift; none where a seed lacks it."""
+        """Returns the seeds' curves for a shift; empty if any seed lacks it."""
         found = [summary.curve(label) for summary in self.summaries]
         return [] if None in found else found
 
     def accuracy(self, label: str) -> list[Estimate]:
-        """Returns the accuracy at each level, the clean one first, of ranks without it; nothing where a seed lacks it."""
+        """Returns the accuracy at each level, after the clean one unless levels are ranks; empty if any seed lacks it."""
         curves = self.curves(label)
         rows = [curve.accuracy if curve.ordinal else np.append(curve.clean.mean(), curve.accuracy) for curve in curves]
         return [estimate(list(values), _samples(curves)) for values in zip(*rows, strict=True)]
 
     def area(self, labels: list[str]) -> Estimate | None:
-        """Returns the area under the curve of a shift, or the mean over several; None where a seed lacks one."""
+        """Returns the area under a shift's curve, or the mean over several shifts; None if any seed lacks one."""
         found = [self.curves(label) for label in labels]
         if [] in found:
             return None
@@ -52,19 +52,19 @@ class SeedGroup:
         return estimate(values, _samples([curve for curves in found for curve in curves]))
 
     def seeds_shared(self, other: "SeedGroup") -> int:
-        """Returns how many seeds both models were trained with."""
+        """Returns the number of seeds with which both models were trained."""
         return len({_seed(one) for one in self.summaries} & {_seed(one) for one in other.summaries})
 
     def gain(self, baseline: "SeedGroup", labels: list[str]) -> Estimate | None:
-        """Returns by how much the mean area of these shifts is greater than another model's; None where there is none.
+        """Returns the gain in mean area under these shifts over another model; None if the two cannot be compared.
 
-        Seed is compared with seed, which began alike, and image with image, as all networks see the same ones. The interval
-        is Student's t over the images, whose differences are the mean of the seeds; of several seeds as wide as Student's t
-        over them, where that is wider: seeds that agree by chance would have none at all.
+        The comparison is paired by seed, as equal seeds start from the same weights, and by image, as all networks see the
+        same ones. The interval is Student's t over the per-image differences, averaged over the seeds, or over the per-seed
+        differences where that is wider; the latter alone would be empty for seeds that agree by chance.
 
         Args:
             baseline: the other model.
-            labels: of shifts; none for unchanged images.
+            labels: the shifts' labels; empty for unchanged images.
         """
         others = {_seed(summary): summary for summary in baseline.summaries}
         pairs = [(s, others[_seed(s)]) for s in self.summaries if _seed(s) in others]
@@ -84,7 +84,8 @@ def _seed(summary: ShiftSummary) -> str:
 
 
 def _image_areas(summary: ShiftSummary, labels: list[str]) -> dict[int, float]:
-    """Each image's mean area under the shifts by its id, or whether it is right unchanged; none where a shift is missing."""
+    """Each image's mean area under the shifts, by id; without labels whether the unchanged image is right. Empty if a
+    shift is missing."""
     if not labels:
         return {
             i: value for curve in summary.curves[:1] for i, value in zip(curve.ids, curve.clean.astype(float), strict=True)
@@ -97,7 +98,7 @@ def _image_areas(summary: ShiftSummary, labels: list[str]) -> dict[int, float]:
 
 
 def _differences(own: dict[int, float], other: dict[int, float]) -> dict[int, float]:
-    """Differences on the images of both, by id: a model whose evaluation was stopped has fewer."""
+    """Differences by id, on the images that both models saw: an interrupted evaluation has fewer."""
     return {i: own[i] - other[i] for i in sorted(own.keys() & other.keys())}
 
 
@@ -106,24 +107,24 @@ def _samples(curves: list[Curve]) -> int:
 
 
 def seed_groups(summaries: list[ShiftSummary]) -> list[SeedGroup]:
-    """Takes the seeds of each model together, see `cortexzoo.evaluation.report.seeds`.
+    """Groups the seeds of each model; see `cortexzoo.evaluation.report.seeds`.
 
     Args:
-        summaries: models of one data set.
+        summaries: models on one data set.
     """
     return [SeedGroup(name, members) for name, members in by_group(summaries).items()]
 
 
 def labels_of(summaries: list[ShiftSummary]) -> list[str]:
-    """Returns the shifts that any of the models has, in the suite's order."""
+    """Returns the labels of the shifts that any of the models has, in the suite's order."""
     return list(dict.fromkeys(curve.label for summary in summaries for curve in summary.curves))
 
 
 def corruption_spectra(summaries: list[ShiftSummary]) -> dict[str, Spectrum]:
-    """Measures the spectra of the corruptions on the first test images, by label, low frequencies first.
+    """Measures the corruptions' spectra on the first test images, by label, low frequencies first.
 
     Args:
-        summaries: models of one data set; models under another suite have none.
+        summaries: models on one data set; empty for suites without corruptions.
     """
     if not any(curve.ordinal for summary in summaries for curve in summary.curves):
         return {}
@@ -132,7 +133,7 @@ def corruption_spectra(summaries: list[ShiftSummary]) -> dict[str, Spectrum]:
     return dict(sorted(found.items(), key=lambda item: item[1].centroid))
 
 
-# Each table and figure of a data set asks for them.
+# Every table and figure of a data set needs them.
 @functools.lru_cache(maxsize=8)
 def _spectra(evaluation: Evaluation) -> dict[str, Spectrum]:
     split = evaluation.split.first(_SPECTRUM_IMAGES)

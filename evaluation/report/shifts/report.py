@@ -1,4 +1,4 @@
-"""Tables and figures of suites of shifts."""
+"""Tables and figures of shift suites."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.console import RenderableType
 
 
 class ShiftReport:
-    """What there is to see of models under a suite of shifts; see `report.Report`."""
+    """The report of models under a shift suite; see `report.Report`."""
 
     def terminal_table(self, summaries: list[ShiftSummary]) -> RenderableType:
         """See `Report.terminal_table`."""

@@ -21,15 +21,15 @@ CSV_FIELDS = (
     *("model", "digest", "dataset", "suite", "seed", "shift", "level", "samples", "sample_ids"),
     *("accuracy", "low", "high", "seconds"),
 )
-# First cells of a row, and the shifts that it is about.
+# The first cells of a row, and the labels of the shifts that it averages.
 _Row = tuple[list[str], list[str]]
 
 
 def terminal_table(summaries: list[ShiftSummary]) -> rich.console.RenderableType:
-    """Returns what `rich.console.Console.print` shows: a table a data set, levels as rows and models as columns.
+    """Returns one table per data set for `rich.console.Console.print`, with levels as rows and models as columns.
 
     Raises:
-        ValueError: they are of different suites or seeds.
+        ValueError: the summaries are from different suites or seeds.
     """
     parts: list[rich.console.RenderableType] = []
     for group in by_dataset(summaries):
@@ -58,10 +58,10 @@ def shifts_section(summaries: list[ShiftSummary], figures: list[Path], base: Pat
     Args:
         summaries: the models.
         figures: the files that `write_shift_figures` wrote.
-        base: folder of the Markdown file, which the links are relative to.
+        base: folder of the Markdown file; links are relative to it.
 
     Raises:
-        ValueError: they are of different suites or seeds.
+        ValueError: the summaries are from different suites or seeds.
     """
     parts = []
     for group in by_dataset(summaries):
@@ -76,12 +76,12 @@ def shifts_section(summaries: list[ShiftSummary], figures: list[Path], base: Pat
 
 
 def area_table(summaries: list[ShiftSummary]) -> str:
-    """Returns a Markdown table, models as columns: the area under each shift's curve, and their means.
+    """Returns a Markdown table of the area under each shift's curve and the means, with models as columns.
 
-    Corruptions are sorted by the frequencies that they change, and have a mean for each group of them.
+    Corruptions are sorted by the frequencies that they change, with a mean for each group of frequencies.
 
     Args:
-        summaries: models of one data set.
+        summaries: models on one data set.
     """
     models, (titles, rows) = seed_groups(summaries), _area_rows(summaries)
     titles = [*titles, *(model.title for model in models)]
@@ -89,10 +89,10 @@ def area_table(summaries: list[ShiftSummary]) -> str:
 
 
 def gain_table(summaries: list[ShiftSummary]) -> str:
-    """Returns a Markdown table: each model's gain over the first one in each row of `area_table`, see `SeedGroup.gain`.
+    """Returns a Markdown table: each model's gain over the first, for each row of `area_table`; see `SeedGroup.gain`.
 
     Args:
-        summaries: models of one data set.
+        summaries: models on one data set.
     """
     (baseline, *others), (titles, rows) = seed_groups(summaries), _area_rows(summaries)
     rows = [(["unchanged images", *[""] * (len(titles) - 1)], []), *rows]
@@ -112,7 +112,7 @@ def _table(titles: list[str], rows: list[_Row], models: list[SeedGroup], cell: C
 
 
 def _area_rows(summaries: list[ShiftSummary]) -> tuple[list[str], list[_Row]]:
-    """The titles of the first columns, and each row's beginning with the shifts that it is about."""
+    """The titles of the first columns, and the rows."""
     labels, spectra = labels_of(summaries), corruption_spectra(summaries)
     if spectra:
         labels = [label for label in spectra if label in labels]
@@ -121,7 +121,7 @@ def _area_rows(summaries: list[ShiftSummary]) -> tuple[list[str], list[_Row]]:
         members = [label for label in labels if spectra[label].group == group]
         if members:
             rows.append(([f"**{group} frequencies**", f"mean of {len(members)}"], members))
-    # Areas over L-infinity and over L2 have no common mean.
+    # A mean of areas over L-infinity and over L2 would be meaningless.
     if len(labels) > 1 and not any(curve.nested for summary in summaries for curve in summary.curves):
         rows.append((["**all**", *([f"mean of {len(labels)}"] if spectra else [])], labels))
     return (["corruption", "frequencies changed"] if spectra else ["shift"]), rows
@@ -140,9 +140,9 @@ def _level_table(summaries: list[ShiftSummary], models: list[SeedGroup]) -> str:
 
 
 def csv_rows(summaries: list[ShiftSummary]) -> list[dict[str, Any]]:
-    """Returns tidy rows with the fields `CSV_FIELDS`: the accuracy of each model at each level, 0 for unchanged images.
+    """Returns tidy rows with the fields `CSV_FIELDS`: each model's accuracy at each level; level 0 is unchanged images.
 
-    The row of the level "area" has the area under the curve, of severities their mean.
+    The level "area" stands for the area under the curve, or the mean over severities.
     """
     rows = []
     for summary in summaries:
@@ -188,7 +188,7 @@ def _cell(value: Estimate | None) -> str:
 
 
 def _gain_cell(value: Estimate | None, clear: bool) -> str:
-    """The gain, bold where its interval does not hold 0, if any may be."""
+    """The gain; bold if `clear` and the interval excludes 0."""
     if value is None:
         return MISSING
     bold = "**" if clear and (value.low > 0 or value.high < 0) else ""
@@ -197,11 +197,11 @@ def _gain_cell(value: Estimate | None, clear: bool) -> str:
 
 def _gain_caption(models: list[SeedGroup]) -> str:
     return (
-        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the differences of image and "
-        "image, or over those of seed and seed where that goes beyond. Bold: the interval of several seeds does not hold 0; "
-        "it is not corrected for the number of comparisons. Where the two have one seed in common, that seed alone is "
-        "compared: the interval says nothing of other trainings, which may differ by more, nothing is bold, and the gain "
-        "need not be the difference of the means above."
+        f"Gain over {models[0].name} in points, with its 95 % interval: Student's t over the per-image differences, or over "
+        "the per-seed differences, where that is wider. Bold: the interval over several seeds excludes 0; it is not "
+        "corrected for the number of comparisons. If two models have only one seed in common, only that seed is compared: "
+        "the interval does not cover variation between trainings, nothing is bold, and the gain may differ from the "
+        "difference of the means above."
     )
 
 
@@ -212,17 +212,17 @@ def _caption(summaries: list[ShiftSummary]) -> str:
     if len(counts) > 1:
         images = f"{counts[0]:,} to {counts[-1]:,} of the first test images"
     seeds = sorted({len(model.summaries) for model in seed_groups(summaries)})
-    beyond = ", or Student's t over the seeds of a model where that goes beyond" if seeds[-1] > 1 else ""
-    lines = [f"Accuracy in per cent with its 95 % interval (Wilson over the images{beyond}); {images}."]
+    over_seeds = ", or Student's t over a model's seeds where that is wider" if seeds[-1] > 1 else ""
+    lines = [f"Accuracy in per cent with its 95 % interval (Wilson over the images{over_seeds}); {images}."]
     if any(curve.ordinal for curve in curves):
         lines.append(
-            "Each type: mean over five severities. Frequencies: mean of the perturbation's power spectrum in cycles per "
-            f"pixel, measured; white noise has {WHITE_CENTROID:.2f}, and thirds of that part low, medium and high, a choice "
-            "of ours. What blurs and coarser pixels take away counts like what noise adds. Frost is "
-            "drawn: there are no photographs of it here."
+            "Each type: mean over five severities. Frequencies: measured centroid of the perturbation's power spectrum in "
+            f"cycles per pixel. White noise has {WHITE_CENTROID:.2f}; we chose one and two thirds of it as the limits "
+            "between low, medium and high. What blurring and pixelation remove counts as much as what noise adds. Frost is "
+            "synthetic: the original uses photographs."
         )
     else:
-        lines.append("Area: under accuracy against level, from unchanged images to the last level, as a share of the whole.")
+        lines.append("Area: under accuracy against level, from unchanged images to the last level, relative to the maximum.")
     if any(curve.nested for curve in curves):
-        lines.append("An image broken at one radius counts as broken at all greater ones.")
+        lines.append("An image broken at one radius counts as broken at all larger ones.")
     return " ".join(lines)

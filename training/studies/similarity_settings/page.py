@@ -12,7 +12,7 @@ from cortexzoo.training.studies.similarity_settings.table import MEASURED, SETTI
 SECTION = "similarity grids"
 _NOTE = (
     "Accuracy on validation images in per cent, clean and under Gaussian noise. none: the plain network; "
-    "train_images 0: all of them; changes: of the recipes' settings."
+    "train_images 0 means all; changes are relative to the recipes' settings."
 )
 _DESCRIBING = ("dataset", *SETTINGS, "epochs", "train_images", "seed", "changes")
 

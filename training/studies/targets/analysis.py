@@ -233,9 +233,9 @@ def section(agreements: list[Agreement], firings: list[Firing], figures: str) ->
         "",
         *_firing_table(firings),
         "",
-        f"How often thresholded pixel similarity is 1 or -1, over {firings[0].pairs:,} pairs; how many pairs of a training "
-        f"step that makes, of {PUBLISHED_PAIRS}; and the share of pairs whose images have the same class, of all pairs and "
-        "of those of target 1.",
+        f"How often thresholded pixel similarity is 1 or -1, over {firings[0].pairs:,} pairs; the resulting number among "
+        f"the {PUBLISHED_PAIRS} pairs of a step; and the share of pairs of one class, among all pairs and among those with "
+        "target 1.",
         "",
         f"![How often the threshold fires]({figures}/thresholds.png)",
         "",
