@@ -191,13 +191,13 @@ def _check_outputs(suite: Any) -> None:
 
 
 def _check_evaluation(suite: Any, evaluation: Any, gates: dict[str, float]) -> None:
-    """Refuses what the suite or the model leaves no use for."""
+    """Refuses outputs and sources that do not apply to the suite or the models."""
     from cortexzoo.evaluation.gates import check_gates
 
     model = evaluation.model
     if _SOURCES.value and suite.sources_of(model) is None:
         raise ValueError(f"Expected no --source for the suite {suite.name}, which transfers nothing.")
-    # Seeds of which the store alone knows have no card, and are named along with those that have one.
+    # Seeds that are only in the store have no card, but may be named together with models that have one.
     if _UPDATE_CARD.value and model.model_id is None and model.path is not None:
         raise ValueError(f"Expected models with a card for --update_card. Received: {model.name}, which has none.")
     check_gates(gates, suite, evaluation)

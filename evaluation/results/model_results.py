@@ -1,4 +1,4 @@
-"""What summaries of every kind of suite have in common."""
+"""The base class of all summaries."""
 
 import dataclasses
 

@@ -19,7 +19,7 @@ _ROOM_FOR_A_BAR = 80
 
 
 def _columns(width: int) -> list[ProgressColumn]:
-    """The numbers have the width that they need, and the name what is left of it; a narrow screen has no room for a bar."""
+    """The numbers take the width that they need, and the name the rest; a narrow terminal has no bar."""
     name = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
     numbers = [MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
     return [name, *([BarColumn(bar_width=20)] if width >= _ROOM_FOR_A_BAR else []), *numbers]
