@@ -42,7 +42,7 @@ def program() -> Iterator[object]:
     others = {
         flag.name: flag
         for module, defined in values.flags_by_module_dict().items()
-        if module.endswith("__main__")
+        if module.endswith("__main__") or module.startswith("cortexzoo")
         for flag in defined
     }
     for name in others:

@@ -9,6 +9,7 @@ Training reads the train and validation splits only.
 """
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -19,7 +20,11 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the study that the first argument after the program's name calls; only that study's flags are defined."""
     package = __spec__.parent
     name, rest = choose(arguments[0], discover(package), arguments[1:], __doc__)
-    run(importlib.import_module(f"{package}.{name}.__main__").main, f"{arguments[0]} {name}", rest)
+    module = f"{package}.{name}"
+    # A study is a file, or a folder that runs as a program.
+    if importlib.util.find_spec(module).submodule_search_locations:
+        module = f"{module}.__main__"
+    run(importlib.import_module(module).main, f"{arguments[0]} {name}", rest)
 
 
 if __name__ == "__main__":
