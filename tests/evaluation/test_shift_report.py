@@ -303,7 +303,7 @@ def test_report_and_page_are_written(suite: str, tmp_path: Path) -> None:
 def test_page_without_the_section_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing\n")
-    with pytest.raises(ValueError, match="Expected the lines <!-- shifts noise:begin -->"):
+    with pytest.raises(ValueError, match="where NAME is one of shifts, shifts noise"):
         update_page(trio("noise"), page, tmp_path)
     assert list(tmp_path.iterdir()) == [page]
 
