@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -133,8 +134,17 @@ def attack(
     >>> found.success.mean(), found.images[found.success]
     """
     (norm,) = _checked_norms([norm])
+    if not isinstance(attack, (str, Attack, NoneType)):
+        raise TypeError(f"Expected `attack` to be a name or an object of a subclass of Attack. Received: {attack!r}.")
+    if np.ndim(epsilon):
+        raise ValueError(f"Expected one `epsilon`. Received: {epsilon!r}. `evaluate` takes several, as `epsilons`.")
     source, opened = _open(model, images, labels, scale, None)
     thresholds = thresholds_for(source.info, {} if epsilon is None else {norm: epsilon})
+    if isinstance(attack, Attack) and settings:
+        raise ValueError(
+            f"Expected the settings inside of `attack`, as in {type(attack).__name__}({next(iter(settings))}=...). "
+            f"Received: {', '.join(settings)} beside it."
+        )
     if not isinstance(attack, Attack):
         attack = build_attack(attack, norm, epsilon, thresholds[norm][0], **settings)
     evaluation = Evaluation(
@@ -174,6 +184,7 @@ def _targets(source: ImageSource, targets: np.ndarray | int) -> np.ndarray:
 
 
 def _checked_norms(norms: Sequence[str] | None) -> tuple[str, ...]:
+    norms = (norms,) if isinstance(norms, str) else norms
     if unknown := [norm for norm in norms or () if norm not in NORMS]:
         raise ValueError(f"Expected norms among {', '.join(NORMS)}. Received: {', '.join(map(repr, unknown))}.")
     return tuple(norms or NORMS)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 from cortexzoo.datasets import DatasetInfo, Split
@@ -55,6 +56,12 @@ class Evaluation:
     keeps_images: bool = False
     norms: tuple[str, ...] = NORMS
     targets: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("samples", 1), ("batch_limit", 1), ("workers", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer, NoneType)) or (value is not None and not least <= value < 2**31):
+                raise ValueError(f"`{name}` must be a whole number from {least} on. Received: {name}={value!r}.")
 
     @property
     def digest(self) -> str:

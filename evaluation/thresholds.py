@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.norms import NORMS
 
@@ -17,14 +19,18 @@ def thresholds_for(info: DatasetInfo, epsilons: Mapping[str, float | Sequence[fl
         ValueError: a norm is unknown, or a threshold is not a positive number.
     """
     own = {norm: (value,) for norm, value in (info.thresholds or BY_CONVENTION).items()}
-    named = {norm: tuple(values) if isinstance(values, Sequence) else (values,) for norm, values in epsilons.items()}
+    expected = f"Expected positive thresholds of the norms {', '.join(NORMS)}, as in {{'linf': 8 / 255}}."
+    if not isinstance(epsilons, Mapping):
+        raise ValueError(f"{expected} Received: {epsilons!r}.")
+    named = {norm: tuple(values) if np.iterable(values) else (values,) for norm, values in epsilons.items()}
     for norm, values in named.items():
-        if norm not in NORMS or not values or any(not 0.0 < value < math.inf for value in values):
-            raise ValueError(
-                f"Expected positive thresholds of the norms {', '.join(NORMS)}, as in {{'linf': 8 / 255}}. "
-                f"Received: {norm!r}: {values}."
-            )
+        if norm not in NORMS or not values or not all(_is_threshold(value) for value in values):
+            raise ValueError(f"{expected} Received: {norm!r}: {values}.")
     return own | {norm: tuple(sorted(set(map(float, values)))) for norm, values in named.items()}
+
+
+def _is_threshold(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and 0.0 < value < math.inf
 
 
 def parse_thresholds(texts: Sequence[str]) -> dict[str, list[float]]:

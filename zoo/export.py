@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from cortexzoo.calling import call_model
 from cortexzoo.export_checks import check_model, check_outputs
-from cortexzoo.heads import Head, find_head, model_image_shape
+from cortexzoo.heads import Head, find_head, model_batch, model_image_shape
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 _WARMUP_BATCHES = (1, 32)
@@ -83,7 +83,7 @@ def _export(path: Path, model: keras.Model, image_shape: tuple[int, int, int] | 
         tf.saved_model.save(module, str(temporary), signatures={"serving_default": module.serving_default})
     # It holds the name of the folder in which it was written, which differs from run to run; no reader uses it.
     (temporary / "fingerprint.pb").unlink(missing_ok=True)
-    _write_warmup_requests(temporary / WARMUP_FILE, shape, path.parent.name)
+    _write_warmup_requests(temporary / WARMUP_FILE, shape, path.parent.name, model_batch(model))
     _replace_version(temporary, path)
     return path
 
@@ -153,7 +153,7 @@ def _serving_module(model: keras.Model, image_shape: tuple[int, int, int], head:
     """A plain module. Keras' own ExportArchive stores each weight twice, and all random-seed states."""
     module = tf.Module()
     module.model_weights = [weight.value for weight in model.weights]
-    specification = [tf.TensorSpec((None, *image_shape), tf.float32, name="image")]
+    specification = [tf.TensorSpec((model_batch(model), *image_shape), tf.float32, name="image")]
     functions = _endpoints(model, head)
     compiled = {name: tf.function(f, input_signature=specification, autograph=False) for name, f in functions.items()}
     for name, function in compiled.items():
@@ -203,14 +203,14 @@ def _other_variables(functions: list[Any], weights: list[tf.Variable]) -> list[t
     return [reference.deref() for reference in dict.fromkeys(read) if reference not in known]
 
 
-def _write_warmup_requests(path: Path, image_shape: tuple[int, int, int], model_name: str) -> None:
+def _write_warmup_requests(path: Path, image_shape: tuple[int, int, int], model_name: str, only_batch: int | None) -> None:
     """TF Serving replays these when it loads the model, so that the first real request is fast."""
     # Imported late: nothing but an export needs the protos of the server.
     from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for batch in _WARMUP_BATCHES:
+        for batch in (only_batch,) if only_batch else _WARMUP_BATCHES:
             # One value for all of them: a black image need not fill the repository.
             image = tf.make_tensor_proto(0.0, np.float32, (batch, *image_shape))
             request = predict_pb2.PredictRequest(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from cortexzoo.calling import call_model
-from cortexzoo.heads import Call, Head, probe_images, record_calls
+from cortexzoo.heads import Call, Head, model_batch, probe_images, record_calls
 
 # Keras sets these itself; a user's model need not take them.
 _OPTIONAL_ARGUMENTS = ("training", "mask")
@@ -68,7 +68,7 @@ def check_outputs(
         ValueError: the images are channels-first; the output is not (batch, classes); it is one constant class, or
             probabilities, unless it may give these.
     """
-    images = probe_images(image_shape)
+    images = probe_images(image_shape, model_batch(model))
     _check_image_shape(image_shape)
     if hasattr(model, "endpoints"):
         return _check_shape(model.endpoints()["logits"](images[:1]), image_shape)
@@ -154,7 +154,7 @@ def _squashed(model: keras.Model, images: tf.Tensor, outputs: tf.Tensor) -> str:
     """What an activation that `find_head` did not see has made of the outputs; empty where there is none."""
     normal = np.asarray(tf.cast(outputs, tf.float64))
     # No image is as bright as this. Only what is squashed to [0, 1] stays there.
-    extreme = np.asarray(tf.cast(call_model(model, tf.concat([1e3 * images, -1e3 * images], 0)), tf.float64))
+    extreme = np.concatenate([tf.cast(call_model(model, factor * images), tf.float64) for factor in (1e3, -1e3)])
     sums = np.concatenate([normal, extreme]).sum(axis=1)
     if (normal < 0).any() or (normal > 1).any():
         return ""

@@ -89,7 +89,7 @@ def find_head(model: keras.Model, image_shape: tuple[int, int, int] | None = Non
     """
     if hasattr(model, "endpoints"):
         return Head()  # A model of the zoo: its logits are logits.
-    images = probe_images(image_shape or model_image_shape(model))
+    images = probe_images(image_shape or model_image_shape(model), model_batch(model))
     outputs, calls = record_calls(model, images)
     if not tf.is_tensor(outputs) or len(outputs.shape) != 2:
         return Head()
@@ -119,10 +119,22 @@ def record_calls(model: keras.Model, images: tf.Tensor) -> tuple[Any, list[Call]
         keras.Operation.__call__ = original
 
 
-def probe_images(image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """Returns a black, a white and two noisy images, float32, (4, height, width, channels), in [0, 1]."""
+def probe_images(image_shape: tuple[int, int, int], batch: int | None = None) -> tf.Tensor:
+    """Returns a black, a white and two noisy images, float32, (4, height, width, channels), in [0, 1].
+
+    Args:
+        image_shape: (height, width, channels).
+        batch: as many images instead, for a model that takes no other number.
+    """
     noise = np.random.default_rng(0).random((2, *image_shape), np.float32)
-    return tf.constant(np.concatenate([np.zeros_like(noise[:1]), np.ones_like(noise[:1]), noise]))
+    images = np.concatenate([np.zeros_like(noise[:1]), np.ones_like(noise[:1]), noise])
+    return tf.constant(np.resize(images, (batch or len(images), *image_shape)))
+
+
+def model_batch(model: keras.Model) -> int | None:
+    """Returns the number of images that a model takes, as in `keras.Input(..., batch_size=8)`; None for any number."""
+    inputs = getattr(model, "inputs", None)
+    return inputs[0].shape[0] if inputs else None
 
 
 def model_image_shape(model: keras.Model) -> tuple[int, int, int]:

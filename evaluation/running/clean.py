@@ -8,9 +8,9 @@ from cortexzoo.evaluation.evaluation import Evaluation
 WRONG_RANGE = "Images of another range"
 # Common input ranges, with the arguments that select them.
 _RANGES = {
+    "images / 255 and without scale": Preprocessing(),
     "scale=255": Preprocessing(scale=255.0),
     "mean=0.5, std=0.5": Preprocessing(mean=(0.5,), std=(0.5,)),
-    "images / 255 and without scale": Preprocessing(),
 }
 # Other ranges are tried on this many images, and suggested if the accuracy gains at least this much.
 _TRIED, _GAIN = 200, 0.3

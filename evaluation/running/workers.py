@@ -1,15 +1,22 @@
 """Runs tasks in several processes, each with its own copy of the model."""
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 
 from cortexzoo.evaluation.running.attacker import Attacker, Outcome, Task
 
 _attacker: Attacker | None = None
+_DIED = (
+    "Expected every worker to live until the end. Received: one that ended early. Either it was killed, as for lack of "
+    "memory: pass fewer workers. Or your script has no `if __name__ == '__main__':` around its work, which each worker "
+    "then begins anew. A store has what was done until then."
+)
 
 
 def run_tasks(attacker: Attacker, tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
@@ -45,6 +52,8 @@ def run_tasks(attacker: Attacker, tasks: list[Task], workers: int) -> Iterator[t
             failure = failure or error
             for other in futures:
                 other.cancel()
+        if isinstance(failure, BrokenProcessPool):
+            raise ChildProcessError(_DIED) from failure
         if failure is not None:
             raise failure
     finally:
@@ -55,8 +64,10 @@ def _begin(threads: int, parent: int, parts: tuple) -> None:
     global _attacker
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    # A script that builds its model outside of `if __name__ == "__main__"` has built one here, too.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _attacker = Attacker.from_parts(*parts)
 
