@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
-from cortexzoo.console import run
+from cortexzoo.console import print_report, run
 from cortexzoo.startup import configure_tensorflow
 
 _MODELS = flags.DEFINE_multi_string(
@@ -214,13 +214,10 @@ def _report(summaries: list[Any]) -> None:
     from cortexzoo.evaluation.adversarials import save_adversarials
     from cortexzoo.evaluation.report import report_of
     from cortexzoo.evaluation.report.page import update_page
-    from rich.console import Console
 
     report = report_of(summaries)
     if _FORMAT.value == "table":
-        console = Console()
-        # A pipe has no width, and text for programs or logs should not be folded.
-        console.print(report.terminal_table(summaries), width=None if console.is_terminal else max(console.width, 80))
+        print_report(report.terminal_table(summaries))
     elif _FORMAT.value == "json":
         print(json.dumps(report.as_json(summaries), indent=2, ensure_ascii=False, allow_nan=False))
     else:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from absl import app, flags
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 USAGE_ERROR = 2
@@ -139,13 +140,29 @@ def print_table(table: "Table", narrow: "Table | None" = None) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(width=_width(table), highlight=False)
-        with console.capture() as captured:
-            console.print(table)
-        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        _print_lines(console, table)
         return
     if narrow is not None and _width(table) > console.width:
         table, console = narrow, Console(width=max(console.width, _width(narrow)), highlight=False)
     console.print(table)
+
+
+def print_report(report: "RenderableType") -> None:
+    """Prints what fits itself to the width of the terminal; a pipe or a file has no width, and gets 80 columns or more."""
+    from rich.console import Console
+
+    console = Console()
+    if console.is_terminal:
+        console.print(report)
+    else:
+        _print_lines(Console(width=max(console.width, 80)), report)
+
+
+def _print_lines(console: "Console", report: "RenderableType") -> None:
+    """Prints to a pipe or a file: without the spaces that fill up a table."""
+    with console.capture() as captured:
+        console.print(report)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _width(table: "Table") -> int:

@@ -309,6 +309,7 @@ def test_a_run_prints_a_table(finished: tuple[subprocess.CompletedProcess, Path]
     process, _ = finished
     assert process.returncode == 0, process.stderr
     assert "PGD" in process.stdout
+    assert not [line for line in process.stdout.splitlines() if line != line.rstrip()]
     # Neither warnings nor TensorFlow's log.
     assert "Warning" not in process.stderr
     assert "Traceback" not in process.stderr
