@@ -9,6 +9,7 @@ import pkgutil
 from typing import Any
 
 import cortexzoo.evaluation.attacks as package
+import numpy as np
 from cortexzoo.evaluation.attacks.base import Attack, EpsilonSearch
 
 _SHORT = {
@@ -22,6 +23,8 @@ _SHORT = {
 }
 # What is taken where nobody names an attack: in each norm one that works whatever the model is.
 _DEFAULT = {"linf": "pgd", "l2": "pgd", "l1": "sparse_l1_descent", "l0": "brendel_bethge"}
+# Settings of which none at all is no attack.
+_COUNTS = ("steps", "rounds", "iterations", "search_steps", "directions")
 
 
 @functools.cache
@@ -80,7 +83,17 @@ def build_attack(name: str | None, norm: str, epsilon: float | None, threshold: 
     values = {key: value for key, value in values.items() if key in fields} | settings
     if unknown := sorted(settings.keys() - fields):
         raise ValueError(f"The attack {name} has the settings {', '.join(sorted(fields))}. Received: {', '.join(unknown)}.")
+    _check_counts(kind, settings)
     attack = kind(**values)
     if attack.norm != norm:
         raise ValueError(f"The attack {name} works in {attack.norm}. Received: norm={norm!r}.")
     return attack
+
+
+def _check_counts(kind: type[Attack], settings: dict[str, Any]) -> None:
+    """No steps, or less than none, would leave every image as it is, as if the model were robust."""
+    for field in dataclasses.fields(kind):
+        value, least = settings.get(field.name, 1), int(field.name in _COUNTS)
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if field.type in (int, "int") and not (whole and value >= least):
+            raise ValueError(f"`{field.name}` must be a whole number from {least} on. Received: {field.name}={value!r}.")

@@ -194,6 +194,9 @@ def test_attacks_that_are_refused() -> None:
         cz.attack(model, IMAGES, labels, attack=DeepFool)
     with pytest.raises(ValueError, match=r"as in DeepFool\(steps=\.\.\.\)"):
         cz.attack(model, IMAGES, labels, attack=DeepFool(norm="l2"), steps=3)
+    for steps in (0, -3, 2.5, "3"):
+        with pytest.raises(ValueError, match="`steps` must be a whole number from 1 on"):
+            cz.attack(model, IMAGES, labels, steps=steps)
     with pytest.raises(ValueError, match="Expected one `epsilon`"):
         cz.attack(model, IMAGES, labels, epsilon=[0.1, 0.2])
 
@@ -204,7 +207,7 @@ def test_attacks_that_are_refused() -> None:
         ("a.keras", b"PK no archive", "damaged, or that model.save did not write"),
         ("a.h5", b"no archive", "damaged, or that model.save did not write"),
         ("a.onnx", b"x", "Received: the file .*a.onnx"),
-        ("missing", None, "where there is none"),
+        ("missing", None, "missing, which does not exist"),
     ],
 )
 def test_files_that_are_no_models(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
