@@ -30,14 +30,14 @@ import tensorflow as tf
 from absl import app, flags, logging
 from cleverhans.tf2.attacks import carlini_wagner_l2 as stock_carlini_wagner
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+from keras.optimizers import Adam
+
+from benchmarks.report import publish
 from cortexzoo import catalog, datasets
 from cortexzoo.evaluation.attacks import Batch, CarliniWagnerL2, ProjectedGradientDescent
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from cortexzoo.evaluation.results.metrics import median_distance
-from keras.optimizers import Adam
-
-from benchmarks.report import publish
 
 _MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Ids in the catalogue.")
 _ATTACK = flags.DEFINE_enum("attack", "both", ["pgd", "cw", "both"], "The attacks to time.")

@@ -11,14 +11,14 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import cortexzoo as cz
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
-from cortexzoo import catalog
 
+import cortexzoo as cz
 from benchmarks.arithmetic import forward_flops, matmul_flops, median_seconds
 from benchmarks.report import publish
+from cortexzoo import catalog
 
 _MODELS = flags.DEFINE_list("models", ["mnist/cnn", "mnist/dim"], "Ids in the catalogue.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Timed calls; the median counts.")

@@ -19,18 +19,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from collections.abc import Callable
 
-import cortexzoo as cz
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
+
+import cortexzoo as cz
+from benchmarks.report import publish
+from benchmarks.timing import seconds_in_turn
 from cortexzoo import catalog, datasets
 from cortexzoo.evaluation.attacks import Batch, ProjectedGradientDescent
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.opening import open_model
-
-from benchmarks.report import publish
-from benchmarks.timing import seconds_in_turn
 
 _MODEL = flags.DEFINE_string("model", "mnist/cnn", "Model of the catalogue; it is loaded as a Keras object.")
 _IMAGES = flags.DEFINE_integer("images", 300, "Test images, one batch.")

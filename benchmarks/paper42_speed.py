@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 from absl import app, flags
+
 from cortexzoo.startup import configure_tensorflow
 
 _MODELS = flags.DEFINE_list("models", ["mnist/dim", "mnist/cnn"], "Ids in the catalogue.")
@@ -102,12 +103,12 @@ class _Side:
 
     def __init__(self, model_id: str, images: int) -> None:
         import tensorflow as tf
+
+        from benchmarks.arithmetic import forward_flops
         from cortexzoo import catalog, datasets
         from cortexzoo.evaluation.attacks import Batch
         from cortexzoo.evaluation.attacks.starting_points import StartingPoints
         from cortexzoo.evaluation.classifier import Classifier
-
-        from benchmarks.arithmetic import forward_flops
 
         path, split = catalog.verified_saved_model(model_id), datasets.load("mnist", "test")
         self.classifier = Classifier(path, datasets.info("mnist"), split.images[:16])

@@ -5,9 +5,10 @@ import os
 import platform
 from pathlib import Path
 
-from cortexzoo.sections import replace_section
 from rich.console import Console
 from rich.table import Table
+
+from cortexzoo.sections import replace_section
 
 
 def publish(name: str, header: list[str], rows: list[list[str]], remark: str, page: str | None) -> None:

@@ -16,11 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
-from cortexzoo.loading import create_model
-from cortexzoo.training.recipes import find
 
 from benchmarks.report import publish
 from benchmarks.timing import seconds_in_turn
+from cortexzoo.loading import create_model
+from cortexzoo.training.recipes import find
 
 _NETWORKS = flags.DEFINE_list("networks", ["sigmoid_mlp", "relu_mlp", "relu_cnn"], "Networks of the MNIST recipes.")
 _STEPS = flags.DEFINE_integer("steps", 50, "Steps of each network in a round.", lower_bound=1)

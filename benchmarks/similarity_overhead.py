@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 import numpy as np
 from absl import app, flags, logging
-from cortexzoo import datasets
-from cortexzoo.training.recipes.similarity import build_model
-from cortexzoo.training.recipes.similarity_settings import default_config
 
 from benchmarks.report import publish
 from benchmarks.timing import seconds_in_turn
+from cortexzoo import datasets
+from cortexzoo.training.recipes.similarity import build_model
+from cortexzoo.training.recipes.similarity_settings import default_config
 
 _DATASET = flags.DEFINE_string("dataset", "mnist", "A data set with a recipe.")
 _TARGET = flags.DEFINE_string("target", "thresholded", "The similarity target.")

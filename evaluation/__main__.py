@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
+
 from cortexzoo.console import print_report, run
 from cortexzoo.startup import configure_tensorflow
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+
 from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.store import RunKey
 from cortexzoo.evaluation.results.summary import Summary
@@ -60,7 +61,7 @@ def worst_case(summary: Summary, norm: str) -> Adversarials:
     """Returns each sample's nearest adversarial image over the attacks in a norm, for samples that all of them attacked.
 
     Raises:
-        ValueError: the norm was not attacked.
+        ValueError: the norm was not attacked, or an adversarial image was not kept.
     """
     union = summary.union(norm)
     if union is None:
@@ -85,7 +86,18 @@ def _nearest(summary: Summary, scores: list[Score], ids: np.ndarray) -> Adversar
             key = RunKey(summary.digest, summary.dataset.name, endpoint, summary.seed, score.settings)
             if (run := summary.evaluation.store.find_run(key)) is not None:
                 _take_nearer(best, summary, run)
+    _check_kept(best, split.images[places])
     return best
+
+
+def _check_kept(best: Adversarials, clean: np.ndarray) -> None:
+    """A clean image must never pass for an adversarial one."""
+    unchanged = np.all(best.images == clean, axis=(1, 2, 3))
+    if missing := int(np.sum(unchanged & np.isfinite(best.distances) & (best.distances > 0.0))):
+        raise ValueError(
+            f"Expected the adversarial images of {len(best)} samples in the store. Received: {missing} are not kept. "
+            "Evaluate with keep_images=True, or on the command line with --save_adversarials."
+        )
 
 
 def _clean_predictions(summary: Summary, ids: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.evaluation import suites
 from cortexzoo.evaluation.adversarials import Adversarials
 from cortexzoo.evaluation.attacks import Attack

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.catalog import file_digest
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation import probing

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import NoneType
 
 import numpy as np
+
 from cortexzoo.datasets import DatasetInfo, Split
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.classifier import Classifier

@@ -7,6 +7,7 @@ Results are stored under these settings.
 """
 
 from absl import app, flags
+
 from cortexzoo import datasets
 from cortexzoo.console import run
 from cortexzoo.startup import configure_tensorflow

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+
 from cortexzoo.norms import NORMS
 
 # In L0 a pixel counts as changed only beyond this, as float32 rounding of an untouched pixel is not a change.

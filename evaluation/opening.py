@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from cortexzoo import catalog
 from cortexzoo.evaluation.models import Model, catalogued, from_path
 from cortexzoo.images import ImageSource, open_images

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+
 from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.models import Model, catalogued, remembered

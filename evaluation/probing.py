@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.conversion import LOGITS, ONE_LOGIT, ONE_PROBABILITY, PROBABILITIES, SIGMOIDS
 
 # Often enough to find a model whose output changes only every few calls.

@@ -4,12 +4,13 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from cortexzoo.evaluation.adversarials import Adversarials, worst_case
 from cortexzoo.evaluation.report import report_of
 from cortexzoo.evaluation.results import diagnostics
 from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.summary import Summary
-from rich.console import Console
 
 if TYPE_CHECKING:
     import pandas
@@ -74,7 +75,11 @@ class Result:
         return self._union(norm).distances
 
     def adversarials(self, norm: str) -> Adversarials:
-        """Returns each image's nearest adversarial image; complete only with `keep_images=True`."""
+        """Returns each image's nearest adversarial image.
+
+        Raises:
+            ValueError: more images were evaluated than are kept without `keep_images=True`, or no attack was in this norm.
+        """
         return worst_case(self._attacked(), norm)
 
     def to_dataframe(self) -> "pandas.DataFrame":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.classifier import Classifier
 
 

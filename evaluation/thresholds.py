@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.norms import NORMS
 

@@ -21,10 +21,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cortexzoo as cz
 import keras
 import numpy as np
 from absl import app, flags, logging
+
+import cortexzoo as cz
 from cortexzoo import datasets
 
 DATASET = "fashion_mnist"

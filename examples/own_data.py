@@ -21,10 +21,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cortexzoo as cz
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+
+import cortexzoo as cz
 
 # %% [markdown]
 # ## Images

@@ -19,13 +19,14 @@ images through at once, normalises them by the class images, and lets only these
 
 from typing import Any
 
-import cortexzoo as cz
 import keras
 import numpy as np
 from absl import app, flags, logging
+from keras import layers
+
+import cortexzoo as cz
 from cortexzoo import datasets
 from cortexzoo.layers import RepresentationalSimilarityRegularizer
-from keras import layers
 
 _STRENGTH = flags.DEFINE_float("strength", 4.0, "Weight of the regulariser; 0 for none.")
 _PAIRS = flags.DEFINE_integer("pairs", 16, "Pairs in each step.", lower_bound=1)

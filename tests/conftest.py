@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+
 from cortexzoo import datasets
 from cortexzoo.datasets import loading
 from cortexzoo.startup import configure_tensorflow

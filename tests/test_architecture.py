@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cortexzoo as cz
 import pytest
+
+import cortexzoo as cz
 
 ROOT = Path(__file__).parents[1]
 ROOMS = {"cortexzoo": "zoo", "cortexzoo.training": "training", "cortexzoo.evaluation": "evaluation"}

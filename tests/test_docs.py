@@ -11,18 +11,18 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any
 
-import cortexzoo as cz
 import grpc
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo import datasets
-from cortexzoo.loading import create_model
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
+import cortexzoo as cz
+from cortexzoo import datasets
+from cortexzoo.loading import create_model
 from tests.conftest import load_split
 
 ROOT = Path(__file__).parents[1]

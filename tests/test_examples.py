@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo.loading import create_model
 from cortexzoo.training.publishing import publish
 from cortexzoo.training.recipes import Trained
-
 from tests.conftest import load_split, needs_dataset
 from tests.training.test_publishing import RECIPE
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from cortexzoo import catalog
 from cortexzoo.__main__ import COMMANDS
 from cortexzoo.console import discover

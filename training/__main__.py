@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import app, flags
+from ml_collections import ConfigDict
+
 from cortexzoo.console import run
 from cortexzoo.training.configuration import ConfigError, change_config
 from cortexzoo.training.preparation import configure_logs, refusals
-from ml_collections import ConfigDict
 
 if TYPE_CHECKING:
     from cortexzoo.training.recipes import Recipe
@@ -87,6 +88,7 @@ def _check(recipe: "Recipe", config: ConfigDict) -> None:
 
 def _train_and_publish(recipe: "Recipe", config: ConfigDict) -> None:
     import keras
+
     from cortexzoo.training.configuration import run_directory
     from cortexzoo.training.fitting import fitting_seconds
     from cortexzoo.training.hardware import first_hardware

@@ -3,8 +3,9 @@
 from typing import Any
 
 import keras
-from cortexzoo.models import ImageClassifier
 from keras import ops
+
+from cortexzoo.models import ImageClassifier
 
 
 class AdversarialTraining(keras.Model):

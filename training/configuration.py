@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cortexzoo import catalog
 from ml_collections import ConfigDict
+
+from cortexzoo import catalog
 
 
 class ConfigError(ValueError):

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+
 from cortexzoo.files import write_text
 from cortexzoo.training.batches import EpochBatches
 

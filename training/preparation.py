@@ -8,6 +8,7 @@ from pathlib import Path
 
 import absl.logging
 from absl import app
+
 from cortexzoo.catalog import IntegrityError
 from cortexzoo.datasets.base import DatasetNotFoundError, DatasetUnavailableError
 from cortexzoo.sections import replace_section

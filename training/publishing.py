@@ -7,12 +7,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from cortexzoo import catalog, files
 from cortexzoo.card import ModelCard
 from cortexzoo.training.configuration import ConfigError
 from cortexzoo.training.hardware import describe_hardware
 from cortexzoo.training.recipes import Recipe, Trained, check_id
-from ml_collections import ConfigDict
 
 _PACKAGES = ("keras", "numpy", "tensorflow", "tensorflow-datasets")
 

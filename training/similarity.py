@@ -4,11 +4,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
+
 from cortexzoo.layers import RepresentationalSimilarityRegularizer
 from cortexzoo.models import ImageClassifier
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.targets import SimilarityTarget
-from keras import ops
 
 STATISTICS = ("class", "all")
 

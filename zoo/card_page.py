@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+
 from cortexzoo.card import ModelCard
 from cortexzoo.norms import NORM_NAMES
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.calling import call_model
 from cortexzoo.export_checks import check_model, check_outputs
 from cortexzoo.heads import Head, find_head, model_batch, model_image_shape

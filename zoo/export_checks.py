@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.calling import call_model
 from cortexzoo.heads import Call, Head, model_batch, probe_images, record_calls
 

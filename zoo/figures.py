@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.style
-from cortexzoo.files import write_bytes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from cortexzoo.files import write_bytes
 
 # On top of matplotlib's defaults: a user's matplotlibrc must not change a published figure.
 _STYLE = {

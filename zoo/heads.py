@@ -14,6 +14,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.calling import call_model
 
 Kind = Literal["logits", "softmax", "sigmoid", "binary"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+
 from cortexzoo import catalog
 from cortexzoo.keras_files import SUFFIXES, load_keras_file
 from cortexzoo.models import MODELS, ImageClassifier

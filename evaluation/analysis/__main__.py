@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
+
 from cortexzoo.console import choose, discover, run
 from cortexzoo.files import check_writable
 from cortexzoo.startup import configure_tensorflow

@@ -13,6 +13,8 @@ import math
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.analysis.tools import networks
 from cortexzoo.evaluation.analysis.tools.output import stem, write_table
@@ -24,7 +26,6 @@ from cortexzoo.evaluation.norms import distances
 from cortexzoo.evaluation.report.curves import line_style
 from cortexzoo.figures import save_figure
 from cortexzoo.images import open_images
-from matplotlib.figure import Figure
 
 FIELDS = ("model", "samples", "steps", "quarter", "median", "three_quarters")
 # The number of steps in the published code.

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
 from cortexzoo.evaluation.analysis.tools import networks
 from cortexzoo.evaluation.analysis.tools.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
 from cortexzoo.evaluation.report.curves import COLOURS
 from cortexzoo.figures import save_figure
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 _BINS = 60
 _KINDS = ("weights", "activities")

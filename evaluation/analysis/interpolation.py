@@ -16,15 +16,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import softmax
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.analysis.tools import networks
 from cortexzoo.evaluation.analysis.tools.output import new_figure, stem, write_table
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.report.curves import COLOURS
 from cortexzoo.figures import save_figure
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from scipy.special import softmax
 
 PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))
 # A line starts with this many points. Points are added between two of them if the softmax turns by more than this angle, or

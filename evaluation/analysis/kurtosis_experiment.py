@@ -25,14 +25,15 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
+from scipy import special, stats
+
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.analysis.histograms import excess_kurtosis
 from cortexzoo.evaluation.analysis.tools.output import new_figure, write_table
 from cortexzoo.evaluation.report.curves import COLOURS
 from cortexzoo.figures import save_figure
-from matplotlib.figure import Figure
-from scipy import special, stats
 
 EPSILONS = (0.02, 0.05, 0.1)
 _DRAWN_EPSILON = 0.05

@@ -14,10 +14,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+
 from cortexzoo.evaluation.analysis.tools import networks
 from cortexzoo.evaluation.analysis.tools.output import new_figure, stem, write_table
 from cortexzoo.figures import save_figure
-from matplotlib.figure import Figure
 
 FIELDS = ("autoencoder", "silhouette", "purity")
 _NEIGHBOURS = 10

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+
 from cortexzoo.evaluation.analysis.tools import networks
 from cortexzoo.evaluation.analysis.tools.output import new_figure, stem, write_table
 from cortexzoo.evaluation.attacks import Batch, GradientAttack
@@ -19,7 +21,6 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.suites import paper42
 from cortexzoo.figures import save_figure
 from cortexzoo.norms import NORM_NAMES
-from matplotlib.figure import Figure
 
 FIELDS = ("norm", "attack", "loss", "factor", "accuracy")
 FACTORS = tuple(float(factor) for factor in np.geomspace(0.1, 1000.0, 17))

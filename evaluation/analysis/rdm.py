@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+
 from cortexzoo.evaluation.analysis.tools import networks
 from cortexzoo.evaluation.analysis.tools.output import COLUMNS, layer_panels, lines_of, new_figure, stem, write_table
 from cortexzoo.figures import save_figure
-from matplotlib.figure import Figure
 
 
 def analyse(models: Sequence[str], samples: int, directory: Path, data: str | None = None) -> list[Path]:

@@ -15,15 +15,16 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import log_softmax
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.analysis.tools import networks
 from cortexzoo.evaluation.analysis.tools.output import new_figure, stem, write_table
 from cortexzoo.evaluation.attacks.lbfgs import LBFGS, Descent
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.figures import save_figure
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from scipy.special import log_softmax
 
 _CROSS = "#D50000"
 _SIDE = 0.92

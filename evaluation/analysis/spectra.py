@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.analysis.tools import networks
 from cortexzoo.evaluation.analysis.tools.output import stem, write_table
@@ -21,8 +24,6 @@ from cortexzoo.evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum
 from cortexzoo.evaluation.suites.corruptions import CORRUPTION
 from cortexzoo.evaluation.suites.noise import NOISE
 from cortexzoo.figures import save_figure
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 FIELDS = ("perturbation", "kind", "group", "centroid", "frequency", "power")
 _COLUMNS = 7

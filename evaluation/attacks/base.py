@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances, largest_distance
 from cortexzoo.norms import NORMS

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import tensorflow as tf
+
 from cortexzoo.evaluation.classifier import Classifier
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
 from cortexzoo.evaluation.attacks.batching import in_parts
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, l2_norm, wide

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, nearest_of, shrink
 from cortexzoo.evaluation.attacks.nearest_on_boundary import nearest_on_boundary
 from cortexzoo.evaluation.attacks.starting_points import STARTS

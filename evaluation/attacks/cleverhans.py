@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 from cleverhans.tf2.utils import clip_eta, optimize_linear
+
 from cortexzoo.evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
 from cortexzoo.evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, near_one, wide
 from cortexzoo.evaluation.classifier import Classifier

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, shrink
 from cortexzoo.evaluation.classifier import Classifier
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
 from cortexzoo.evaluation.attacks.tensors import LOSSES, clearly_wrong, input_gradient, l2_norm, near_one, wide
 from cortexzoo.evaluation.classifier import Classifier

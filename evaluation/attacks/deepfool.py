@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, l2_norm, wide
 from cortexzoo.evaluation.classifier import Classifier

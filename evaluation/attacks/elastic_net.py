@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Choices
 from cortexzoo.evaluation.attacks.constant_search import ConstantSearchAttack
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, wide, wrong_by

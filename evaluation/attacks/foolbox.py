@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances

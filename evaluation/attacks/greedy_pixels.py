@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 import numpy as np
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch
 from cortexzoo.evaluation.attacks.pointwise import take_back
 from cortexzoo.evaluation.classifier import Classifier

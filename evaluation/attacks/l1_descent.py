@@ -5,6 +5,7 @@ import math
 from typing import ClassVar
 
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Choices
 from cortexzoo.evaluation.attacks.cleverhans import GradientAttack
 from cortexzoo.evaluation.attacks.tensors import wide

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+from scipy.optimize import Bounds, OptimizeResult, minimize
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, shrink
 from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE, at_least_float32
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
-from scipy.optimize import Bounds, OptimizeResult, minimize
 
 # How often a descent may restart, and how far it must have moved for a restart to be worthwhile.
 _BEGINNINGS, _MOVED = 10, 1e-3

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, EpsilonSearch, sample_generator, shrink
 from cortexzoo.evaluation.attacks.batching import at_most
 from cortexzoo.evaluation.classifier import Classifier
-from scipy.ndimage import gaussian_filter
 
 _FORWARD_BATCH = 500
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, wide
 from cortexzoo.evaluation.classifier import Classifier

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
+
 from cortexzoo.evaluation.attacks.base import Batch, Wrapper
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances

@@ -8,8 +8,9 @@ import inspect
 import pkgutil
 from typing import Any
 
-import cortexzoo.evaluation.attacks as package
 import numpy as np
+
+import cortexzoo.evaluation.attacks as package
 from cortexzoo.evaluation.attacks.base import Attack, EpsilonSearch
 
 _SHORT = {

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, random_directions
 from cortexzoo.evaluation.attacks.epsilon_grid import check_epsilons
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, loss_values, wide

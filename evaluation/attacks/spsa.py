@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Batch, Choices, EpsilonSearch, random_directions
 from cortexzoo.evaluation.attacks.batching import at_most, in_parts
 from cortexzoo.evaluation.classifier import Classifier

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks.base import Batch
 from cortexzoo.evaluation.attacks.line_search import BlendedUniformNoise

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import tensorflow as tf
+
 from cortexzoo.evaluation.classifier import CLEARLY
 
 # A factor on what is differentiated, by which the gradient is divided again. An endpoint in float64 returns its gradient in

@@ -5,6 +5,7 @@ import functools
 from typing import ClassVar
 
 import numpy as np
+
 from cortexzoo import catalog
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.attacks.base import Attack, Batch

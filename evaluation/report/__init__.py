@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from matplotlib.figure import Figure
+from rich.console import RenderableType
+
 from cortexzoo.evaluation.report.attacks import AttackReport
 from cortexzoo.evaluation.report.shifts import ShiftReport
 from cortexzoo.evaluation.results.shifts import ShiftSummary
 from cortexzoo.evaluation.results.summary import Summary
-from matplotlib.figure import Figure
-from rich.console import RenderableType
 
 
 class Report(Protocol):

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from rich.console import RenderableType
+
 from cortexzoo.evaluation.report.curves import accuracy_curves, line_styles
 from cortexzoo.evaluation.report.figures import write_figures
 from cortexzoo.evaluation.report.sections.nearest import FIELDS, nearest_rows
@@ -12,8 +15,6 @@ from cortexzoo.evaluation.report.tables import CSV_FIELDS, csv_rows, json_docume
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.figures import figure_style
 from cortexzoo.files import csv_text, write_text
-from matplotlib.figure import Figure
-from rich.console import RenderableType
 
 
 class AttackReport:

@@ -3,6 +3,9 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from cortexzoo.evaluation.norms import largest_distance
 from cortexzoo.evaluation.report.layout import column_names
 from cortexzoo.evaluation.results import metrics
@@ -10,8 +13,6 @@ from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.figures import ShownFigure
 from cortexzoo.norms import NORM_NAMES, NORMS
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 # Okabe and Ito's colour-blind safe palette, without its yellow, which is too pale for a line on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -4,15 +4,16 @@ import dataclasses
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
 from cortexzoo.evaluation.report.layout import distance
 from cortexzoo.evaluation.results import metrics
 from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.store import RunKey
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORMS
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 _COLUMNS = 10
 _ATTACKS = 8

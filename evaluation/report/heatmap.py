@@ -1,10 +1,11 @@
 """Heat map of accuracy at the thresholds, attacks by models."""
 
 import numpy as np
+from matplotlib.figure import Figure
+
 from cortexzoo.evaluation.report.layout import FLAG, column_names
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORMS
-from matplotlib.figure import Figure
 
 # Sizes in inches: a row, a column, a character of a label, the colour bar.
 _ROW, _COLUMN, _CHARACTER, _BAR = 0.22, 0.8, 0.075, 1.0

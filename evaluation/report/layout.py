@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TypeVar
 
 import numpy as np
+
 from cortexzoo.card_page import level_name
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.results import metrics

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.evaluation.results import metrics
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import rich.box
 import rich.table
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.text import Text
+
 from cortexzoo.evaluation.report.layout import FLAG, Cell, Row, Table, caption, id_ranges, masking_signs, tables
 from cortexzoo.evaluation.results import metrics
 from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.files import markdown_row
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.text import Text
 
 # Widths of a terminal's columns: labels, the column N, a number with its interval below it, and with it beside it.
 _LABEL, _SAMPLES, _STACKED, _BESIDE = 14, 8, 14, 28

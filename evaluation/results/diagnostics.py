@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks.base import Batch
 from cortexzoo.evaluation.attacks.batching import at_most
 from cortexzoo.evaluation.attacks.tensors import loss_values

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.card import ModelCard
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import metrics

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.card import ModelCard
 from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.evaluation import Evaluation

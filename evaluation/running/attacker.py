@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Attack, Batch
 from cortexzoo.evaluation.attacks.starting_points import StartingPoints, candidates

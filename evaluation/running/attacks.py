@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Attack
 from cortexzoo.evaluation.attacks.member import Member

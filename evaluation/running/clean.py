@@ -1,6 +1,7 @@
 """Classifies the unchanged images, the first step of every evaluation."""
 
 import numpy as np
+
 from cortexzoo.evaluation.classifier import Classifier, ClassifierError
 from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.evaluation import Evaluation

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results.keys import shift_key

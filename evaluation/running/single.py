@@ -1,6 +1,7 @@
 """Runs one attack on all images, without a store."""
 
 import numpy as np
+
 from cortexzoo.evaluation.adversarials import Adversarials
 from cortexzoo.evaluation.attacks import Attack
 from cortexzoo.evaluation.evaluation import Evaluation

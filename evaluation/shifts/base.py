@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+
 from cortexzoo.evaluation.attacks.base import Batch, sample_generator
 from cortexzoo.evaluation.classifier import Classifier
 

@@ -4,8 +4,9 @@ import functools
 import math
 
 import numpy as np
-from cortexzoo.evaluation.shifts.base import SampleGenerators
 from scipy import ndimage
+
+from cortexzoo.evaluation.shifts.base import SampleGenerators
 
 # Up to this size a zoom blur is one matrix of pixels by pixels; at 224x224 that would take 20 GB.
 _MATRIX_PIXELS = 32 * 32

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+
 from cortexzoo.evaluation.attacks.base import Batch
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.shifts import blurs, digital, weather

@@ -4,8 +4,9 @@ import io
 
 import numpy as np
 import PIL.Image
-from cortexzoo.evaluation.shifts.base import SampleGenerators
 from scipy import ndimage
+
+from cortexzoo.evaluation.shifts.base import SampleGenerators
 
 
 def contrast(images: np.ndarray, draws: SampleGenerators, factor: float) -> np.ndarray:

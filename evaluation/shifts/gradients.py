@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.attacks import Batch, ProjectedGradientDescent
 from cortexzoo.evaluation.attacks.base import settings

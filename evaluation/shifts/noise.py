@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
+
 from cortexzoo.evaluation.attacks.base import Batch
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.shifts.base import SampleGenerators, Shift

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.shifts.base import Shift

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+
 from cortexzoo.evaluation.shifts.base import SampleGenerators
 from cortexzoo.evaluation.shifts.blurs import magnify, smear
 

@@ -1,6 +1,7 @@
 """Noise at ten levels."""
 
 import numpy as np
+
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.shifts import GaussianNoise, SaltAndPepperNoise, UniformNoise

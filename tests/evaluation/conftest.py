@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import Store
-
 from tests.conftest import load_split
 from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, save_classifier, tiny_split
 

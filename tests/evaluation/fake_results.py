@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
+
 from cortexzoo import datasets
 from cortexzoo.evaluation.attacks import Attack
 from cortexzoo.evaluation.attacks.base import settings
@@ -12,7 +13,6 @@ from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.results.store import RunKey, Store
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
-
 from tests.evaluation.evaluations import evaluation_of, suite_of
 
 THRESHOLDS = datasets.info("mnist").thresholds

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+
 from cortexzoo.evaluation.attacks import Batch, ProjectedGradientDescent
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import Store
-
 from tests.evaluation.evaluations import evaluation_of, suite_of
 from tests.evaluation.small_models import TINY, tiny_split
 

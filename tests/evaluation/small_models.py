@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo import datasets
 from cortexzoo.datasets import DatasetInfo, Split
 from cortexzoo.evaluation.attacks import Attack, Batch

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import cortexzoo as cz
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.opening import keras_digest
@@ -139,6 +140,14 @@ def test_targeted_evaluation(images: np.ndarray, labels: np.ndarray) -> None:
     assert (model.predict(found.images, verbose=0).argmax(axis=1) == 2).all()
     # Those of class 2 are there already.
     assert (found.distances[labels[:12] == 2] == 0.0).all()
+
+
+def test_a_clean_image_never_passes_for_an_adversarial(images: np.ndarray, labels: np.ndarray) -> None:
+    options = {"norms": ["linf"], "epsilons": {"linf": 0.15}}
+    few = cz.evaluate(classifier(), images, labels, samples=10, **options).adversarials("linf")
+    assert few.success.all()
+    with pytest.raises(ValueError, match=r"Received: 2 are not kept. Evaluate with keep_images=True"):
+        cz.evaluate(classifier(), images, labels, samples=12, **options).adversarials("linf")
 
 
 def test_targets_are_checked(images: np.ndarray, labels: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import (
     LBFGS,
@@ -32,7 +33,6 @@ from cortexzoo.evaluation.attacks import (
 from cortexzoo.evaluation.attacks.starting_points import StartingPoints
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
-
 from tests.evaluation.small_models import TINY, dense, save_classifier
 
 DUALS = {"linf": 1, "l2": 2, "l1": np.inf}

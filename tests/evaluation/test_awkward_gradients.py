@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks import (
     LBFGS,
     SPSA,
@@ -21,7 +22,6 @@ from cortexzoo.evaluation.attacks import (
 from cortexzoo.evaluation.attacks.tensors import LOSSES, clearly_wrong, loss_values
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results import diagnostics
-
 from tests.evaluation.small_models import TINY, correct_batch, random_network, reached, save_classifier, tiny_split
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo.evaluation.attacks import SPSA, Attack, Batch, BoundaryAttack, GaussianBlur
 from cortexzoo.evaluation.attacks.batching import at_most, in_parts
 from cortexzoo.evaluation.classifier import Classifier

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import image as matplotlib_image
+
 from cortexzoo import catalog, datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.analysis import boundary
@@ -16,7 +18,6 @@ from cortexzoo.evaluation.attacks.nearest_start import nearest_first
 from cortexzoo.evaluation.attacks.starting_points import StartingPoints
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
-from matplotlib import image as matplotlib_image
 
 ATTACK = BoundaryAttack(steps=200)
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation import probing
 from cortexzoo.evaluation.attacks import SPSA, BasicIterativeMethod, Batch, CarliniWagnerL2
@@ -16,7 +17,6 @@ from cortexzoo.evaluation.conversion import Preprocessing
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.running.clean import evaluate_clean
 from cortexzoo.evaluation.suites.clean import CLEAN
-
 from tests.conftest import load_split
 from tests.evaluation.evaluations import evaluation_of
 from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, save_classifier, tiny_split

@@ -24,6 +24,7 @@ from cleverhans.tf2.attacks.madry_et_al import madry_et_al
 from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 from cleverhans.tf2.utils import optimize_linear
+
 from cortexzoo.evaluation.attacks import (
     BasicIterativeMethod,
     Batch,
@@ -36,7 +37,6 @@ from cortexzoo.evaluation.attacks import (
 from cortexzoo.evaluation.attacks.base import random_directions
 from cortexzoo.evaluation.attacks.tensors import near_one
 from cortexzoo.evaluation.classifier import Classifier
-
 from tests.evaluation.small_models import TINY, dense, save_classifier
 
 ORDERS = {"linf": np.inf, "l2": 2, "l1": 1}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from absl import app, flags, logging
 from absl.testing import flagsaver
+
 from cortexzoo import catalog, datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.classifier import Classifier
@@ -23,7 +24,6 @@ from cortexzoo.evaluation.suites import suites
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 from cortexzoo.evaluation.suites.quick import QUICK
 from cortexzoo.evaluation.suites.shift_suite import ShiftSuite
-
 from tests.conftest import load_split
 from tests.evaluation import fake_results
 from tests.evaluation.evaluations import changed

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cortexzoo import catalog
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation import models
@@ -24,7 +25,6 @@ from cortexzoo.evaluation.suites import brendel_bethge_comment as comment
 from cortexzoo.evaluation.suites import find
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 from cortexzoo.evaluation.suites.brendel_bethge_comment import COMMENT
-
 from tests.evaluation import fake_results
 from tests.evaluation.evaluations import changed, evaluation_of
 from tests.evaluation.small_models import TINY, random_network, save_classifier

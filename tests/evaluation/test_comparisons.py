@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
+
 from cortexzoo import datasets
 from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.report import report_of
@@ -20,8 +22,6 @@ from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.evaluation.suites import find
 from cortexzoo.evaluation.suites import paper42_published as published
 from cortexzoo.norms import NORM_NAMES, NORMS
-from matplotlib.text import Text
-
 from tests.conftest import load_split
 from tests.evaluation.evaluations import changed, evaluation_of
 

@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from scipy import ndimage
+from tensorflow_datasets.image_classification import cifar10_corrupted, mnist_corrupted
+from tensorflow_datasets.image_classification import corruptions as published
+
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.shifts import CORRUPTIONS, Corruption, SampleGenerators
 from cortexzoo.evaluation.shifts.blurs import defocus_blur, disk, glass_blur, magnify, smear, zoom_blur
@@ -18,9 +22,6 @@ from cortexzoo.evaluation.shifts.corruptions import SEVERITIES, gaussian_noise, 
 from cortexzoo.evaluation.shifts.digital import contrast, elastic_transform, jpeg_compression, pixelate
 from cortexzoo.evaluation.shifts.noise import salt_and_pepper
 from cortexzoo.evaluation.shifts.weather import brightness, fog, frost, plasma, snow
-from scipy import ndimage
-from tensorflow_datasets.image_classification import cifar10_corrupted, mnist_corrupted
-from tensorflow_datasets.image_classification import corruptions as published
 
 RANDOM = {"gaussian_noise", "shot_noise", "impulse_noise", "glass_blur", "motion_blur", "snow", "frost", "fog"}
 RANDOM |= {"elastic_transform"}

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results import diagnostics
 from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.store import Store
-
 from tests.evaluation.evaluations import evaluation_of
 from tests.evaluation.small_models import TINY, random_network, save_classifier
 

@@ -9,12 +9,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from cortexzoo import catalog, datasets
 from cortexzoo.evaluation.preparation import Preparation
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.suites import find
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
-
 from tests.conftest import load_split
 
 FILE = Path(__file__).parent / "data" / "small_store.sqlite.gz"

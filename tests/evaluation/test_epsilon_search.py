@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from cortexzoo.evaluation.attacks import Batch, EpsilonSearch
-from cortexzoo.evaluation.attacks.base import shrink
-from cortexzoo.evaluation.norms import distances
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexzoo.evaluation.attacks import Batch, EpsilonSearch
+from cortexzoo.evaluation.attacks.base import shrink
+from cortexzoo.evaluation.norms import distances
 from tests.evaluation.small_models import reached
 
 

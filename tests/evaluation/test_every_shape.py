@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from cortexzoo import datasets
 from cortexzoo.datasets import DatasetInfo, Split
 from cortexzoo.evaluation.attacks import (
@@ -21,7 +22,6 @@ from cortexzoo.evaluation.attacks import (
 from cortexzoo.evaluation.attacks.registry import attacks, build_attack
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
-
 from tests.evaluation.small_models import correct_batch, random_network, reached, save_classifier
 from tests.evaluation.test_invariants import FULL, light
 

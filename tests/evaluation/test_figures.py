@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
+
 from cortexzoo.evaluation.report.curves import accuracy_curves, line_styles
 from cortexzoo.evaluation.report.gallery import adversarials, chosen_attacks, gallery
 from cortexzoo.evaluation.report.layout import distance
 from cortexzoo.evaluation.results.store import RunKey, Store
-from matplotlib.text import Text
-
 from tests.evaluation.fake_results import COMPLETE, FAILED, FEW, INFO, MISCLASSIFIED, SPLIT, THRESHOLDS, N, add_model
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cortexzoo.evaluation.attacks import (
     Attack,
     Batch,
@@ -27,7 +28,6 @@ from cortexzoo.evaluation.attacks import (
 from cortexzoo.evaluation.attacks.base import EpsilonSearch
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.metrics import median_distance
-
 from tests.evaluation.small_models import reached
 
 pytest.importorskip("foolbox")

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from cortexzoo import datasets
 from cortexzoo.evaluation.gates import failures, parse_gates
 from cortexzoo.evaluation.results.score import Score

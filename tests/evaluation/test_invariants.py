@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo import catalog, datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import (
@@ -43,7 +44,6 @@ from cortexzoo.evaluation.running.attacker import KEPT_IMAGES
 from cortexzoo.evaluation.running.attacks import run_attacks
 from cortexzoo.evaluation.suites import suites
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
-
 from tests.conftest import load_split
 from tests.evaluation.evaluations import evaluation_of, suite_of
 from tests.evaluation.rows import read_rows

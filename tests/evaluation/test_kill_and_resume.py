@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from cortexzoo.evaluation.results import store
 from cortexzoo.evaluation.results.store import Store, StoreError
-
 from tests.evaluation.rows import read_rows, read_tables
 from tests.evaluation.slow_evaluation import CHUNK, DELAY, SAMPLES, evaluate
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cortexzoo import catalog
-from cortexzoo.evaluation.analysis import latents
 from matplotlib import image as matplotlib_image
 
+from cortexzoo import catalog
+from cortexzoo.evaluation.analysis import latents
 from tests.evaluation.small_models import TINY, dense, save_classifier
 
 MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/dim"]

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.attacks import LBFGS, Batch
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
-
 from tests.evaluation.small_models import TINY, save_classifier
 
 IMAGE = np.full(TINY.image_shape, 0.5, np.float32)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import image as matplotlib_image
+
 from cortexzoo import catalog, datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.analysis import logit_scale
 from cortexzoo.evaluation.attacks import Batch, GradientAttack
 from cortexzoo.evaluation.classifier import Classifier
-from matplotlib import image as matplotlib_image
 
 MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/single_im"]
 

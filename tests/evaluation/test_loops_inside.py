@@ -7,11 +7,12 @@ round. Every gradient is taken in a compiled function, once for each forward pas
 from collections.abc import Callable
 from pathlib import Path
 
-import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import cortexzoo as cz
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.analysis.tools import networks
@@ -34,7 +35,6 @@ from cortexzoo.evaluation.attacks import (
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results import diagnostics
 from cortexzoo.evaluation.shifts import FastGradientTransfer, ProjectedGradient
-
 from tests.evaluation.small_models import correct_batch, save_classifier
 
 # One of each way of using a gradient.

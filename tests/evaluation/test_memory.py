@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo.evaluation import memory
 
 SHAPE = (96, 96, 3)

@@ -5,10 +5,11 @@ import statistics
 
 import numpy as np
 import pytest
-from cortexzoo.evaluation.results import metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
+from cortexzoo.evaluation.results import metrics
 
 _DISTANCE = st.one_of(st.just(0.0), st.just(math.inf), st.floats(1e-6, 1e3))
 _EPSILON = st.floats(0.0, 1e3)

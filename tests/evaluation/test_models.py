@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import pytest
+
 from cortexzoo import catalog
 from cortexzoo.evaluation.classifier import ClassifierError, saved_model_digest
 from cortexzoo.evaluation.models import Model, catalogued, from_path, remembered
@@ -12,7 +13,6 @@ from cortexzoo.evaluation.opening import open_model
 from cortexzoo.evaluation.preparation import Preparation
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.suites import find
-
 from tests.evaluation import fake_results
 from tests.zoo.conftest import SMALL_ID, make_card
 

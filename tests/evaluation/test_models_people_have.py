@@ -5,11 +5,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import cortexzoo as cz
 
 L = keras.layers
 SHAPE, N, EPSILON = (6, 5, 3), 12, 0.2

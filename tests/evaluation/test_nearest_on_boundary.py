@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from cortexzoo.evaluation.attacks.nearest_on_boundary import nearest_on_boundary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
+
+from cortexzoo.evaluation.attacks.nearest_on_boundary import nearest_on_boundary
 
 SIZE = 8
 NORMS = ("linf", "l2", "l1", "l0")

@@ -12,6 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib import image as matplotlib_image
+from scipy import stats
+
 from cortexzoo import catalog, datasets
 from cortexzoo.console import discover
 from cortexzoo.datasets import DatasetInfo, Split
@@ -22,11 +27,6 @@ from cortexzoo.evaluation.analysis.tools.output import stem
 from cortexzoo.evaluation.attacks import LBFGS
 from cortexzoo.evaluation.classifier import Classifier, ClassifierError
 from cortexzoo.evaluation.models import Model
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from matplotlib import image as matplotlib_image
-from scipy import stats
-
 from tests.evaluation.small_models import TINY, Dense, dense, random_network, save_classifier, tiny_split
 
 MODELS = [card.id for card in catalog.list_models() if card.id == "mnist/cnn"]

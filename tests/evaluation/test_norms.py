@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from cortexzoo.evaluation.norms import distances, largest_distance
-from cortexzoo.norms import NORMS
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
+from cortexzoo.evaluation.norms import distances, largest_distance
+from cortexzoo.norms import NORMS
 
 _SHAPES = arrays.array_shapes(min_dims=4, max_dims=4, min_side=1, max_side=4)
 _PAIRS = _SHAPES.flatmap(

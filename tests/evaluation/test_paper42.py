@@ -3,11 +3,11 @@
 from collections import Counter
 
 import pytest
+
 from cortexzoo import datasets
 from cortexzoo.evaluation.attacks import Refined
 from cortexzoo.evaluation.attacks.base import settings
 from cortexzoo.evaluation.suites import find, suites
-
 from tests.evaluation.fake_results import members_on
 
 MNIST = datasets.info("mnist")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import (
     AdditiveNoise,
@@ -25,7 +26,6 @@ from cortexzoo.evaluation.attacks.base import settings
 from cortexzoo.evaluation.attacks.starting_points import STARTS, StartingPoints
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
-
 from tests.evaluation.small_models import TINY, dense, save_classifier
 
 

@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import image as matplotlib_image
+from rich.console import Console
+
 from cortexzoo.evaluation.report import figures, layout, report_of
 from cortexzoo.evaluation.report.curves import survival
 from cortexzoo.evaluation.report.layout import column_names, distance, id_ranges
@@ -20,11 +25,6 @@ from cortexzoo.evaluation.results.diagnostics import Check
 from cortexzoo.evaluation.results.store import RunKey, Store
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORM_NAMES
-from hypothesis import given
-from hypothesis import strategies as st
-from matplotlib import image as matplotlib_image
-from rich.console import Console
-
 from tests.evaluation.evaluations import changed
 from tests.evaluation.fake_results import CLEAN, COMPLETE, FEW, INFO, SUITE, THRESHOLDS, N, add_model, make_suite
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Batch, BestOf, EpsilonGrid, FastGradientMethod, RescaledGradientAttack
 from cortexzoo.evaluation.attacks.tensors import input_gradient
@@ -20,7 +21,6 @@ from cortexzoo.evaluation.norms import distances
 from cortexzoo.evaluation.results import diagnostics
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.shifts import ProjectedGradient
-
 from tests.evaluation.evaluations import evaluation_of
 from tests.evaluation.small_models import TINY, reached, save_classifier
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from cortexzoo.evaluation.attacks import (
     LBFGS,
     SPSA,

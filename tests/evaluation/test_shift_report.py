@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import image as matplotlib_image
+from matplotlib.colors import to_rgba
+from rich.console import Console
+
 from cortexzoo import datasets
 from cortexzoo.evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm, DeepFool, NearestStart
 from cortexzoo.evaluation.attacks.base import settings
@@ -25,10 +29,6 @@ from cortexzoo.evaluation.results.shifts import Curve, ShiftSummary
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.evaluation.suites import find
-from matplotlib import image as matplotlib_image
-from matplotlib.colors import to_rgba
-from rich.console import Console
-
 from tests.conftest import load_split
 from tests.evaluation import fake_results
 from tests.evaluation.evaluations import changed, evaluation_of

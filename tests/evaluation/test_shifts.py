@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation import suites
@@ -32,7 +33,6 @@ from cortexzoo.evaluation.suites.noise import NOISE
 from cortexzoo.evaluation.suites.shift_suite import ShiftSuite
 from cortexzoo.evaluation.suites.transfer import TRANSFER
 from cortexzoo.evaluation.suites.white_box import WHITE_BOX
-
 from tests.evaluation import fake_results
 from tests.evaluation.evaluations import evaluation_of
 from tests.evaluation.small_models import TINY, dense, save_classifier

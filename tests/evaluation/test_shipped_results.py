@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from cortexzoo import catalog
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.preparation import Preparation

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import image as matplotlib_image
+
 from cortexzoo import catalog, datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.analysis import spectra
@@ -12,7 +14,6 @@ from cortexzoo.evaluation.attacks import FastGradientMethod
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.shifts import Corruption, GaussianNoise
 from cortexzoo.evaluation.shifts.spectra import WHITE_CENTROID, Spectrum, shift_spectrum
-from matplotlib import image as matplotlib_image
 
 
 def test_a_wave_has_its_frequency() -> None:

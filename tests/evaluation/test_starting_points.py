@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import (
     Attack,
@@ -18,7 +19,6 @@ from cortexzoo.evaluation.attacks import (
 )
 from cortexzoo.evaluation.attacks.starting_points import STARTS, StartingPoints, candidates
 from cortexzoo.evaluation.classifier import Classifier
-
 from tests.evaluation.small_models import TINY, dense, save_classifier
 
 WALKS = [

@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Attack, Batch
 from cortexzoo.evaluation.attacks.base import settings
@@ -16,9 +19,6 @@ from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import RunKey, Store, StoreError
 from cortexzoo.evaluation.running.attacker import KEPT_IMAGES
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.evaluation.evaluations import evaluation_of, suite_of
 from tests.evaluation.rows import read_rows
 from tests.evaluation.small_models import TINY, random_network, save_classifier

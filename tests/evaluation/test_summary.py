@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+
 from cortexzoo import catalog, datasets
 from cortexzoo.evaluation.attacks import Attack
 from cortexzoo.evaluation.attacks.base import settings
@@ -17,7 +18,6 @@ from cortexzoo.evaluation.results.store import RunKey, Store
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.evaluation.suites.noise import NOISE
 from cortexzoo.norms import NORMS
-
 from tests.conftest import load_split
 from tests.evaluation.evaluations import evaluation_of, suite_of
 from tests.zoo.conftest import SMALL_ID, make_card

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cortexzoo import catalog
 from cortexzoo.evaluation.attacks import Batch, EpsilonGrid, FastGradientMethod, MomentumIterativeMethod, RayS, Transfer
 from cortexzoo.evaluation.attacks.base import settings
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
-
 from tests.evaluation.small_models import TINY, random_network, reached, save_classifier
 from tests.evaluation.test_attacks_closed_form import Problem, excess, five_classes, two_classes  # noqa: F401
 

@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Batch, BrendelBethge, ProjectedGradientDescent
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.results.store import Store
-
 from tests.evaluation.evaluations import evaluation_of, suite_of
 from tests.evaluation.small_models import TINY
 

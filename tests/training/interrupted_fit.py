@@ -11,6 +11,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+
 from cortexzoo import datasets
 from cortexzoo.training import fitting
 from cortexzoo.training.batches import EpochBatches

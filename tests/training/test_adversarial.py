@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo.models import MultilayerPerceptron
-from cortexzoo.training.adversarial import AdversarialTraining
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from cortexzoo.models import MultilayerPerceptron
+from cortexzoo.training.adversarial import AdversarialTraining
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.random((12, 4, 4, 1), np.float32)

@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from cortexzoo.training.annealing import AnnealedVariable, LinearRamp
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cortexzoo.training.annealing import AnnealedVariable, LinearRamp
 
 
 @given(warm_up=st.integers(0, 30), ramp=st.integers(0, 30), hold=st.integers(1, 30))

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from cortexzoo.training.batches import EpochBatches
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cortexzoo.training.batches import EpochBatches
 
 
 def make_batches(count: int, batch_size: int, seed: int = 0, **options: object) -> EpochBatches:

@@ -11,13 +11,13 @@ from types import ModuleType
 import pytest
 from absl import app, flags
 from absl.testing import flagsaver
+from ml_collections import ConfigDict
+
 from cortexzoo import catalog
 from cortexzoo.loading import create_model
 from cortexzoo.training.configuration import ConfigError, change_config, run_directory
 from cortexzoo.training.publishing import publish
 from cortexzoo.training.recipes import RECIPES, Recipe, Trained
-from ml_collections import ConfigDict
-
 from tests.training.programs import alone
 from tests.training.test_publishing import RECIPE
 

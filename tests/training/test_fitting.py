@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+
 from cortexzoo.layers import RandomGaussianNoise
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.fitting import DeterministicEpochs, _read_history, fit, fitting_seconds

@@ -1,6 +1,7 @@
 """What a recipe refuses before it trains."""
 
 import pytest
+
 from cortexzoo.training.configuration import ConfigError, change_config
 from cortexzoo.training.limits import COMMON, OneOf, Range, Sequence
 from cortexzoo.training.recipes import RECIPES, Recipe, find

@@ -5,9 +5,11 @@ import os
 import shlex
 from pathlib import Path
 
-import cortexzoo as cz
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
+
+import cortexzoo as cz
 from cortexzoo import catalog, datasets
 from cortexzoo.card_page import render_card
 from cortexzoo.loading import create_model
@@ -16,8 +18,6 @@ from cortexzoo.training.hardware import describe_hardware, first_hardware
 from cortexzoo.training.publishing import publish
 from cortexzoo.training.recipes import Recipe, Trained, check_id, find
 from cortexzoo.training.recipes.cnn import fit_binarized
-from ml_collections import ConfigDict
-
 from tests.training.interrupted_fit import few_images
 
 IMAGES = few_images("mnist", "validation").images[:8]

@@ -3,20 +3,20 @@
 import json
 from pathlib import Path
 
-import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+import cortexzoo as cz
 from cortexzoo import catalog, datasets
 from cortexzoo.card import ModelCard
 from cortexzoo.loading import create_model
 from cortexzoo.models import DenoisedInternalModels
 from cortexzoo.training import recipes
 from cortexzoo.training.recipes.internal_models import DenoiserTraining, InternalModelsTraining, _calibrate
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from keras import ops
-
 from tests.training.interrupted_fit import few_images
 from tests.zoo.conftest import SMALL_CONFIG, SMALL_ID, catalogue, published  # noqa: F401
 

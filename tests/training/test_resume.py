@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from cortexzoo.training.fitting import _read_history
 from cortexzoo.training.recipes import Trained
-
 from tests.training.interrupted_fit import IN_A_BATCH, IN_A_CHECKPOINT, fit_small_recipe
 
 ROOT = Path(__file__).parents[2]

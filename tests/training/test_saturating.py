@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras import ops
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.training import recipes
 from cortexzoo.training.annealing import AnnealedVariable
 from cortexzoo.training.fitting import _read_history
 from cortexzoo.training.recipes import Recipe, Trained, saturating
 from cortexzoo.training.studies.sweep.table import largest_within, table_path
-from keras import ops
-from ml_collections import ConfigDict
-
 from tests.training.interrupted_fit import few_images
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures" / "saturating"

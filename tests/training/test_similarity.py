@@ -5,6 +5,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
 from cortexzoo.layers import RepresentationalSimilarityRegularizer
 from cortexzoo.training import targets
 from cortexzoo.training.batches import EpochBatches
@@ -12,10 +16,6 @@ from cortexzoo.training.fitting import fit
 from cortexzoo.training.schedules import RestartedStepDecay
 from cortexzoo.training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
 from cortexzoo.training.targets import SimilarityTarget
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from keras import ops
-
 from tests.training.interrupted_fit import few_images
 from tests.training.tiny_classifier import TinyClassifier
 from tests.zoo.conftest import SMALL_ID, catalogue, published  # noqa: F401

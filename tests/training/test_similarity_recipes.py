@@ -5,6 +5,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras import ops
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.training import targets
 from cortexzoo.training.configuration import ConfigError
@@ -12,9 +15,6 @@ from cortexzoo.training.recipes import find
 from cortexzoo.training.recipes import similarity as recipes
 from cortexzoo.training.recipes.similarity_settings import ignored_settings
 from cortexzoo.training.targets import SimilarityTarget
-from keras import ops
-from ml_collections import ConfigDict
-
 from tests.training.interrupted_fit import few_images
 from tests.training.tiny_classifier import TinyClassifier
 from tests.zoo.conftest import SMALL_ID, catalogue, published  # noqa: F401

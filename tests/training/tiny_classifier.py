@@ -3,9 +3,10 @@
 from typing import Any
 
 import keras
+from keras import ops
+
 from cortexzoo.layers import PartialBatchNormalization
 from cortexzoo.models import ImageClassifier
-from keras import ops
 
 
 class TinyClassifier(ImageClassifier):

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from cortexzoo import catalog
 from cortexzoo.card import ModelCard, write_card
 from cortexzoo.card_page import render_card

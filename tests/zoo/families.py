@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.loading import create_model
 from cortexzoo.models import MODELS, ImageClassifier
 

@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-from cortexzoo.card import ModelCard, read_card, write_card
-from cortexzoo.card_page import level_name, percent, render_card
-from cortexzoo.files import write_text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cortexzoo.card import ModelCard, read_card, write_card
+from cortexzoo.card_page import level_name, percent, render_card
+from cortexzoo.files import write_text
 from tests.zoo.conftest import make_card
 
 UNION = {"epsilon": 0.3, "accuracy": 0.523, "interval": [0.49, 0.55], "median": 0.31, "samples": 1000}

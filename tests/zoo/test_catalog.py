@@ -6,15 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
-import cortexzoo as cz
 import numpy as np
 import pytest
-from cortexzoo import catalog
-from cortexzoo.card import write_card
-from cortexzoo.card_page import render_card
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import cortexzoo as cz
+from cortexzoo import catalog
+from cortexzoo.card import write_card
+from cortexzoo.card_page import render_card
 from tests.zoo.conftest import SMALL_CONFIG, SMALL_ID, make_card
 
 FILES = [

@@ -13,17 +13,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cortexzoo as cz
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import cortexzoo as cz
 from cortexzoo import catalog, console
 from cortexzoo.__main__ import COMMANDS
 from cortexzoo.card import write_card
 from cortexzoo.card_page import render_card
 from cortexzoo.commands import serve_check
 from cortexzoo.loading import create_model
-
 from tests.zoo.conftest import SMALL_ID, make_card
 
 

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import cortexzoo as cz
 from cortexzoo import models
 from cortexzoo.card import ModelCard
 from cortexzoo.catalog import model_directory
 from cortexzoo.loading import create_model
-
 from tests.conftest import load_split
 
 CATALOGUED = {card.id: card for card in cz.list_models()}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cortexzoo import datasets
-from cortexzoo.datasets import loading, prepared
-from cortexzoo.norms import NORMS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexzoo import datasets
+from cortexzoo.datasets import loading, prepared
+from cortexzoo.norms import NORMS
 from tests.conftest import load_split, needs_dataset, read_once
 
 # Decoding 50,000 colour images takes long; the code that parts them from the validation images is MNIST's.

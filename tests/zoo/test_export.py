@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
-import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import cortexzoo as cz
 from cortexzoo.catalog import file_digest
 from cortexzoo.export import restore_weights
 from cortexzoo.loading import create_model
 from cortexzoo.models import DenoisedInternalModels
-
 from tests.zoo.conftest import SMALL_CONFIG
 
 

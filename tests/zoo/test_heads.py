@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo.heads import linear_head
 from keras import layers, ops
+
+from cortexzoo.heads import linear_head
 
 IMAGES = np.random.default_rng(0).random((5, 6, 6, 1), np.float32)
 

@@ -5,11 +5,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo.layers import Binarize, GaussianBlur, RandomGaussianNoise, StackedDense
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 from scipy import ndimage
+
+from cortexzoo.layers import Binarize, GaussianBlur, RandomGaussianNoise, StackedDense
 
 PIXELS = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 1, width=32))
 GENERATOR = np.random.default_rng(0)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import cortexzoo as cz
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo.models import ImageClassifier
 
+import cortexzoo as cz
+from cortexzoo.models import ImageClassifier
 from tests.zoo.conftest import SMALL_CONFIG, SMALL_ID
 from tests.zoo.families import FAMILIES, random_images, small_model
 

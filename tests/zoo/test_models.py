@@ -7,10 +7,10 @@ import json
 import keras
 import numpy as np
 import pytest
-from cortexzoo.loading import create_model
-from cortexzoo.models import MODELS, ConvolutionalNetwork, DenoisedInternalModels, ImageClassifier
 from keras import ops
 
+from cortexzoo.loading import create_model
+from cortexzoo.models import MODELS, ConvolutionalNetwork, DenoisedInternalModels, ImageClassifier
 from tests.conftest import load_split
 
 GENERATOR = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cortexzoo import layers
 from cortexzoo.layers import (
     Binarize,
@@ -18,7 +19,6 @@ from cortexzoo.layers import (
     SaturationPenalty,
     StackedDense,
 )
-
 from tests.zoo.families import FAMILIES, random_images, small_model
 
 POLICIES = ["mixed_float16", "mixed_bfloat16"]

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cortexzoo as cz
 import pytest
+
+import cortexzoo as cz
 from cortexzoo.models import MultilayerPerceptron
 
 STUB = Path(__file__).parents[2] / "zoo" / "__init__.pyi"

@@ -1,8 +1,8 @@
 """The ranking: each number is the worst over all suites, with what it is based on."""
 
 import pytest
-from cortexzoo.ranking import ranking
 
+from cortexzoo.ranking import ranking
 from tests.zoo.conftest import make_card
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
+
 from cortexzoo.models import ResidualNetwork
 from cortexzoo.models.resnet import ResidualBlock
-from keras import ops
 
 GENERATOR = np.random.default_rng(0)
 

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo.export import export_model, restore_weights
-from cortexzoo.layers import NONLINEARITIES, SaturationPenalty
-from cortexzoo.models import MaxPoolingNetwork, MultilayerPerceptron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
 
+from cortexzoo.export import export_model, restore_weights
+from cortexzoo.layers import NONLINEARITIES, SaturationPenalty
+from cortexzoo.models import MaxPoolingNetwork, MultilayerPerceptron
 from tests.zoo.test_layers import gradient
 
 GENERATOR = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from cortexzoo.sections import replace_section
 
 PAGE = "# Page\n<!-- a:begin -->\nold\n\nolder\n<!-- a:end -->\nafter\n<!-- b:begin -->\n<!-- b:end -->\n"

@@ -9,14 +9,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cortexzoo as cz
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+import cortexzoo as cz
 from cortexzoo.catalog import model_directory
 from cortexzoo.export import WARMUP_FILE
 from cortexzoo.loading import create_model
-from tensorflow_serving.apis import prediction_log_pb2
 
 CATALOGUED = {card.id: card for card in cz.list_models()}
 UNTRAINED = {

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo.layers import PartialBatchNormalization, RepresentationalSimilarityRegularizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+
+from cortexzoo.layers import PartialBatchNormalization, RepresentationalSimilarityRegularizer
 
 SHAPES = [(6, 6, 3), (3, 3, 5), (7,)]
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from cortexzoo.models import ImageClassifier
 from cortexzoo.training.bases import find_base
 from cortexzoo.training.configuration import ConfigError
 from cortexzoo.training.limits import COMMON, Limit
-from ml_collections import ConfigDict
 
 
 @dataclasses.dataclass(frozen=True)

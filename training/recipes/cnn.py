@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import keras
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.loading import create_model
 from cortexzoo.models import ConvolutionalNetwork
@@ -11,7 +13,6 @@ from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.fitting import fit
 from cortexzoo.training.limits import Range
 from cortexzoo.training.recipes.base import Recipe, Trained
-from ml_collections import ConfigDict
 
 PAPER = {
     "title": "Towards the first adversarially robust neural network model on MNIST",

@@ -7,6 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.models import DenoisedInternalModels
 from cortexzoo.training.bases import load_base
@@ -16,8 +19,6 @@ from cortexzoo.training.fitting import fit
 from cortexzoo.training.limits import ANYTHING, EPOCHS, STANDARD_DEVIATION, WIDTHS, Limit
 from cortexzoo.training.recipes.base import Recipe, Trained
 from cortexzoo.training.recipes.cnn import fit_binarized
-from keras import ops
-from ml_collections import ConfigDict
 
 PAPER = {
     "title": "Denoised Internal Models: a Brain-Inspired Autoencoder against Adversarial Attacks",

@@ -7,6 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.layers.nonlinearities import NONLINEARITIES
 from cortexzoo.loading import create_model
@@ -17,8 +20,6 @@ from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.fitting import fit
 from cortexzoo.training.limits import ANYTHING, EPOCHS, WIDTHS, Limit, OneOf, Range
 from cortexzoo.training.recipes.base import Recipe, Trained
-from keras import ops
-from ml_collections import ConfigDict
 
 PAPER = {
     "title": "Biologically inspired protection of deep networks from adversarial attacks",

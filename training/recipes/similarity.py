@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 import numpy as np
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.layers import RepresentationalSimilarityRegularizer
 from cortexzoo.models import ResidualNetwork
@@ -22,7 +24,6 @@ from cortexzoo.training.recipes.similarity_settings import LIMITS, check_setting
 from cortexzoo.training.schedules import RestartedStepDecay
 from cortexzoo.training.similarity import LayerWeightLog, PairedBatches, SimilarityTraining
 from cortexzoo.training.targets import SimilarityTarget, TargetSpecification, registry
-from ml_collections import ConfigDict
 
 _LOG = logging.getLogger(__name__)
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.models.resnet import BLOCKS
 from cortexzoo.training import targets
@@ -9,7 +11,6 @@ from cortexzoo.training.configuration import ConfigError
 from cortexzoo.training.limits import ANYTHING, STANDARD_DEVIATION, Limit, OneOf, Range
 from cortexzoo.training.similarity import STATISTICS
 from cortexzoo.training.targets import registry
-from ml_collections import ConfigDict
 
 # How the images of the regularisation set are chosen from the training images; "first" as in the paper's code.
 CHOICES = ("random", "first")

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+
 from cortexzoo.training.recordings.dataset import read_dataset, write_dataset
 from cortexzoo.training.targets.base import check_images
 

@@ -6,6 +6,7 @@ https://proceedings.neurips.cc/paper/2020/hash/98b17f068d5d9b7668e19fb8ae470841-
 import dataclasses
 
 import numpy as np
+
 from cortexzoo import datasets
 
 # Bins of 45 degrees around 0, 45, 90 and 135 degrees, and how many cells were found in each (De Valois et al. 1982a).

@@ -10,9 +10,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
+
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.fitting import fit
-from keras import ops
 
 _HELD_OUT = 0.1
 

@@ -4,6 +4,7 @@ It is a simulation and not data of any animal; results under it are called "simu
 """
 
 import numpy as np
+
 from cortexzoo.training.recordings.file import Recordings
 from cortexzoo.training.recordings.gabor import sample_cells
 from cortexzoo.training.targets.base import check_images

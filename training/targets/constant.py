@@ -1,6 +1,7 @@
 """A control: the same similarity for all pairs."""
 
 import numpy as np
+
 from cortexzoo.training.targets.base import SimilarityTarget
 from cortexzoo.training.targets.specification import TargetSpecification
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+
 from cortexzoo import catalog, datasets
 from cortexzoo.catalog import StrPath
 from cortexzoo.training.configuration import base_digest

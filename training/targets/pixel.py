@@ -1,6 +1,7 @@
 """Pixel similarity (Attias, Pehlevan & Obeid 2024, https://arxiv.org/abs/2410.03952)."""
 
 import numpy as np
+
 from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget, check_images
 from cortexzoo.training.targets.specification import Setting, TargetSpecification
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.training.limits import OneOf, Range
 from cortexzoo.training.recordings.file import Recordings, load_recordings
 from cortexzoo.training.recordings.reliability import mean_over_trials, reliability, standardized

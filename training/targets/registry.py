@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.training.configuration import ConfigError
 from cortexzoo.training.discovery import declared
 from cortexzoo.training.targets.base import SimilarityTarget

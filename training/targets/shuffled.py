@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.training.targets import registry
 from cortexzoo.training.targets.base import SimilarityTarget
 from cortexzoo.training.targets.specification import Setting, TargetSpecification

@@ -1,6 +1,7 @@
 """Similarity to a simulated V1: the cosine of its reliability-weighted responses."""
 
 import numpy as np
+
 from cortexzoo.training.limits import Range
 from cortexzoo.training.recordings.reliability import mean_over_trials, reliability, standardized
 from cortexzoo.training.recordings.simulation import simulate_recordings

@@ -1,6 +1,7 @@
 """Thresholded pixel similarity: 1 for very similar pairs, -1 for very dissimilar ones, 0 for all others."""
 
 import numpy as np
+
 from cortexzoo.training.limits import OneOf, Range
 from cortexzoo.training.targets import pixel
 from cortexzoo.training.targets.base import SimilarityTarget

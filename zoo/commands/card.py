@@ -12,6 +12,7 @@ import json
 import sys
 
 from absl import app, flags
+
 from cortexzoo import catalog
 from cortexzoo.console import run
 

@@ -18,6 +18,10 @@ import sys
 from pathlib import Path
 
 from absl import app, flags
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
 from cortexzoo import catalog
 from cortexzoo.card import ModelCard
 from cortexzoo.card_page import percent
@@ -26,9 +30,6 @@ from cortexzoo.files import csv_text
 from cortexzoo.norms import NORM_NAMES
 from cortexzoo.ranking import ranking
 from cortexzoo.sections import replace_section
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 _CAPTION = (
     "Accuracy in %: clean, and in each norm in the worst case over all suites stored.\n"

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from absl import app, flags, logging
+from rich.table import Table
+from rich.text import Text
+
 from cortexzoo import catalog
 from cortexzoo.console import print_table, run
 from cortexzoo.startup import configure_tensorflow
-from rich.table import Table
-from rich.text import Text
 
 _MODEL = flags.DEFINE_multi_string("model", [], "Id of a model in the catalogue, or a base path.")
 _FORMAT = flags.DEFINE_enum("format", "table", ("table", "json"), "What is printed.")

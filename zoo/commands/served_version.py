@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from cortexzoo.export import WARMUP_FILE
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
+
+from cortexzoo.export import WARMUP_FILE
 
 # The server has no Python interpreter to run these.
 _PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction")

@@ -11,6 +11,7 @@ cannot be read, and if there is nothing to check.
 import sys
 
 from absl import flags
+
 from cortexzoo import catalog
 from cortexzoo.console import run
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+
 from cortexzoo.norms import NORMS
 
 

@@ -1,6 +1,7 @@
 """Reads data sets of the catalogue, and parts the published training images into training and validation."""
 
 import numpy as np
+
 from cortexzoo.datasets import prepared
 from cortexzoo.datasets.base import DatasetInfo, Split
 

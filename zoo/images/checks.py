@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.images.image_arrays import to_images
 from cortexzoo.images.label_arrays import to_labels
 from cortexzoo.images.source import Content

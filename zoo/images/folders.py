@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
 from cortexzoo.images import pixels
 from cortexzoo.images.checks import to_content
 from cortexzoo.images.naming import safe_name
 from cortexzoo.images.source import Content, ImageSource, source_of
-from PIL import Image
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 

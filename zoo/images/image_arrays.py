@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.images.numpy_arrays import as_array
 
 # Beyond rounding in float32; what is less than this over 1.0 is cut off.

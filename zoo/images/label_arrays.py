@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.images.numpy_arrays import as_array
 
 _MOST_CLASSES = 100_000

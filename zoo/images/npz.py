@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.images.checks import to_content
 from cortexzoo.images.naming import PAIRS, TRAINING_PAIRS, find_pair, safe_name
 from cortexzoo.images.source import Content, ImageSource, source_of

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from cortexzoo import datasets
 from cortexzoo.images import folders, npz, published, tensors
 from cortexzoo.images.checks import to_content

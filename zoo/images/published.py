@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import numpy as np
+
 from cortexzoo import datasets
 from cortexzoo.datasets import prepared
 from cortexzoo.images import tensors

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
+
 from cortexzoo.datasets import DatasetInfo, Split
 
 # Bytes of images that are in memory twice at a time.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.images import pixels
 from cortexzoo.images.checks import to_content
 from cortexzoo.images.naming import find_pair

@@ -3,8 +3,9 @@
 from typing import Any
 
 import keras
-from cortexzoo.layers.nonlinearities import nonlinearity
 from keras import ops
+
+from cortexzoo.layers.nonlinearities import nonlinearity
 
 
 @keras.saving.register_keras_serializable(package="cortexzoo")

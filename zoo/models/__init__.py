@@ -8,6 +8,7 @@ import pkgutil
 from types import ModuleType
 
 import keras
+
 from cortexzoo.models.base import ImageClassifier
 from cortexzoo.models.cnn import ConvolutionalNetwork
 from cortexzoo.models.internal_models import DenoisedInternalModels

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras import ops
+
 from cortexzoo.layers import SaturationPenalty, nonlinearity
 from cortexzoo.models.base import ImageClassifier
-from keras import ops
 
 
 class FeedforwardNetwork(ImageClassifier):

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
+
 from cortexzoo.layers import Binarize, RandomGaussianNoise, StackedDense
 from cortexzoo.models.base import ImageClassifier
-from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="cortexzoo")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+
 from cortexzoo.models.feedforward import FeedforwardNetwork
 
 

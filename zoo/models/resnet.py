@@ -3,9 +3,10 @@
 from typing import Any
 
 import keras
+from keras import ops
+
 from cortexzoo.layers import GaussianBlur, PartialBatchNormalization
 from cortexzoo.models.base import ImageClassifier
-from keras import ops
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 

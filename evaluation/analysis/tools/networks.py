@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+
 from cortexzoo.datasets import DatasetInfo, Split
 from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE
 from cortexzoo.evaluation.classifier import Classifier, ClassifierError

@@ -5,9 +5,10 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cortexzoo.files import write_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from cortexzoo.files import write_text
 
 COLUMNS = 6
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+
 from cortexzoo.evaluation.attacks import Attack, BoundaryAttack, DecoupledDirectionNorm
 from cortexzoo.evaluation.report.layout import MISSING, by_dataset, data_line, distance, of_official
 from cortexzoo.evaluation.report.sections.base import Section

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+
 from cortexzoo.evaluation.report.layout import by_dataset, column_names
 from cortexzoo.evaluation.report.sections.base import Section
 from cortexzoo.evaluation.results.metrics import survivors

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+
 from cortexzoo.evaluation.report.layout import by_dataset, column_names
 from cortexzoo.evaluation.report.sections.base import Section
 from cortexzoo.evaluation.results.metrics import mcnemar, survivors

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from cortexzoo.evaluation.report.curves import COLOURS
 from cortexzoo.evaluation.report.layout import FLAG, MISSING, by_dataset, data_line, interval, percent
 from cortexzoo.evaluation.report.links import image_link
@@ -17,8 +20,6 @@ from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.evaluation.suites import brendel_bethge_comment as comment
 from cortexzoo.figures import figure_style, save_figure
 from cortexzoo.files import csv_text, markdown_row, write_text
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 SUITE = "brendel_bethge_comment"
 # How a network was trained, in the table's order; a plain one has no variant on its card.

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from cortexzoo.card_page import level_name
 from cortexzoo.evaluation.report.curves import COLOURS, line_style
 from cortexzoo.evaluation.report.layout import by_dataset
@@ -11,8 +14,6 @@ from cortexzoo.evaluation.report.shifts.layout import SeedGroup, corruption_spec
 from cortexzoo.evaluation.results.shifts import ShiftSummary
 from cortexzoo.evaluation.shifts.spectra import GROUPS, Spectrum
 from cortexzoo.figures import ShownFigure, figure_style, save_figure
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 _HATCHES = ("", "////", "....")
 # From this ratio of the largest to the smallest level on, the axis is logarithmic.

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
+
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.report.seeds import Estimate, by_group, estimate
 from cortexzoo.evaluation.results import metrics

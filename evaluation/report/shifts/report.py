@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from rich.console import RenderableType
+
 from cortexzoo.evaluation.report.layout import by_dataset
 from cortexzoo.evaluation.report.shifts.figures import level_curves, write_shift_figures
 from cortexzoo.evaluation.report.shifts.tables import CSV_FIELDS, csv_rows, shifts_section, terminal_table
 from cortexzoo.evaluation.results.shifts import ShiftSummary
 from cortexzoo.figures import figure_style
 from cortexzoo.files import csv_text, write_text
-from matplotlib.figure import Figure
-from rich.console import RenderableType
 
 
 class ShiftReport:

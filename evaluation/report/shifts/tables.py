@@ -7,6 +7,8 @@ from typing import Any
 import rich.box
 import rich.console
 import rich.table
+from rich.text import Text
+
 from cortexzoo.card_page import level_name
 from cortexzoo.evaluation.report.layout import MISSING, by_dataset, data_line, id_ranges, interval, of_official, percent
 from cortexzoo.evaluation.report.links import image_link
@@ -15,7 +17,6 @@ from cortexzoo.evaluation.report.shifts.layout import SeedGroup, corruption_spec
 from cortexzoo.evaluation.results.shifts import ShiftSummary
 from cortexzoo.evaluation.shifts.spectra import GROUPS, WHITE_CENTROID, Spectrum
 from cortexzoo.files import markdown_row
-from rich.text import Text
 
 CSV_FIELDS = (
     *("model", "digest", "dataset", "suite", "seed", "shift", "level", "samples", "sample_ids"),

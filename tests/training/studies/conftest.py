@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from absl import flags, logging
 from absl.testing import flagsaver
+
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
-
 from tests.training.programs import alone
 
 Study = Callable[..., None]

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from cortexzoo.training.studies.layer_weights import write_layer_weights
 
+from cortexzoo.training.studies.layer_weights import write_layer_weights
 from tests.zoo.conftest import make_card
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.training.recipes import Trained, find
 from cortexzoo.training.studies.similarity_settings import grids
 from cortexzoo.training.studies.similarity_settings.grids import GRIDS, grid_cells, run_grid
 from cortexzoo.training.studies.similarity_settings.page import grid_section, update_page
 from cortexzoo.training.studies.similarity_settings.table import COLUMNS, NOISE, read_rows, write_rows
-from ml_collections import ConfigDict
-
 from tests.training.interrupted_fit import few_images
 from tests.training.tiny_classifier import TinyClassifier
 

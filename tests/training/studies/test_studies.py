@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from cortexzoo.console import discover
 from cortexzoo.training.recordings.file import load_recordings
 from cortexzoo.training.studies.sweep import run as sweep_run
-
 from tests.training.studies.conftest import Study
 
 STUDIES = ("layer_weights", "similarity_settings", "simulated_recordings", "sweep", "targets")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.models import MaxPoolingNetwork, MultilayerPerceptron
 from cortexzoo.training.configuration import ConfigError
@@ -12,8 +14,6 @@ from cortexzoo.training.limits import Range
 from cortexzoo.training.recipes import Recipe, Trained
 from cortexzoo.training.studies.sweep.run import saturation_statistics, sweep
 from cortexzoo.training.studies.sweep.table import Point, largest_within, read_points, table_path, write_points
-from ml_collections import ConfigDict
-
 from tests.training.interrupted_fit import few_images
 
 POINT = Point(0.0, 0.98, 0.1, 0.2, epochs=3, seed=0, settings="abc")

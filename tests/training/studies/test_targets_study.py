@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import image as matplotlib_image
+
 from cortexzoo import datasets
 from cortexzoo.training import targets
 from cortexzoo.training.studies.targets import analysis
@@ -17,8 +19,6 @@ from cortexzoo.training.studies.targets.analysis import (
     section,
     write_rows,
 )
-from matplotlib import image as matplotlib_image
-
 from tests.training.studies.conftest import Study, few_digits
 
 

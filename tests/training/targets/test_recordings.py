@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from keras import ops
+from scipy.spatial.distance import cdist
+from scipy.stats import pearsonr
+
 from cortexzoo.training import targets
 from cortexzoo.training.fitting import EpochCheckpoint
 from cortexzoo.training.recordings import predictor
@@ -21,9 +25,6 @@ from cortexzoo.training.recordings.reliability import reliability, standardized
 from cortexzoo.training.recordings.simulation import expected_spikes, simulate_recordings
 from cortexzoo.training.targets.base import CosineSimilarity
 from cortexzoo.training.targets.recordings import RecordedSimilarity, SingleTrialSimilarity
-from keras import ops
-from scipy.spatial.distance import cdist
-from scipy.stats import pearsonr
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.random((6, 4, 4, 1)).astype(np.float32)

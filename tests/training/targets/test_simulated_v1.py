@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from cortexzoo import datasets
 from cortexzoo.training import targets
 from cortexzoo.training.recordings.gabor import GaborCells, sample_cells
 from cortexzoo.training.recordings.reliability import mean_over_trials, reliability, standardized
 from cortexzoo.training.recordings.simulation import expected_spikes, simulate_recordings
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PPD = 16.0
 IMAGES = np.random.default_rng(0).random((40, 12, 12, 1), np.float32)

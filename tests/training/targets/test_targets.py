@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cortexzoo import datasets
-from cortexzoo.loading import load_model
-from cortexzoo.training import targets
-from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
+from cortexzoo import datasets
+from cortexzoo.loading import load_model
+from cortexzoo.training import targets
+from cortexzoo.training.targets.base import CosineSimilarity, SimilarityTarget
 from tests.zoo.conftest import SMALL_ID, catalogue, published  # noqa: F401
 
 GENERATOR = np.random.default_rng(0)

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo import datasets
-from cortexzoo.images import ImageSource, open_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortexzoo import datasets
+from cortexzoo.images import ImageSource, open_images
 from tests.conftest import load_split, needs_dataset
 
 N = 6

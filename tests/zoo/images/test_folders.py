@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cortexzoo.images import open_images
 from PIL import Image
+
+from cortexzoo.images import open_images
 
 RNG = np.random.default_rng(3)
 BYTES = RNG.integers(0, 256, (6, 9, 12, 3), np.uint8)

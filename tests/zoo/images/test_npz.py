@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cortexzoo.images import open_images
 
 BYTES = np.random.default_rng(2).integers(0, 256, (6, 7, 8, 3), np.uint8)

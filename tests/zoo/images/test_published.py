@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+
 from cortexzoo import datasets
 from cortexzoo.images import open_images
-
 from tests.conftest import load_split
 
 NAMES = ["cat", "dog", "owl"]

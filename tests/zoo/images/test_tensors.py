@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cortexzoo.images import open_images
 from PIL import Image
+
+from cortexzoo.images import open_images
 
 N = 7
 BYTES = np.random.default_rng(1).integers(0, 256, (N, 9, 8, 3), np.uint8)

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
 from cortexzoo.card import ModelCard
 from cortexzoo.figures import figure_style, save_figure
 from cortexzoo.files import csv_text, write_text
-from matplotlib import colormaps
-from matplotlib.figure import Figure
 
 _COLUMNS = ("model", "target", "seed", "layer", "weight")
 

@@ -10,6 +10,7 @@ served; training leaves them on the card.
 """
 
 from absl import flags
+
 from cortexzoo import catalog
 from cortexzoo.console import run
 from cortexzoo.training.configuration import ConfigError

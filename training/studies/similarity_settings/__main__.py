@@ -13,6 +13,7 @@ grids.csv. The same command resumes after a kill.
 from pathlib import Path
 
 from absl import flags
+
 from cortexzoo.console import run
 from cortexzoo.training.preparation import prepare, refusals
 

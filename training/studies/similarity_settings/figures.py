@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from cortexzoo.figures import figure_style, save_figure
 from matplotlib.figure import Figure
+
+from cortexzoo.figures import figure_style, save_figure
 
 _CURVES = {"pairs": ("pairs", "pairs a step, k"), "images": ("regularization_images", "images of the regularisation set, N")}
 

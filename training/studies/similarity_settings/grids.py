@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 import numpy as np
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.training.configuration import ConfigError, change_config, config_digest, run_directory
 from cortexzoo.training.recipes import Recipe, find
@@ -19,7 +21,6 @@ from cortexzoo.training.studies.similarity_settings.table import (
     write_rows,
 )
 from cortexzoo.training.targets import published_setting
-from ml_collections import ConfigDict
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ docs/recordings.md describes the format. A path without .npz is a new folder for
 """
 
 from absl import flags
+
 from cortexzoo import datasets
 from cortexzoo.console import run
 from cortexzoo.training.configuration import ConfigError

@@ -12,6 +12,7 @@ in training/recipes/saturating.py are the largest that cost at most one point of
 from pathlib import Path
 
 from absl import flags
+
 from cortexzoo.console import run
 from cortexzoo.training.configuration import ConfigError, change_config
 from cortexzoo.training.preparation import prepare, refusals

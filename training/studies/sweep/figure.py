@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from cortexzoo.figures import figure_style, save_figure
-from cortexzoo.training.studies.sweep.table import Point
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from cortexzoo.figures import figure_style, save_figure
+from cortexzoo.training.studies.sweep.table import Point
 
 
 def write_figure(points: list[Point], title: str, path: Path) -> None:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
+from ml_collections import ConfigDict
+
 from cortexzoo import datasets
 from cortexzoo.layers import nonlinearity
 from cortexzoo.models import ImageClassifier
@@ -13,8 +16,6 @@ from cortexzoo.training.hardware import first_hardware
 from cortexzoo.training.recipes import Recipe
 from cortexzoo.training.studies.sweep.figure import write_figure
 from cortexzoo.training.studies.sweep.table import Point, read_points, table_path, write_points
-from keras import ops
-from ml_collections import ConfigDict
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from absl import flags
+
 from cortexzoo.console import run
 from cortexzoo.training.configuration import ConfigError
 from cortexzoo.training.preparation import prepare, refusals

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+
 from cortexzoo import datasets
 from cortexzoo.figures import save_figure
 from cortexzoo.files import write_text
 from cortexzoo.training.targets import PUBLISHED, PUBLISHED_PAIRS, SimilarityTarget, build, published_setting
-from matplotlib.figure import Figure
 
 # One simulated animal each: the spread of r over them is due to the choice of cells and to their noise.
 SEEDS = (0, 1, 2)
