@@ -83,7 +83,7 @@ class Classifier:
         where = f"{self._name} on {len(probe)} images of {dataset.name}"
         self._size = probing.batch_size(self._raw, self._signature_batch(), probe, where)
         self._kind, self.signs = probing.examine(self._fed(self._raw), dataset.num_classes, probe, where)
-        self._precision = probing.precision(self._fed(self._raw)(tf.constant(probe)).numpy().astype(np.float64))
+        self._precision = probing.precision(self._fed(self._raw), probe)
         self._serve = self._answering(self._raw)
         self.num_classes = self._check_outputs(dataset, probe)
         self.batch_limit = batch_limit or images_at_once(self.endpoint("logits"), self.image_shape)

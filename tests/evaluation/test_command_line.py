@@ -1,6 +1,5 @@
 """`python -m cortexzoo.evaluation`: its errors say what to do, its help teaches, and a run by path works from any folder."""
 
-import importlib
 import json
 import os
 import re
@@ -28,6 +27,7 @@ from tests.conftest import load_split
 from tests.evaluation import fake_results
 from tests.evaluation.evaluations import changed
 from tests.evaluation.rows import read_rows
+from tests.programs import alone
 from tests.zoo.conftest import SMALL_ID, make_card
 
 Main = Callable[..., None]
@@ -38,23 +38,8 @@ MEMBERS = QUICK.build(MNIST)
 @pytest.fixture(scope="module")
 def program() -> Iterator[object]:
     """`cortexzoo.evaluation.__main__`, imported into a process in which other programs may have defined their flags."""
-    values = flags.FLAGS
-    others = {
-        flag.name: flag
-        for module, defined in values.flags_by_module_dict().items()
-        if module.endswith("__main__") or module.startswith("cortexzoo")
-        for flag in defined
-    }
-    for name in others:
-        delattr(values, name)
-    module = importlib.import_module("cortexzoo.evaluation.__main__")
-    own = [flag.name for flag in values.flags_by_module_dict()[module.__name__]]
-    yield module
-    for name in own:
-        delattr(values, name)
-    for name, flag in others.items():
-        values[name] = flag
-    del sys.modules[module.__name__]
+    with alone("cortexzoo.evaluation.__main__") as module:
+        yield module
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_the_model_itself_agrees(build: Callable[[], keras.Model], batch: int, s
     model = build()
     labels = classes_of(outputs_of(model, IMAGES, batch))
     labels[:2] = (labels[:2] + 1) % 2
-    found = cz.attack(model, IMAGES, labels, epsilon=EPSILON, steps=5)
+    found = cz.attack(model, IMAGES, labels, epsilon=2 * EPSILON, steps=10)
     wrong = classes_of(outputs_of(model, found.images, batch)) != labels
     np.testing.assert_array_equal(found.distances[:2], 0.0)
     assert found.success[2:].any()

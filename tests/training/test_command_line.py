@@ -18,7 +18,7 @@ from cortexzoo.loading import create_model
 from cortexzoo.training.configuration import ConfigError, change_config, run_directory
 from cortexzoo.training.publishing import publish
 from cortexzoo.training.recipes import RECIPES, Recipe, Trained
-from tests.training.programs import alone
+from tests.programs import alone
 from tests.training.test_publishing import RECIPE
 
 Main = Callable[..., None]

@@ -10,7 +10,7 @@ from absl.testing import flagsaver
 
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
-from tests.training.programs import alone
+from tests.programs import alone
 
 Study = Callable[..., None]
 
