@@ -137,7 +137,7 @@ def attack(
     (norm,) = _checked_norms([norm])
     if not isinstance(attack, (str, Attack, NoneType)):
         raise TypeError(f"Expected `attack` to be a name or an object of a subclass of Attack. Received: {attack!r}.")
-    if np.ndim(epsilon):
+    if epsilon is not None and np.ndim(epsilon):
         raise ValueError(f"Expected one `epsilon`. Received: {epsilon!r}. `evaluate` takes several, as `epsilons`.")
     source, opened = _open(model, images, labels, scale, None)
     thresholds = thresholds_for(source.info, {} if epsilon is None else {norm: epsilon})
