@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -45,8 +46,7 @@ def _check_operations(version: Path) -> Check:
     path = version / "saved_model.pb"
     try:
         graphs = saved_model_pb2.SavedModel.FromString(path.read_bytes()).meta_graphs
-    # protobuf's DecodeError is a ValueError of some implementations and none of others.
-    except Exception as error:
+    except (OSError, DecodeError) as error:
         return "graph", False, f"{path} is no SavedModel: {_first_line(error)}"
     if not any("serve" in graph.meta_info_def.tags for graph in graphs):
         return "graph", False, f"{path} has no graph with the tag `serve`"
