@@ -54,7 +54,7 @@ class Adversarials:
 
 def adversarials_of(summary: Summary, score: Score) -> Adversarials:
     """Returns each sample's nearest adversarial image of one attack, over its endpoints."""
-    return _nearest(summary, [score], score.ids)
+    return _nearest(summary, summary.up_to(score), score.ids)
 
 
 def worst_case(summary: Summary, norm: str) -> Adversarials:

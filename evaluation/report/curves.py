@@ -100,8 +100,8 @@ def _draw_panel(panel: Axes, norm: str, summaries: list[Summary], styles: dict[s
     epsilon = unions[0].epsilon
     panel.axvline(epsilon, color="0.35", linestyle="dotted", linewidth=1.2)
     title = f"{NORM_NAMES[norm]}, N = {_count_range(unions)}"
-    attacks = [score for score in summaries[0].attacks if score.norm == norm]
-    if alone and _count_range(attacks) != _count_range(unions):
+    attacks = [score for score in summaries[0].attacks if score.norm == norm and not score.cumulative]
+    if alone and attacks and _count_range(attacks) != _count_range(unions):
         title += f" (thin: {_count_range(attacks)})"
     panel.set_title(f"{title}, dotted: ε = {epsilon:g}", fontsize=9, loc="left")
     panel.set_xlabel(_UNITS[norm])
@@ -112,15 +112,26 @@ def _draw_panel(panel: Axes, norm: str, summaries: list[Summary], styles: dict[s
 
 
 def _count_range(scores: list[Score]) -> str:
-    counts = sorted({score.samples for score in scores})
+    counts = sorted({len(score.minimised) or score.samples for score in scores})
     return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
 
 def _draw_union(panel: Axes, score: Score, **style: Any) -> None:
-    epsilons, surviving = _to_the_right_edge(*survival(score.distances), score)
-    bounds = np.array([metrics.wilson_interval(int(count), score.samples) for count in surviving])
+    distances = score.minimised
+    if len(distances) == 0:
+        _draw_point(panel, score, **style)
+        return
+    epsilons, surviving = _to_the_right_edge(*survival(distances), score)
+    bounds = np.array([metrics.wilson_interval(int(count), len(distances)) for count in surviving])
     panel.fill_between(epsilons, *(100 * bounds.T), step="post", color=style["color"], alpha=0.15, linewidth=0)
-    panel.step(epsilons, 100 * surviving / score.samples, where="post", **style)
+    panel.step(epsilons, 100 * surviving / len(distances), where="post", **style)
+
+
+def _draw_point(panel: Axes, score: Score, **style: Any) -> None:
+    """Attacks of one size tell the accuracy there and nowhere else."""
+    low, high = (100 * abs(bound - score.accuracy) for bound in score.interval)
+    panel.errorbar([score.epsilon], [100 * score.accuracy], [[low], [high]], capsize=3, color=style["color"])
+    panel.plot([score.epsilon], [100 * score.accuracy], marker="o", **style)
 
 
 def _draw_attacks(panel: Axes, norm: str, summary: Summary) -> None:
@@ -128,7 +139,7 @@ def _draw_attacks(panel: Axes, norm: str, summary: Summary) -> None:
     # with the curve of one attack.
     names = list(dict.fromkeys(_attack_name(score) for score in summary.attacks))
     for score in summary.attacks:
-        if score.norm == norm:
+        if score.norm == norm and not score.cumulative:
             epsilons, surviving = _to_the_right_edge(*survival(score.distances), score)
             style = line_style(names.index(_attack_name(score)) + 1)
             accuracy = 100 * surviving / score.samples

@@ -70,7 +70,8 @@ def chosen_attacks(scores: list[Score]) -> list[Score]:
 def adversarials(summary: Summary, score: Score, ids: list[int]) -> list[Adversarial | None]:
     """Returns each sample's nearest adversarial image over the attacked endpoints; None if it was not attacked."""
     store = summary.evaluation.store
-    keys = [RunKey(summary.digest, summary.dataset.name, name, summary.seed, score.settings) for name in score.endpoints]
+    attacked = [(name, part.settings) for part in summary.up_to(score) for name in part.endpoints]
+    keys = [RunKey(summary.digest, summary.dataset.name, name, summary.seed, settings) for name, settings in attacked]
     runs = [run for run in map(store.find_run, keys) if run is not None]
     reached = {run: store.distances(run) for run in runs}
     images = {run: store.images(run, summary.dataset.image_shape) for run in runs}

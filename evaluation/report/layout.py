@@ -193,7 +193,8 @@ def _sample_counts(counts: list[int | None], usual: int | None) -> tuple[str, li
 def _score_cell(score: Score | None, note: str) -> Cell:
     if score is None:
         return Cell(MISSING)
-    return Cell(percent(score.accuracy), distance(score.median), interval(score.interval), note)
+    median = "" if math.isnan(score.median) else distance(score.median)
+    return Cell(percent(score.accuracy), median, interval(score.interval), note)
 
 
 def _clean_row(summaries: list[Summary]) -> Row:
@@ -259,11 +260,22 @@ def caption(table: Table) -> str:
             '"all": each image\'s smallest distance over the attacks above.',
             '"minimal": the lowest "all" over the four norms; — if a norm has no attack.',
         ]
+        if any(score.cumulative for summary in table.summaries for score in summary.attacks):
+            lines.append(
+                "An image leaves once it is broken at ε: what an attack is said to leave, all above left together. "
+                f"{_medians(table.summaries)}"
+            )
         if table.flagged:
             lines.append(f'{FLAG}: not {table.samples:,} images; "all" uses the images that every attack above saw.')
     if conventional := _conventional(table.summaries):
         lines.append(f"These images have no established thresholds: CIFAR-10's are used in {conventional}.")
     return " ".join([*lines, *_clean_notes(table.summaries), *first.evaluation.images.notes])
+
+
+def _medians(summaries: list[Summary]) -> str:
+    """Of how many images the distance is minimised."""
+    counts = sorted({len(union.minimised) for summary in summaries for union in summary.unions})
+    return f"Medians: the first {' or '.join(f'{count:,}' for count in counts if count)} images." if any(counts) else ""
 
 
 def _conventional(summaries: list[Summary]) -> str:

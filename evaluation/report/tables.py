@@ -194,7 +194,7 @@ def _score_csv_row(summary: Summary, kind: str, score: Score) -> dict[str, Any]:
         "accuracy": score.accuracy,
         "low": low,
         "high": high,
-        "median": "inf" if math.isinf(score.median) else score.median,
+        "median": {math.inf: "inf"}.get(score.median, "" if math.isnan(score.median) else score.median),
         "seconds": round(score.seconds, 2),
         "endpoints": " ".join(score.endpoints),
         "settings": json.dumps(score.settings, sort_keys=True) if score.settings else "",

@@ -140,7 +140,8 @@ def from_scores(scores: list[Score]) -> list[Check]:
     """Returns the checks that compare attacks with each other, norm by norm."""
     checks = []
     for norm, title in NORM_NAMES.items():
-        members = [score for score in scores if score.norm == norm and np.isfinite(score.epsilon)]
+        # What is left after several attacks tells nothing about one of them.
+        members = [s for s in scores if s.norm == norm and np.isfinite(s.epsilon) and not s.cumulative]
         gradient = [score for score in members if score.uses_gradients]
         single = [score for score in gradient if _is_single_step(score)]
         white = [score for score in gradient if not _is_single_step(score)]

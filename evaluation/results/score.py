@@ -1,6 +1,7 @@
 """The result of one attack, or of the union of several, at one threshold."""
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -24,6 +25,11 @@ class Score:
         uses_gradients: whether the attack follows gradients.
         endpoints: the endpoints attacked.
         versions: package versions under which the attack ran; empty for a union.
+        cumulative: whether images that earlier attacks of the suite broke were left out. The distances are then the smallest
+            ones up to this attack, and the accuracy is what it and all before it left.
+        partial: whether the attack saw only the first of the evaluated images.
+        minimal: the samples whose distance an attack minimised, int64, (k,); None for all. Of the others it is only known
+            whether they are broken at the threshold.
     """
 
     label: str
@@ -36,6 +42,9 @@ class Score:
     uses_gradients: bool = True
     endpoints: tuple[str, ...] = ()
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    cumulative: bool = False
+    partial: bool = False
+    minimal: np.ndarray | None = None
 
     @property
     def samples(self) -> int:
@@ -54,8 +63,14 @@ class Score:
 
     @property
     def median(self) -> float:
-        """The median distance over all images; may be infinite."""
-        return metrics.median_distance(self.distances)
+        """The median distance over the images whose distance was minimised; may be infinite, and is NaN without any."""
+        minimised = self.minimised
+        return metrics.median_distance(minimised) if len(minimised) else math.nan
+
+    @property
+    def minimised(self) -> np.ndarray:
+        """The distances of the images for which an attack minimised it."""
+        return self.distances if self.minimal is None else self.distances[np.isin(self.ids, self.minimal)]
 
     def at(self, epsilon: float) -> "Score":
         """Returns the same distances at another threshold."""
@@ -79,8 +94,37 @@ class Score:
 
 
 def union_of(label: str, members: list[Score]) -> Score:
-    """Returns the per-sample minimum over attacks in one norm, on the images that all of them attacked."""
-    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in members)))
-    distances = metrics.union([score.distances[np.isin(score.ids, ids)] for score in members])
+    """Returns the per-sample minimum over attacks in one norm, on the images that all of them attacked.
+
+    Where broken images leave, the images are those that all complete attacks saw, and attacks on the first images only count
+    where they have a result.
+    """
+    complete = members
+    if any(score.cumulative for score in members):
+        complete = [score for score in members if not score.partial] or members
+    ids = sorted(set.intersection(*(set(map(int, score.ids)) for score in complete)))
+    distances = metrics.union([_on(score, ids) for score in members])
     seconds = sum(score.seconds for score in members)
-    return Score(label, members[0].norm, members[0].epsilon, distances, np.array(ids), seconds)
+    return Score(
+        label,
+        members[0].norm,
+        members[0].epsilon,
+        distances,
+        np.array(ids, np.int64),
+        seconds,
+        cumulative=any(score.cumulative for score in members),
+        minimal=_minimal(members),
+    )
+
+
+def _on(score: Score, ids: list[int]) -> np.ndarray:
+    """The distances of these samples; infinite where the attack did not see one."""
+    known = dict(zip(map(int, score.ids), score.distances, strict=True))
+    return np.array([known.get(sample, np.inf) for sample in ids])
+
+
+def _minimal(members: list[Score]) -> np.ndarray | None:
+    if not any(score.cumulative for score in members):
+        return None
+    minimising = [score.ids for score in members if not score.cumulative]
+    return functools.reduce(np.intersect1d, minimising) if minimising else np.array([], np.int64)

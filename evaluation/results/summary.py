@@ -9,6 +9,7 @@ from cortexzoo.card import ModelCard
 from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import diagnostics, metrics
+from cortexzoo.evaluation.results.cascade import broken, least_distances
 from cortexzoo.evaluation.results.keys import run_keys
 from cortexzoo.evaluation.results.model_results import ModelResults
 from cortexzoo.evaluation.results.score import Score, union_of
@@ -49,13 +50,25 @@ class Summary(ModelResults):
         """Returns each score at every threshold of its norm."""
         return [score.at(epsilon) for score in scores for epsilon in self.evaluation.thresholds[score.norm]]
 
+    def up_to(self, score: Score) -> list[Score]:
+        """Returns the attacks whose results an attack's score holds: all up to it in its norm where broken images leave."""
+        if not score.cumulative:
+            return [score]
+        members = [other for other in self.attacks if other.norm == score.norm]
+        return members[: [other.label for other in members].index(score.label) + 1]
+
     def union(self, norm: str) -> Score | None:
         """Returns the minimum over the attacks in a norm; None if there are none."""
         return next((score for score in self.unions if score.norm == norm), None)
 
     def wide_union(self, norm: str) -> Score | None:
-        """Returns the minimum over those attacks in a norm that saw the most images; None if all saw equally many."""
+        """Returns the minimum over those attacks in a norm that saw the most images.
+
+        None if all saw equally many, or if broken images leave: then the union is on all images itself.
+        """
         members = [score for score in self.attacks if score.norm == norm]
+        if any(score.cumulative for score in members):
+            return None
         most = max((score.samples for score in members), default=0)
         wide = [score for score in members if score.samples == most]
         if len(wide) == len(members):
@@ -103,9 +116,13 @@ def summarize(evaluation: Evaluation, suite: str, members: tuple[Member, ...], d
     ids, labels, predictions = evaluation.store.clean(evaluation.digest, evaluation.info.name)
     count = evaluation.samples or default
     by_label: dict[str, list[Score]] = {}
+    earlier: dict[str, list[RunKey]] = {norm: [] for norm in NORMS}
     for member in members:
-        if (score := _score(evaluation, member, count)) is not None:
+        before = earlier[member.attack.norm]
+        score = _score(evaluation, member, count) if member.leaves_at is None else _left(evaluation, member, count, before)
+        if score is not None:
             by_label.setdefault(score.label, []).append(score)
+        before += run_keys(evaluation, member)
     attacks = [_merged(scores) for scores in by_label.values()]
     return Summary(
         evaluation=evaluation,
@@ -119,27 +136,54 @@ def summarize(evaluation: Evaluation, suite: str, members: tuple[Member, ...], d
 
 
 def _score(evaluation: Evaluation, member: Member, count: int) -> Score | None:
+    """The result of an attack that saw every image; None where it did not run."""
     store = evaluation.store
     found = [_stored(evaluation, key) for key in run_keys(evaluation, member)]
     if not all(found):
         return None
     results = [_least([store.distances(store.find_run(key)) for key in keys]) for keys in found]
     limit = min(count, member.samples or count)
-    ids = sorted(i for i in set.intersection(*map(set, results)) if i < limit)
-    if not ids:
+    least = {i: min(result[i] for result in results) for i in set.intersection(*map(set, results)) if i < limit}
+    return _score_of(evaluation, member, count, least, found)
+
+
+def _left(evaluation: Evaluation, member: Member, count: int, earlier: list[RunKey]) -> Score | None:
+    """What is left after an attack that broken images leave, up to the first image that is not done; None for none."""
+    store, keys = evaluation.store, run_keys(evaluation, member)
+    runs = [store.find_run(key) for key in keys]
+    if None in runs:
         return None
-    first = found[0][0]
+    least, results = least_distances(store, earlier), [store.distances(run) for run in runs]
+    done: dict[int, float] = {}
+    for i in range(min(count, member.samples or count)):
+        for result in results:
+            if i not in result and not broken({i: least.get(i, np.inf)}, member.leaves_at):
+                return _score_of(evaluation, member, count, done, [[key] for key in keys])
+            least[i] = min(least.get(i, np.inf), result.get(i, np.inf))
+        done[i] = least[i]
+    return _score_of(evaluation, member, count, done, [[key] for key in keys])
+
+
+def _score_of(
+    evaluation: Evaluation, member: Member, count: int, least: dict[int, float], found: list[list[RunKey]]
+) -> Score | None:
+    if not least:
+        return None
+    store, first, ids = evaluation.store, found[0][0], sorted(least)
     return Score(
         label=member.label,
         norm=member.attack.norm,
         epsilon=evaluation.info.thresholds[member.attack.norm],
-        distances=metrics.union([np.array([result[i] for i in ids]) for result in results]),
+        distances=np.array([least[i] for i in ids]),
         ids=np.array(ids),
         seconds=sum(store.seconds(store.find_run(key)) for keys in found for key in keys),
         settings=first.settings,
         uses_gradients=member.attack.uses_gradients,
         endpoints=tuple(keys[0].endpoint for keys in found),
         versions=store.versions(store.find_run(first)),
+        cumulative=member.leaves_at is not None,
+        partial=member.samples is not None and member.samples < count,
+        minimal=None if member.leaves_at is None else np.array([], np.int64),
     )
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
+from typing import Self
 
 from cortexzoo.evaluation.running.attacker import Attacker, Outcome, Task
 
@@ -19,29 +20,38 @@ _DIED = (
 )
 
 
-def run_tasks(attacker: Attacker, tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
-    """Yields each task with its outcome as soon as it is done.
+class Workers:
+    """Processes that run the tasks of one attacker; they start with the first tasks and end with the context.
 
     Args:
         attacker: runs a task.
-        tasks: the tasks.
-        workers: the number of processes, which share the processors evenly; 1 stays in this process.
-
-    Raises:
-        Exception: the first error of an attack, after all tasks already begun have been yielded. The rest are cancelled.
+        count: the number of processes, which share the processors evenly; 1 stays in this process.
+        with_starts: whether an attack starts from images of other classes.
     """
-    if workers == 1 or len(tasks) < 2:
-        yield from ((task, attacker(task)) for task in tasks)
-        return
-    # TensorFlow does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    parts = attacker.parts(any(task.attack.needs_starts for task in tasks))
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, context, initializer=_begin, initargs=(threads, os.getpid(), parts)
-    )
-    failure: Exception | None = None
-    try:
+
+    def __init__(self, attacker: Attacker, count: int, *, with_starts: bool) -> None:
+        self._attacker, self._count, self._with_starts = attacker, count, with_starts
+        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, tasks: list[Task]) -> Iterator[tuple[Task, Outcome]]:
+        """Yields each task with its outcome as soon as it is done.
+
+        Raises:
+            Exception: the first error of an attack, after all tasks already begun have been yielded. The rest are
+                cancelled.
+        """
+        if self._count == 1 or (len(tasks) < 2 and self._pool is None):
+            yield from ((task, self._attacker(task)) for task in tasks)
+            return
+        pool = self._pool = self._pool or self._start()
+        failure: BaseException | None = None
         futures = {pool.submit(_work, task): task for task in tasks}
         for future in concurrent.futures.as_completed(futures):
             if future.cancelled():
@@ -56,8 +66,13 @@ def run_tasks(attacker: Attacker, tasks: list[Task], workers: int) -> Iterator[t
             raise ChildProcessError(_DIED) from failure
         if failure is not None:
             raise failure
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self) -> concurrent.futures.ProcessPoolExecutor:
+        # TensorFlow does not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        threads = max(1, (os.cpu_count() or 1) // self._count)
+        arguments = (threads, os.getpid(), self._attacker.parts(self._with_starts))
+        return concurrent.futures.ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=arguments)
 
 
 def _begin(threads: int, parent: int, parts: tuple) -> None:

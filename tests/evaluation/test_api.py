@@ -211,7 +211,7 @@ def test_the_wrong_range_is_recognised_and_the_remedy_named(images: np.ndarray, 
 
 def test_a_store_resumes(images: np.ndarray, labels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = cz.evaluate(classifier(), images, labels, samples=8, store=tmp_path / "results.sqlite")
-    monkeypatch.setattr(running, "run_tasks", lambda attacker, tasks, workers: pytest.fail("attacked anew") if tasks else [])
+    monkeypatch.setattr(running.Workers, "run", lambda workers, tasks: pytest.fail("attacked anew") if tasks else [])
     # The same architecture and weights, in another object whose layers have other names.
     again = cz.evaluate(classifier(), images, labels, samples=8, store=tmp_path / "results.sqlite")
     assert again.as_json()["models"][0]["unions"] == first.as_json()["models"][0]["unions"]

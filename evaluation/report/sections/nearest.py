@@ -42,9 +42,12 @@ def nearest(summary: Summary, union: Score) -> list[list[str]]:
     attacked = np.isfinite(union.distances) & (union.distances > 0)
     for score in summary.attacks:
         if score.norm == union.norm:
-            reached = score.distances[np.isin(score.ids, union.ids)] == union.distances
-            for i in np.flatnonzero(reached & attacked):
-                found[i].append(score.label)
+            known = dict(zip(map(int, score.ids), score.distances, strict=True))
+            for i in np.flatnonzero(attacked):
+                # Where broken images leave, a later attack holds the distances of the earlier ones.
+                inherited = score.cumulative and found[i]
+                if known.get(int(union.ids[i])) == union.distances[i] and not inherited:
+                    found[i].append(score.label)
     return found
 
 
