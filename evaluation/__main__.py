@@ -206,9 +206,12 @@ def _check_evaluation(suite: Any, evaluation: Any, gates: dict[str, float]) -> N
 
 def _update_card(summary: Any) -> None:
     from cortexzoo import catalog
+    from cortexzoo.evaluation.worst_case import worst_cases
 
     if (model_id := summary.evaluation.model.model_id) is not None:
-        catalog.update_card(model_id, **summary.card_changes(catalog.model_card(model_id)))
+        worst = {norm: case.as_json() for norm, case in worst_cases(summary.evaluation).items()}
+        changes = {"robustness": worst} if worst else {}
+        catalog.update_card(model_id, **changes, **summary.card_changes(catalog.model_card(model_id)))
 
 
 def _report(summaries: list[Any]) -> None:

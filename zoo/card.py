@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cortexzoo.files import write_text
+from cortexzoo.norms import NORMS
 
 SCHEMA_VERSION = 1
 
@@ -41,6 +42,9 @@ class ModelCard:
         group: id that all seeds of one model share, such as "mnist/resnet" on the card of "mnist/resnet-seed1"; "" stands
             for the model's own id.
         clean: clean accuracy on the test split: correct, samples, accuracy, interval (95 % Wilson).
+        robustness: by norm: accuracy, interval, samples and epsilon of the worst case over the suite `strong` and everything
+            else that was run; `votes`, how many images each attack broke that none before it did; `decided_by`, the last of
+            them; `common`, the same on the images that all suites saw.
         robust: by suite: samples, seed and accuracies at the thresholds, with intervals and settings.
         diagnostics: by suite: signs of gradient masking.
         shifts: by suite: seed, and by shift accuracies at its levels and the area under them, with intervals and settings.
@@ -68,6 +72,7 @@ class ModelCard:
     variant_of: str = ""
     group: str = ""
     clean: dict[str, Any] = dataclasses.field(default_factory=dict)
+    robustness: dict[str, Any] = dataclasses.field(default_factory=dict)
     robust: dict[str, Any] = dataclasses.field(default_factory=dict)
     diagnostics: dict[str, Any] = dataclasses.field(default_factory=dict)
     shifts: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -83,32 +88,32 @@ class ModelCard:
         """The served version: the integer folder that holds the SavedModel."""
         return max(int(path.split("/", 1)[0]) for path in self.files)
 
-    def worst_case(self, norm: str) -> tuple[str, dict[str, Any]] | None:
-        """Returns the suite under which the least accuracy is left at the norm's threshold, with what it left.
+    def worst_case(self, norm: str) -> dict[str, Any] | None:
+        """Returns the model's one number in a norm: what is left in the worst case over everything that was run on it.
 
         Args:
             norm: "linf", "l2", "l1" or "l0".
 
         Returns:
-            The suite's name, and accuracy, interval, epsilon and samples of the union of its attacks; None where no suite
-            attacked the norm.
+            An entry of `robustness`; None where the attacks of the suite `strong` were not all run in the norm.
         """
-        found = {suite: result.get("unions", {}).get(norm) for suite, result in self.robust.items()}
-        attacked = {suite: union for suite, union in found.items() if union is not None}
-        return min(attacked.items(), key=lambda item: item[1]["accuracy"], default=None)
+        return self.robustness.get(norm)
 
     def robust_accuracy(self, norm: str, suite: str | None = None) -> float | None:
-        """Worst-case accuracy at the norm's threshold, in [0, 1]; None where it was not evaluated.
+        """Accuracy at the norm's threshold, in [0, 1]; None where it was not evaluated.
 
         Args:
             norm: "linf", "l2", "l1" or "l0".
-            suite: only under the attacks of this suite. Defaults to the lowest accuracy under any suite on the card.
+            suite: only under the attacks of this suite. Defaults to `worst_case`.
         """
-        if suite is not None:
-            union = self.robust.get(suite, {}).get("unions", {}).get(norm)
-            return None if union is None else union["accuracy"]
-        worst = self.worst_case(norm)
-        return None if worst is None else worst[1]["accuracy"]
+        worst = self.worst_case(norm) if suite is None else self.robust.get(suite, {}).get("unions", {}).get(norm)
+        return None if worst is None else worst["accuracy"]
+
+    @property
+    def minimal_accuracy(self) -> float | None:
+        """The lowest robust accuracy over the four norms, in [0, 1]; None where one of them was not evaluated."""
+        found = [self.robust_accuracy(norm) for norm in NORMS]
+        return None if None in found else min(found)
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
@@ -167,12 +172,28 @@ def _check_contents(values: dict[str, Any], path: Path) -> None:
         _check(_VERSIONED.fullmatch(name) is not None, "files", "paths that begin with a version, as in 1/a", name, path)
     clean = values.get("clean") or {"accuracy": 0.0}
     _check(_is_share(clean.get("accuracy")), "clean.accuracy", "a number in [0, 1]", clean, path)
+    for norm, worst in values.get("robustness", {}).items():
+        _check(norm in NORMS, "robustness", f"a dict of the norms {', '.join(NORMS)}", norm, path)
+        _check_worst_case(worst, f"robustness.{norm}", path)
     for suite, result in values.get("robust", {}).items():
         unions: Any = result.get("unions", {}) if isinstance(result, dict) else None
         _check(isinstance(unions, dict), f"robust.{suite}", "a dict with a dict `unions`", result, path)
         for norm, union in unions.items():
             accuracy = union.get("accuracy") if isinstance(union, dict) else None
             _check(_is_share(accuracy), f"robust.{suite}.unions.{norm}.accuracy", "a number in [0, 1]", union, path)
+
+
+_WORST_CASE = {"epsilon": (int, float), "samples": int, "decided_by": str, "votes": dict}
+
+
+def _check_worst_case(worst: Any, field: str, path: Path) -> None:
+    _check(isinstance(worst, dict), field, "a dict", worst, path)
+    _check(_is_share(worst.get("accuracy")), f"{field}.accuracy", "a number in [0, 1]", worst, path)
+    bounds = worst.get("interval")
+    interval = isinstance(bounds, list) and len(bounds) == 2 and all(map(_is_share, bounds))
+    _check(interval, f"{field}.interval", "two numbers in [0, 1]", worst, path)
+    for name, kind in _WORST_CASE.items():
+        _check(isinstance(worst.get(name), kind), f"{field}.{name}", str(kind), worst, path)
 
 
 def _is_share(value: Any) -> bool:

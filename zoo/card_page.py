@@ -41,6 +41,8 @@ def render_card(card: ModelCard, address: str | None = None) -> str:
     environment.filters["interval"] = lambda bounds: f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
     environment.filters["distance"] = lambda value: "∞" if value is None else f"{value:.3g}"
     environment.filters["curve"] = _curve
+    environment.filters["level"] = level_name
+    environment.filters["votes"] = lambda votes: ", ".join(f"{name} {count:,}" for name, count in votes.items()) or "—"
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     try:
         return template.render(card=card, address=address or card.id, norms=NORM_NAMES)

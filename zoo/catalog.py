@@ -113,8 +113,9 @@ def list_models(
     Args:
         dataset: only models of this data set.
         class_name: only models of this class.
-        sort_by: "id"; "clean_accuracy" or "robust_accuracy" (in L-infinity, see `ModelCard.robust_accuracy`), the highest
-            first and models without one last; or "parameters", the smallest first.
+        sort_by: "id"; "clean_accuracy", "robust_accuracy" (in L-infinity, see `ModelCard.robust_accuracy`) or
+            "minimal_accuracy" (the least over the four norms), the highest first and models without one last; or
+            "parameters", the smallest first.
         catalogue: directory of the catalogue. Defaults to `root()`.
 
     Raises:
@@ -242,6 +243,7 @@ _ORDERS: dict[str, Callable[[ModelCard], Any]] = {
     "id": lambda card: card.id,
     "clean_accuracy": lambda card: (*_highest_first(card.clean_accuracy), card.id),
     "robust_accuracy": lambda card: (*_highest_first(card.robust_accuracy("linf")), card.id),
+    "minimal_accuracy": lambda card: (*_highest_first(card.minimal_accuracy), card.id),
     "parameters": lambda card: (card.parameters, card.id),
 }
 ORDERS = tuple(_ORDERS)

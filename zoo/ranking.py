@@ -15,39 +15,40 @@ def ranking(cards: list[ModelCard]) -> str:
     """
     if not cards:
         raise ValueError("Expected at least one model. Received: none.")
-    lines = [markdown_row(["model", "clean", *(_title(cards, norm) for norm in NORM_NAMES)])]
-    lines.append(markdown_row([":--", *["--:"] * (1 + len(NORM_NAMES))]))
+    lines = [markdown_row(["model", "clean", *(_title(cards, norm) for norm in NORM_NAMES), "minimal"])]
+    lines.append(markdown_row([":--", *["--:"] * (2 + len(NORM_NAMES))]))
     for card in cards:
-        results = [card.clean or None, *(_worst(card, norm) for norm in NORM_NAMES)]
-        lines.append(markdown_row([card.id, *map(_cell, results)]))
+        results = [card.clean or None, *(card.worst_case(norm) for norm in NORM_NAMES)]
+        lines.append(markdown_row([card.id, *map(_cell, results), _minimal(card)]))
     return "\n".join([*lines, "", _caption(cards)])
 
 
 def _title(cards: list[ModelCard], norm: str) -> str:
-    sizes = sorted({worst[1]["epsilon"] for card in cards if (worst := card.worst_case(norm))})
+    sizes = sorted({worst["epsilon"] for card in cards if (worst := card.worst_case(norm))})
     return f"{NORM_NAMES[norm]} {' or '.join(f'{size:.4g}' for size in sizes)}".strip()
-
-
-def _worst(card: ModelCard, norm: str) -> dict[str, Any] | None:
-    worst = card.worst_case(norm)
-    return None if worst is None else worst[1]
 
 
 def _cell(result: dict[str, Any] | None) -> str:
     if result is None:
         return "—"
     low, high = result["interval"]
-    return f"{100 * result['accuracy']:.1f}<br><sub>{100 * low:.1f}-{100 * high:.1f}</sub>"
+    small = [f"{100 * low:.1f}-{100 * high:.1f}", *filter(None, [result.get("decided_by")])]
+    return f"{100 * result['accuracy']:.1f}<br><sub>{'<br>'.join(small)}</sub>"
+
+
+def _minimal(card: ModelCard) -> str:
+    return "—" if card.minimal_accuracy is None else f"{100 * card.minimal_accuracy:.1f}"
 
 
 def _caption(cards: list[ModelCard]) -> str:
-    attacked = [result for card in cards for norm in NORM_NAMES if (result := _worst(card, norm))]
+    attacked = [result for card in cards for norm in NORM_NAMES if (result := card.worst_case(norm))]
     clean = _counts([card.clean for card in cards if card.clean])
     robust = _counts(attacked)
     return (
         f"Accuracy in per cent with its 95 % Wilson interval: clean ({clean} images), and in each norm in the worst case "
-        f"over all attacks of all suites run on the model ({robust} images). A dash: not attacked in this norm. All are "
-        "upper bounds on robustness; a model's card names the attacks."
+        f"over the attacks of the suite `strong` and everything else that was run ({robust} images). Below it stands the "
+        "attack that decides: the last one that broke an image. A dash: not attacked. All are upper bounds on robustness; a "
+        "model's card has the votes of all attacks."
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cortexzoo.card import ModelCard, read_card, write_card
 from cortexzoo.card_page import level_name, percent, render_card
 from cortexzoo.files import write_text
+from cortexzoo.norms import NORMS
 from tests.zoo.conftest import make_card
 
 UNION = {"epsilon": 0.3, "accuracy": 0.523, "interval": [0.49, 0.55], "median": 0.31, "samples": 1000}
@@ -27,6 +28,12 @@ SHIFT = {
     "area": 0.7512,
     "area_interval": [0.72, 0.78],
     "samples": 1000,
+}
+SCORES["robustness"] = {
+    "linf": {
+        **{"accuracy": 0.51, "interval": [0.48, 0.54], "samples": 1000, "epsilon": 8 / 255},
+        **{"decided_by": "Square", "votes": {"APGD-CE": 480, "Square": 10}},
+    }
 }
 SCORES["shifts"] = {"noise": {"seed": 0, "shifts": [SHIFT]}}
 TEXTS = st.text(max_size=20)
@@ -66,7 +73,7 @@ def test_another_schema_version(tmp_path: Path, content: str) -> None:
 def test_every_field_is_checked(tmp_path: Path, field: str) -> None:
     """A missing field is an error unless it has a default, and a value of another type always is."""
     path = write_values(tmp_path / "card.json", **{field: ...})
-    if field in ("family", "variant", "variant_of", "group", "clean", "robust", "diagnostics", "shifts"):
+    if field in ("family", "variant", "variant_of", "group", "clean", "robustness", "robust", "diagnostics", "shifts"):
         assert read_card(path) == make_card()
     else:
         with pytest.raises(ValueError, match=field):
@@ -85,12 +92,35 @@ def test_accuracies() -> None:
     assert make_card().robust_accuracy("linf") is None
     card = make_card(**SCORES)
     assert card.clean_accuracy == 0.9876
-    assert card.robust_accuracy("linf") == card.robust_accuracy("linf", "cleverhans") == 0.523
+    assert card.robust_accuracy("linf", "cleverhans") == 0.523
+    # A suite's number is no verdict, and a higher one never stands for it.
+    assert card.robust_accuracy("linf") == card.worst_case("linf")["accuracy"] == 0.51
+    assert make_card(robust=SCORES["robust"]).robust_accuracy("linf") is None
     assert card.robust_accuracy("l2") is None
     assert card.robust_accuracy("linf", "quick") is None
-    weak, strong = ({"unions": {"linf": {"accuracy": accuracy}}} for accuracy in (0.9, 0.1))
-    card = make_card(robust={"a": weak, "b": strong, "c": {}})
-    assert (card.robust_accuracy("linf"), card.robust_accuracy("linf", "a")) == (0.1, 0.9)
+    assert card.minimal_accuracy is None
+    everywhere = {norm: SCORES["robustness"]["linf"] | {"accuracy": i / 10} for i, norm in enumerate(NORMS, start=3)}
+    assert make_card(robustness=everywhere).minimal_accuracy == 0.3
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"accuracy": 1.1}, r"robustness\.linf\.accuracy"),
+        ({"interval": [0.2]}, r"robustness\.linf\.interval"),
+        ({"samples": 0.5}, r"robustness\.linf\.samples"),
+        ({"votes": ["PGD"]}, r"robustness\.linf\.votes"),
+    ],
+)
+def test_a_wrong_worst_case_is_refused(tmp_path: Path, change: dict, field: str) -> None:
+    values = {"linf": SCORES["robustness"]["linf"] | change}
+    with pytest.raises(ValueError, match=f"Expected `{field}` of the model card"):
+        read_card(write_values(tmp_path / "card.json", robustness=values))
+
+
+def test_a_worst_case_in_an_unknown_norm_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"norms linf, l2, l1, l0\. Received: 'l3'"):
+        read_card(write_values(tmp_path / "card.json", robustness={"l3": SCORES["robustness"]["linf"]}))
 
 
 def test_version_is_the_newest_folder() -> None:
@@ -112,6 +142,7 @@ def test_page_shows_every_score() -> None:
     assert "| L∞ | 0.3 | 52.3 % | 49.0 to 55.0 % | 0.31 | 1000 |" in page
     assert "| PGD | 0.3 | 52.3 % | 49.0 to 55.0 % | ∞ | 1000 |" in page
     assert "| Gaussian noise (standard deviation) | 0.05: 91.3, 0.1: 50.0 | 75.1 % | 72.0 to 78.0 % | 1000 |" in page
+    assert "| L∞ | 8/255 | **51.0 %** | 48.0 to 54.0 % | 1,000 | Square | APGD-CE 480, Square 10 |" in page
     assert "Suite `cleverhans`:\n\n- Zero gradients: 3 % of the images **(warning)**" in page
 
 

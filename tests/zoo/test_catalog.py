@@ -42,8 +42,11 @@ def test_list_is_sorted_and_filtered(catalogue: Path) -> None:
 
 def scored(linf: float | None = None, clean: float | None = None) -> dict:
     """Fields of a card with these accuracies."""
-    union = {"unions": {"linf": {"accuracy": linf}}}
-    return {"clean": {} if clean is None else {"accuracy": clean}, "robust": {} if linf is None else {"suite": union}}
+    worst = {"accuracy": linf, "interval": [0.0, 1.0], "samples": 10, "epsilon": 0.3, "decided_by": "PGD", "votes": {}}
+    return {
+        "clean": {} if clean is None else {"accuracy": clean},
+        "robustness": {} if linf is None else dict.fromkeys(("linf", "l2", "l1", "l0"), worst),
+    }
 
 
 def test_list_in_other_orders(tmp_path: Path) -> None:
@@ -54,7 +57,8 @@ def test_list_in_other_orders(tmp_path: Path) -> None:
     ]
     for card in cards:
         write_card(card, tmp_path / card.id / "card.json")
-    for order, expected in [("clean_accuracy", "abc"), ("robust_accuracy", "bac"), ("parameters", "bca"), ("id", "abc")]:
+    accuracies = [("clean_accuracy", "abc"), ("robust_accuracy", "bac"), ("minimal_accuracy", "bac")]
+    for order, expected in [*accuracies, ("parameters", "bca"), ("id", "abc")]:
         assert "".join(card.id[-1] for card in cz.list_models(sort_by=order, catalogue=tmp_path)) == expected
     with pytest.raises(ValueError, match=r"`sort_by` must be one of id, clean_accuracy, .*Received: 'robustness'"):
         cz.list_models(sort_by="robustness", catalogue=tmp_path)

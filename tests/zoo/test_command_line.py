@@ -176,15 +176,25 @@ def update_small(**changes: object) -> None:
 
 @pytest.mark.usefixtures("catalogue")
 def test_list() -> None:
-    unions = {"linf": {"accuracy": 0.25, "epsilon": 0.3, "interval": [0.2, 0.3], "median": 0.1, "samples": 100}}
+    size = {"epsilon": 0.3, "interval": [0.2, 0.3], "samples": 100}
+    worst = {"linf": {"accuracy": 0.25, **size, "decided_by": "PGD", "votes": {"PGD": 75}}}
     clean = {"correct": 5, "samples": 10, "accuracy": 0.5, "interval": [0.24, 0.76]}
-    update_small(clean=clean, robust={"quick": {"seed": 0, "unions": unions, "attacks": []}})
+    update_small(clean=clean, robustness=worst)
     result = run_zoo("list")
     assert (result.returncode, result.stderr) == (0, "")
     row = next(line for line in result.stdout.splitlines() if SMALL_ID in line)
     assert row.split() == [SMALL_ID, "50.0", "25.0", "—", "—", "—", f"{cz.model_card(SMALL_ID).parameters:,}", "A.", *_PAPER]
     (values,) = json.loads(run_zoo("list", "--format=json").stdout)
-    expected = {"id": SMALL_ID, "data": "mnist", "clean": 0.5, "linf": 0.25, "l2": None, "l1": None, "l0": None}
+    expected = {
+        "id": SMALL_ID,
+        "data": "mnist",
+        "clean": 0.5,
+        "linf": 0.25,
+        "l2": None,
+        "l1": None,
+        "l0": None,
+        "minimal": None,
+    }
     assert values == expected | {"parameters": cz.model_card(SMALL_ID).parameters, "paper": "A. Nobody 2021"}
     (row,) = csv.DictReader(io.StringIO(run_zoo("list", "--format=csv").stdout))
     assert row == {name: "" if value is None else str(value) for name, value in values.items()}
@@ -244,7 +254,7 @@ def test_list_is_filtered_and_sorted() -> None:
     assert SMALL_ID not in result.stdout
     assert SMALL_ID in run_zoo("list", "--data=mnist", "--sort_by=robust_accuracy").stdout
     assert_refused(run_zoo("list", "--data=mnits"), 1, "must be one of cifar10, ", "Received: 'mnits'.")
-    assert_refused(run_zoo("list", "--sort_by=age"), 2, "<id|clean_accuracy|robust_accuracy|parameters>")
+    assert_refused(run_zoo("list", "--sort_by=age"), 2, "<id|clean_accuracy|robust_accuracy|minimal_accuracy|parameters>")
     assert_refused(run_zoo("list", "--page=missing.md"), 1, "Expected a Markdown page with a section ranking at missing.md")
     assert_refused(run_zoo("list", "mnist"), 2, "Expected flags only, as in --data=mnist. Received: mnist.")
 

@@ -1,4 +1,4 @@
-"""The ranking: each number is the worst over all suites, with what it is based on."""
+"""The ranking: each number is the worst case over everything that was run, with what it is based on."""
 
 import pytest
 
@@ -10,17 +10,19 @@ def result(accuracy: float, samples: int = 200) -> dict:
     return {"accuracy": accuracy, "interval": [accuracy - 0.01, accuracy + 0.02], "epsilon": 0.3, "samples": samples}
 
 
-def test_the_worst_suite_counts_and_a_norm_without_attacks_is_a_dash() -> None:
-    robust = {"quick": {"unions": {"linf": result(0.9)}}, "hard": {"unions": {"linf": result(0.5, 100)}}}
-    card = make_card(robust=robust, clean=result(0.97, 10_000))
-    assert card.worst_case("linf") == ("hard", result(0.5, 100))
-    assert card.worst_case("l2") is None
-    assert (card.robust_accuracy("linf"), card.robust_accuracy("linf", "quick")) == (0.5, 0.9)
+def test_a_row_has_the_worst_case_and_what_decides_it() -> None:
+    worst = {**result(0.5, 1000), "decided_by": "Square", "votes": {"Square": 3}}
+    card = make_card(robustness={"linf": worst}, clean=result(0.97, 10_000))
     header, _, row, _, caption = ranking([card]).splitlines()
-    assert header == "| model | clean | L∞ 0.3 | L2 | L1 | L0 |"
-    assert row.startswith(f"| {card.id} | 97.0<br><sub>96.0-99.0</sub> | 50.0<br><sub>49.0-52.0</sub> | — |")
+    assert header == "| model | clean | L∞ 0.3 | L2 | L1 | L0 | minimal |"
+    assert row == (f"| {card.id} | 97.0<br><sub>96.0-99.0</sub> | 50.0<br><sub>49.0-52.0<br>Square</sub> | — | — | — | — |")
     assert "clean (10,000 images)" in caption
-    assert "(100 images)" in caption
+    assert "(1,000 images)" in caption
+
+
+def test_what_a_weaker_suite_left_is_no_verdict() -> None:
+    card = make_card(robust={"quick": {"unions": {"linf": result(0.9)}}})
+    assert "90.0" not in ranking([card])
 
 
 def test_nothing_to_rank() -> None:

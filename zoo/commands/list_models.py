@@ -9,7 +9,8 @@
   cortexzoo list --catalogue=runs/catalogue     models that you trained
 
 Accuracies are on test images: clean ones, and for each norm the worst case over
-all attacks of all suites on the card. A dash means that nothing was measured.
+the suite `strong` and everything else that was run.
+A dash means that `strong` was not run: a weaker suite's number is no verdict.
 `cortexzoo card ID` shows thresholds, intervals and numbers of images.
 """
 
@@ -32,12 +33,15 @@ from cortexzoo.ranking import ranking
 from cortexzoo.sections import replace_section
 
 _CAPTION = (
-    "Accuracy in %: clean, and in each norm in the worst case over all suites stored.\n"
-    "`cortexzoo card ID` shows thresholds, intervals and numbers of images."
+    "Accuracy in %: clean, and in each norm in the worst case over all attacks run.\n"
+    "`cortexzoo card ID` shows thresholds, intervals, and which attack decides."
 )
 _DATA = flags.DEFINE_string("data", None, "List only the models of this data set.")
 _SORT_BY = flags.DEFINE_enum(
-    "sort_by", "id", catalog.ORDERS, "Order: highest accuracy first (robust: in L-infinity), or fewest parameters first."
+    "sort_by",
+    "id",
+    catalog.ORDERS,
+    "Order: highest accuracy first (robust: in L-infinity; minimal: least of four norms), or fewest parameters first.",
 )
 _TOP = flags.DEFINE_integer("top", None, "Only the first N.", lower_bound=1)
 _PAGE = flags.DEFINE_string("page", None, "Markdown file whose section `ranking` is made anew.")
@@ -74,7 +78,9 @@ def _table(cards: list[ModelCard], *, with_paper: bool) -> Table:
     for header in ("id", "clean", *NORM_NAMES.values(), "parameters", *(["paper"] if with_paper else [])):
         table.add_column(header, no_wrap=True, justify="left" if header in ("id", "paper") else "right")
     for card in cards:
-        accuracies = (percent(value).removesuffix(" %") for value in _accuracies(card).values())
+        # In 80 columns there is no room for the least of the four norms.
+        shown = (value for name, value in _accuracies(card).items() if name != "minimal")
+        accuracies = (percent(value).removesuffix(" %") for value in shown)
         cells = [card.id, *accuracies, f"{card.parameters:,}", *([_paper(card)] if with_paper else [])]
         # `Text`, as a name may have brackets, which rich would take for its markup.
         table.add_row(*(Text(_printable(cell)) for cell in cells))
@@ -82,7 +88,8 @@ def _table(cards: list[ModelCard], *, with_paper: bool) -> Table:
 
 
 def _accuracies(card: ModelCard) -> dict[str, float | None]:
-    return {"clean": card.clean_accuracy, **{norm: card.robust_accuracy(norm) for norm in NORM_NAMES}}
+    robust = {norm: card.robust_accuracy(norm) for norm in NORM_NAMES}
+    return {"clean": card.clean_accuracy, **robust, "minimal": card.minimal_accuracy}
 
 
 def _paper(card: ModelCard) -> str:
@@ -99,7 +106,7 @@ def _print_json(cards: list[ModelCard]) -> None:
 
 
 def _print_csv(cards: list[ModelCard]) -> None:
-    fields = ["id", "data", "clean", *NORM_NAMES, "parameters", "paper"]
+    fields = ["id", "data", "clean", *NORM_NAMES, "minimal", "parameters", "paper"]
     print(csv_text(fields, [_values(card) for card in cards]), end="")
 
 
