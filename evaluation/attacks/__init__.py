@@ -17,6 +17,7 @@ from cortexzoo.evaluation.attacks.decoupled_direction_norm import DecoupledDirec
 from cortexzoo.evaluation.attacks.deepfool import DeepFool
 from cortexzoo.evaluation.attacks.elastic_net import ElasticNet
 from cortexzoo.evaluation.attacks.epsilon_grid import EpsilonGrid
+from cortexzoo.evaluation.attacks.fab import FAB
 from cortexzoo.evaluation.attacks.foolbox import FoolboxAttack
 from cortexzoo.evaluation.attacks.greedy_pixels import GreedyPixels
 from cortexzoo.evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
@@ -39,6 +40,7 @@ from cortexzoo.evaluation.attacks.spsa import SPSA
 from cortexzoo.evaluation.attacks.transfer import Transfer
 
 __all__ = [
+    "FAB",
     "LBFGS",
     "SPSA",
     "AdditiveNoise",

@@ -240,6 +240,12 @@ def nearest_of(classifier: Classifier, batch: Batch, norm: str, attempts: Iterab
     return best
 
 
+def other_classes(classifier: Classifier, batch: Batch) -> np.ndarray:
+    """Returns the other classes of each sample, likeliest for the image itself first, int64, (n, classes - 1)."""
+    order = np.argsort(-classifier.serving_logits(batch.images), axis=1, kind="stable")
+    return order[order != batch.labels[:, None]].reshape(len(batch), -1)
+
+
 def sample_generator(batch: Batch, row: int, stream: int) -> np.random.Generator:
     """Returns a sample's random generator; it depends on seed, stream and sample id, not on the rest of the batch."""
     return np.random.Generator(np.random.Philox(key=(batch.seed << 32) + stream, counter=int(batch.ids[row]) << 64))

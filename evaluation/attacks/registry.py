@@ -81,6 +81,9 @@ def build_attack(name: str | None, norm: str, epsilon: float | None, threshold: 
     if issubclass(kind, EpsilonSearch) and epsilon is not None:
         # This size and no other.
         values["rounds"] = 1
+    if epsilon is None and getattr(kind, "epsilon", threshold) is None:
+        # Without a size it goes on to the smallest.
+        del values["epsilon"]
     values = {key: value for key, value in values.items() if key in fields} | settings
     if unknown := sorted(settings.keys() - fields):
         raise ValueError(f"The attack {name} has the settings {', '.join(sorted(fields))}. Received: {', '.join(unknown)}.")

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, random_directions
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, other_classes, random_directions
 from cortexzoo.evaluation.attacks.epsilon_grid import check_epsilons
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, loss_values, wide
 from cortexzoo.evaluation.classifier import Classifier
@@ -66,7 +66,7 @@ class RescaledGradientAttack(Attack):
         best = batch.images.copy()
         # The position of the smallest epsilon at which each sample is broken.
         reached = np.full(len(batch), len(self.epsilons))
-        others = _other_classes(classifier, batch)
+        others = other_classes(classifier, batch)
         for restart in range(self.restarts):
             direction = random_directions(batch, self.norm, restart) if restart else np.zeros_like(batch.images)
             goes_on = np.ones(len(batch), bool)
@@ -181,9 +181,3 @@ def _signature(image_shape: tuple[int, int, int]) -> list[tf.TensorSpec]:
         tf.TensorSpec((), tf.int32),
     )
     return [image, image, label, label, magnification, epsilon, number, number]
-
-
-def _other_classes(classifier: Classifier, batch: Batch) -> np.ndarray:
-    """The other classes of each sample, likeliest first, int64, (n, classes - 1)."""
-    order = np.argsort(-classifier.serving_logits(batch.images), axis=1, kind="stable")
-    return order[order != batch.labels[:, None]].reshape(len(batch), -1)

@@ -24,6 +24,14 @@ def l2_norm(values: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(tf.reduce_sum(tf.square(values), axis=(1, 2, 3)))
 
 
+def lp_norm(values: tf.Tensor, norm: str) -> tf.Tensor:
+    """Returns each sample's norm, "linf", "l2" or "l1", (n,)."""
+    if norm == "l2":
+        return l2_norm(values)
+    reduce = tf.reduce_max if norm == "linf" else tf.reduce_sum
+    return reduce(tf.abs(values), axis=(1, 2, 3))
+
+
 def at_least_float32(values: tf.Tensor) -> tf.Tensor:
     """Returns values in half precision as float32, in which a factor on them does not overflow, and others as they are."""
     return tf.cast(values, tf.float32) if values.dtype in (tf.float16, tf.bfloat16) else values
