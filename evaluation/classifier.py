@@ -25,6 +25,8 @@ STABILIZED_ENDPOINTS = ("logits_float64", "logits_stable", "logits_softened")
 _PREDICTION_BATCH = 100
 # A class must win by this share of the largest logit, as float32 rounds differently in a batch of another size.
 CLEARLY = 1e-5
+# The number of answers over which a random model is attacked and judged.
+REPEATS = 20
 
 
 class Classifier:
@@ -40,6 +42,9 @@ class Classifier:
         endpoints: names of the functions to attack: "logits" and, if the model has them, "attack_logits" and the stabilised
             endpoints.
         batch_limit: the most images to differentiate at once, given or measured; None if any number fits.
+        repeats: the number of answers whose mean counts: 1, and `REPEATS` if the model answers differently when asked again.
+            Gradients are those of the mean, too: expectation over transformations (Athalye et al. 2018,
+            https://arxiv.org/abs/1707.07397).
         signs: reasons to distrust a robust accuracy, found in the outputs for the probe, as sentences by name.
 
     Args:
@@ -83,6 +88,7 @@ class Classifier:
         where = f"{self._name} on {len(probe)} images of {dataset.name}"
         self._size = probing.batch_size(self._raw, self._signature_batch(), probe, where)
         self._kind, self.signs = probing.examine(self._fed(self._raw), dataset.num_classes, probe, where)
+        self.repeats = REPEATS if probing.RANDOM in self.signs else 1
         self._precision = probing.precision(self._fed(self._raw), probe)
         self._serve = self._answering(self._raw)
         self.num_classes = self._check_outputs(dataset, probe)
@@ -126,6 +132,12 @@ class Classifier:
         if name in STABILIZED_ENDPOINTS:
             # These must stay float64.
             return fed
+        once = self._answering_once(fed, name)
+        if self.repeats == 1:
+            return once
+        return lambda images: tf.add_n([once(images) for _ in range(self.repeats)]) / self.repeats
+
+    def _answering_once(self, fed: Callable, name: str = "logits") -> Callable:
         kind = self._kind if name == "logits" else LOGITS
         # A graph may not know the rank of a signature's output.
         return lambda images: tf.cast(to_logits(tf.ensure_shape(fed(images), (None, None)), kind), tf.float32)
@@ -140,9 +152,12 @@ class Classifier:
 
     def serving_logits(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits of the serving path, float32, (n, num_classes)."""
+        return self._in_parts(self._serve, images)
+
+    def _in_parts(self, function: Callable, images: np.ndarray) -> np.ndarray:
         size = min(_PREDICTION_BATCH, self.batch_limit or _PREDICTION_BATCH)
         parts = [images[i : i + size] for i in range(0, len(images), size)]
-        outputs = [self._serve(tf.constant(part)).numpy() for part in parts]
+        outputs = [function(tf.constant(part)).numpy() for part in parts]
         return np.concatenate(outputs) if outputs else np.zeros((0, self.num_classes), np.float32)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -166,6 +181,11 @@ class Classifier:
         It is infinite where logits are NaN or infinite.
         """
         return _loses_by(self.serving_logits(images), labels)
+
+    def answers(self, images: np.ndarray) -> np.ndarray:
+        """Returns the labels that a random model gives when it is asked several times, int64, (repeats, n)."""
+        once = self._answering_once(self._fed(self._raw))
+        return np.stack([np.argmax(self._in_parts(once, images), axis=-1) for _ in range(self.repeats)])
 
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
         """Returns the function made by `build`, which is called once per key, so that chunks share one trace."""

@@ -267,6 +267,7 @@ def caption(table: Table) -> str:
             )
         if table.flagged:
             lines.append(f'{FLAG}: not {table.samples:,} images; "all" uses the images that every attack above saw.')
+    lines += [_answers(summary) for summary in table.summaries if summary.answers]
     if conventional := _conventional(table.summaries):
         lines.append(f"These images have no established thresholds: CIFAR-10's are used in {conventional}.")
     return " ".join([*lines, *_clean_notes(table.summaries), *first.evaluation.images.notes])
@@ -276,6 +277,17 @@ def _medians(summaries: list[Summary]) -> str:
     """Of how many images the distance is minimised."""
     counts = sorted({len(union.minimised) for summary in summaries for union in summary.unions})
     return f"Medians: the first {' or '.join(f'{count:,}' for count in counts if count)} images." if any(counts) else ""
+
+
+def _answers(summary: Summary) -> str:
+    """How often a random model was right."""
+    parts = [
+        f"in {NORM_NAMES[found.norm]} at most {percent(found.mean)} % of the answers are right, and all of them for "
+        f"{percent(found.worst)} % of the images"
+        for found in summary.answers
+    ]
+    repeats = summary.answers[0].repeats
+    return f"{summary.name} is random and judged by the mean of {repeats} answers; at ε {'; '.join(parts)}."
 
 
 def _conventional(summaries: list[Summary]) -> str:

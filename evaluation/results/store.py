@@ -10,7 +10,7 @@ import os
 import sqlite3
 import weakref
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ import numpy as np
 _PREDICTIONS = """
 CREATE TABLE IF NOT EXISTS predictions (
     run INTEGER NOT NULL, first INTEGER NOT NULL, labels BLOB NOT NULL, PRIMARY KEY (run, first)
+) WITHOUT ROWID;
+"""
+# Files older than the answers of random models lack this one.
+_ANSWERS = """
+CREATE TABLE IF NOT EXISTS answers (
+    run INTEGER NOT NULL, sample INTEGER NOT NULL, size REAL NOT NULL, wrong INTEGER NOT NULL, repeats INTEGER NOT NULL,
+    PRIMARY KEY (run, sample)
 ) WITHOUT ROWID;
 """
 _SCHEMA = f"""{_PREDICTIONS}
@@ -217,14 +224,38 @@ class Store:
         predictions: np.ndarray,
         seconds: float,
         images: Iterable[tuple[int, np.ndarray]] = (),
+        answers: Sequence[tuple[int, float, int, int]] = (),
     ) -> None:
-        """Adds one chunk in one transaction: after a kill, either all of it is stored or nothing."""
+        """Adds one chunk in one transaction: after a kill, either all of it is stored or nothing.
+
+        Args:
+            run: number of the run.
+            ids, distances, predictions: int, float and int, (n,).
+            seconds: duration of the chunk.
+            images: sample ids and adversarial images to keep.
+            answers: of a random model: sample id, size of the perturbation, number of wrong answers, number of answers.
+        """
         rows = [(run, int(i), float(d), int(p)) for i, d, p in zip(ids, distances, predictions, strict=True)]
         blobs = [(run, int(i), zlib.compress(image.astype("<f4").tobytes(), 9)) for i, image in images]
         with self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", rows)
             self._connection.executemany("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", blobs)
             self._connection.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (run, int(ids[0]), len(rows), seconds))
+            if answers:
+                self._connection.execute(_ANSWERS)
+                rows = [(run, *answer) for answer in answers]
+                self._connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
+
+    def answers(self, run: int) -> list[tuple[int, float, int, int]]:
+        """Returns a random model's answers to the images of a run; see `add_results`."""
+        if not self._has_table("answers"):
+            return []
+        query = "SELECT sample, size, wrong, repeats FROM answers WHERE run = ? ORDER BY sample"
+        return list(self._connection.execute(query, (run,)))
+
+    def _has_table(self, name: str) -> bool:
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return self._connection.execute(query, (name,)).fetchone() is not None
 
     def add_predictions(self, run: int, ids: np.ndarray, predictions: np.ndarray, seconds: float) -> None:
         """Adds one chunk of a shift in one transaction, one byte per sample.
@@ -251,7 +282,7 @@ class Store:
 
     def predictions(self, run: int) -> dict[int, int]:
         """Returns the predicted label of each sample of a shift's run, by sample id."""
-        if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'predictions'").fetchone():
+        if not self._has_table("predictions"):
             return {}
         rows = self._connection.execute("SELECT first, labels FROM predictions WHERE run = ? ORDER BY first", (run,))
         return {first + i: label for first, labels in rows for i, label in enumerate(labels)}

@@ -9,6 +9,7 @@ from cortexzoo.card import ModelCard
 from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import diagnostics, metrics
+from cortexzoo.evaluation.results.answers import Answers, answers_of
 from cortexzoo.evaluation.results.cascade import broken, least_distances
 from cortexzoo.evaluation.results.keys import run_keys
 from cortexzoo.evaluation.results.model_results import ModelResults
@@ -27,6 +28,7 @@ class Summary(ModelResults):
         attacks: one score per attack, the minimum over its endpoints.
         unions: one score per norm, the minimum over its attacks, on the images that all of them attacked.
         checks: the checks for gradient masking.
+        answers: of a random model, how often it was right in each norm.
     """
 
     correct: int
@@ -34,6 +36,7 @@ class Summary(ModelResults):
     attacks: list[Score]
     unions: list[Score]
     checks: list[diagnostics.Check]
+    answers: list[Answers] = dataclasses.field(default_factory=list)
 
     @property
     def clean_accuracy(self) -> float:
@@ -93,6 +96,7 @@ class Summary(ModelResults):
             "seed": self.seed,
             "attacks": [score.as_json() for score in self.at_thresholds(self.attacks)],
             "unions": {score.norm: score.as_json() for score in self.unions},
+            **({"answers": {found.norm: found.as_json() for found in self.answers}} if self.answers else {}),
         }
 
     def card_changes(self, card: ModelCard) -> dict[str, Any]:
@@ -124,14 +128,17 @@ def summarize(evaluation: Evaluation, suite: str, members: tuple[Member, ...], d
             by_label.setdefault(score.label, []).append(score)
         before += run_keys(evaluation, member)
     attacks = [_merged(scores) for scores in by_label.values()]
+    unions = _unions(attacks)
+    answers = [answers_of(evaluation.store, union, earlier[union.norm]) for union in unions]
     return Summary(
         evaluation=evaluation,
         suite=suite,
         correct=int(np.sum(labels == predictions)),
         clean_samples=len(ids),
         attacks=attacks,
-        unions=_unions(attacks),
+        unions=unions,
         checks=diagnostics.from_scores(attacks) + diagnostics.from_store(evaluation),
+        answers=[found for found in answers if found is not None],
     )
 
 

@@ -46,12 +46,15 @@ class Outcome:
         predictions: labels predicted for the adversarial images, int64, (n,); -1 where nothing was attacked.
         seconds: duration.
         kept: sample ids and adversarial images of the first samples.
+        answers: of a random model, each attacked image's sample id, the size of its perturbation, whether the attack
+            succeeded or not, the number of wrong answers to it, and the number of answers.
     """
 
     reached: np.ndarray
     predictions: np.ndarray
     seconds: float
     kept: list[tuple[int, np.ndarray]]
+    answers: list[tuple[int, float, int, int]] = dataclasses.field(default_factory=list)
 
 
 class Attacker:
@@ -105,16 +108,27 @@ class Attacker:
         # Misclassified clean images have distance 0.
         reached, predictions = np.zeros(len(task.chosen)), np.full(len(task.chosen), -1)
         attacked = np.flatnonzero(self._attackable[task.chosen])
-        images = np.empty((0, *self._classifier.image_shape), np.float32)
+        images, answers = np.empty((0, *self._classifier.image_shape), np.float32), []
         if len(attacked):
             positions = task.chosen[attacked]
             images = self._attack(task, positions)
             predictions[attacked] = self._classifier.predict(images)
             found = self._is_adversarial(predictions[attacked], positions)
-            reached[attacked] = np.where(found, distances(self._split.images[positions], images, task.attack.norm), np.inf)
+            sizes = distances(self._split.images[positions], images, task.attack.norm)
+            reached[attacked] = np.where(found, sizes, np.inf)
+            answers = self._answers(images, positions, sizes)
         positions = task.chosen[attacked]
         kept = [(int(self._split.ids[p]), image) for p, image in zip(positions, images, strict=True) if p < self._kept]
-        return Outcome(reached, predictions, time.monotonic() - started, kept)
+        return Outcome(reached, predictions, time.monotonic() - started, kept, answers)
+
+    def _answers(self, images: np.ndarray, positions: np.ndarray, sizes: np.ndarray) -> list[tuple[int, float, int, int]]:
+        """The wrong answers of a random model; nothing for others, and in targeted attacks."""
+        repeats = self._classifier.repeats
+        if repeats == 1 or self._targets is not None:
+            return []
+        wrong = np.sum(self._classifier.answers(images) != self._split.labels[positions], axis=0)
+        rows = zip(self._split.ids[positions], sizes, wrong, strict=True)
+        return [(int(sample), float(size), int(count), repeats) for sample, size, count in rows]
 
     def _is_adversarial(self, predictions: np.ndarray, positions: np.ndarray) -> np.ndarray:
         if self._targets is None:

@@ -52,9 +52,8 @@ def run_attacks(
             advance(expected - sum(len(task.chosen) for task in tasks), stage[0].label)
             for task, outcome in workers.run(tasks):
                 ids = evaluation.split.ids[task.chosen]
-                evaluation.store.add_results(
-                    task.run, ids, outcome.reached, outcome.predictions, outcome.seconds, outcome.kept
-                )
+                found = (outcome.reached, outcome.predictions, outcome.seconds, outcome.kept, outcome.answers)
+                evaluation.store.add_results(task.run, ids, *found)
                 advance(len(task.chosen), task.label)
     if members:
         diagnostics.measure(evaluation)
