@@ -45,6 +45,7 @@ class Classifier:
         repeats: the number of answers whose mean counts: 1, and `REPEATS` if the model answers differently when asked again.
             Gradients are those of the mean, too: expectation over transformations (Athalye et al. 2018,
             https://arxiv.org/abs/1707.07397).
+        noise: by how much another class must win until a random model is wrong for good, in logits; 0 for other models.
         signs: reasons to distrust a robust accuracy, found in the outputs for the probe, as sentences by name.
 
     Args:
@@ -89,8 +90,11 @@ class Classifier:
         self._size = probing.batch_size(self._raw, self._signature_batch(), probe, where)
         self._kind, self.signs = probing.examine(self._fed(self._raw), dataset.num_classes, probe, where)
         self.repeats = REPEATS if probing.RANDOM in self.signs else 1
+        self.noise = 0.0
         self._precision = probing.precision(self._fed(self._raw), probe)
         self._serve = self._answering(self._raw)
+        if self.repeats > 1:
+            self.noise = probing.noise(self._answering_once(self._fed(self._raw)), probe, self.repeats)
         self.num_classes = self._check_outputs(dataset, probe)
         self.batch_limit = batch_limit or images_at_once(self.endpoint("logits"), self.image_shape)
 
@@ -173,7 +177,8 @@ class Classifier:
         """
         logits = self.serving_logits(images)
         greatest = np.max(np.abs(logits), axis=1, where=np.isfinite(logits), initial=0.0)
-        return _loses_by(logits, labels) > np.maximum(CLEARLY * greatest, self._precision * np.maximum(greatest, 1.0))
+        least = np.maximum(CLEARLY * greatest, self._precision * np.maximum(greatest, 1.0))
+        return _loses_by(logits, labels) > np.maximum(least, self.noise)
 
     def loses_by(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Returns the largest other logit minus the label's on the serving path, float32, (n,): positive if the label loses.

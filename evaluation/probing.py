@@ -12,6 +12,8 @@ _REPEATS = 12
 _FEW = 4
 # Tolerance for float32 rounding between batches, relative to the largest output.
 _ROUNDING = 1e-3
+# Of a random model's mean answer, within which it is not told right from wrong.
+_DEVIATIONS = 4.0
 # A softmax in half precision makes logits equal that differ by this.
 _HALF = {tf.float16.as_numpy_dtype: 2.0**-8, tf.bfloat16.as_numpy_dtype: 2.0**-5}
 RANDOM, BATCH = "Answers differ when asked again", "Answers depend on the other images of the batch"
@@ -87,6 +89,19 @@ def precision(function: _Function, probe: np.ndarray) -> float:
     if np.array_equal(answer, np.round(answer)):
         return 0.0
     return next((found for kind, found in _HALF.items() if np.array_equal(answer, answer.astype(kind).astype(float))), 0.0)
+
+
+def noise(function: _Function, probe: np.ndarray, repeats: int) -> float:
+    """Returns a bound on the error of the mean of several answers: four standard deviations of the gap of two logits.
+
+    Args:
+        function: the model, from images to logits.
+        probe: images.
+        repeats: the number of answers.
+    """
+    answers = np.stack([function(tf.constant(probe)).numpy().astype(np.float64) for _ in range(repeats)])
+    deviation = float(np.sqrt(np.mean(np.var(answers, axis=0, ddof=1))))
+    return _DEVIATIONS * deviation * (2 / repeats) ** 0.5
 
 
 def _kind(values: np.ndarray, classes: int, function: _Function, probe: np.ndarray) -> str:

@@ -104,7 +104,7 @@ def _build(classifier: Classifier) -> Callable:
     image = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
 
     def wrong(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return clearly_wrong(logits_of(images), labels)
+        return clearly_wrong(logits_of(images), labels, classifier.noise)
 
     @tf.function(
         input_signature=[

@@ -132,7 +132,7 @@ class BrendelBethge(Attack):
         )
         def look(images, labels, current, momentum, normal, best, least):
             logits, slope = gradient_of(current, labels)
-            adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels)
+            adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels, classifier.noise)
             distance = _distance(images - current, self.norm)
             better = tf.logical_and(adversarial, distance < least)
             best, least = tf.where(wide(better), current, best), tf.where(better, distance, least)

@@ -120,7 +120,7 @@ class GradientAttack(EpsilonSearch):
             if stops:
                 # A surrogate endpoint may decide otherwise; the model's own decision counts.
                 decision = logits if endpoint == "logits" else decisive(current)
-                done = tf.logical_or(done, clearly_wrong(decision, labels))
+                done = tf.logical_or(done, clearly_wrong(decision, labels, classifier.noise))
             moved, momentum = self._update(images, current, momentum, gradient, radius)
             return tf.where(wide(done), current, moved), momentum, done
 

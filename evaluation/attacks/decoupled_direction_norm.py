@@ -51,7 +51,7 @@ class DecoupledDirectionNorm(Attack):
             """Along the gradient, then onto the sphere of the new radius."""
             current = images + delta
             logits, gradient = gradient_of(current, labels)
-            adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels)
+            adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels, classifier.noise)
             length = l2_norm(delta)
             better = tf.logical_and(adversarial, length <= least)
             best, least = tf.where(wide(better), delta, best), tf.where(better, length, least)

@@ -62,7 +62,7 @@ class DeepFool(Attack):
             """To the nearest face of the linearised region, for the samples that are not adversarial yet."""
             logits = attacked(current)
             decision = logits if endpoint == "logits" else decisive(current)
-            done = tf.logical_or(done, clearly_wrong(decision, labels))
+            done = tf.logical_or(done, clearly_wrong(decision, labels, classifier.noise))
             total = tf.where(wide(done), total, total + self._step(attacked, current, logits, labels, candidates))
             moved = tf.clip_by_value(images + (1 + self.overshoot) * total, 0.0, 1.0)
             return tf.where(wide(done), current, moved), total, done

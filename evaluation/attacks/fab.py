@@ -114,7 +114,7 @@ def _compile(classifier: Classifier, endpoint: str, norm: str) -> Callable:
         """Notes an adversarial and steps back from it, then onto the linearised boundary."""
         alpha_max, eta, beta = numbers
         logits, lead, slope = _linearise(attacked, current, labels, classes)
-        adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels)
+        adversarial = clearly_wrong(logits if endpoint == "logits" else decisive(current), labels, classifier.noise)
         distance = lp_norm(current - images, norm)
         better = tf.logical_and(adversarial, distance < least)
         best, least = tf.where(wide(better), current, best), tf.where(better, distance, least)

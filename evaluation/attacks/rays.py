@@ -96,7 +96,8 @@ def _build(classifier: Classifier, tolerance: float) -> Callable:
     logits_of, image = classifier.endpoint("logits"), tf.TensorSpec((None, *classifier.image_shape), tf.float32)
 
     def wrong(images: tf.Tensor, signs: tf.Tensor, labels: tf.Tensor, radius: tf.Tensor) -> tf.Tensor:
-        return clearly_wrong(logits_of(tf.clip_by_value(images + wide(radius) * signs, 0.0, 1.0)), labels)
+        moved = tf.clip_by_value(images + wide(radius) * signs, 0.0, 1.0)
+        return clearly_wrong(logits_of(moved), labels, classifier.noise)
 
     @tf.function(
         input_signature=[image, image, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None,), tf.float32)],

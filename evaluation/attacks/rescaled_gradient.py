@@ -138,7 +138,7 @@ class RescaledGradientAttack(Attack):
             gradient, logits, magnification = gradient_of(current, labels, classes, magnification)
             # A surrogate endpoint may decide otherwise; the model's own decision counts.
             decision = logits if endpoint == "logits" else decisive(current)
-            done = tf.logical_or(done, clearly_wrong(decision, labels))
+            done = tf.logical_or(done, clearly_wrong(decision, labels, classifier.noise))
             # Keyed by the step alone: a sample's walk does not depend on its batch.
             noise = tf.random.stateless_normal(classifier.image_shape, tf.stack([seed, i]))
             nothing = tf.reduce_all(tf.equal(gradient, 0.0), axis=(1, 2, 3), keepdims=True)

@@ -45,9 +45,16 @@ def wrong_by(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return others - tf.reduce_max(tf.where(true, logits, logits.dtype.min), axis=-1)
 
 
-def clearly_wrong(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns what `Classifier.misclassifies` decides, in a compiled function, bool, (n,)."""
-    wins = wrong_by(logits, labels) > CLEARLY * tf.reduce_max(tf.abs(logits), axis=-1)
+def clearly_wrong(logits: tf.Tensor, labels: tf.Tensor, noise: float = 0.0) -> tf.Tensor:
+    """Returns what `Classifier.misclassifies` decides, in a compiled function, bool, (n,).
+
+    Args:
+        logits: float, (n, classes).
+        labels: int64, (n,).
+        noise: `Classifier.noise`.
+    """
+    least = tf.maximum(CLEARLY * tf.reduce_max(tf.abs(logits), axis=-1), tf.cast(noise, logits.dtype))
+    wins = wrong_by(logits, labels) > least
     return tf.logical_or(wins, tf.logical_not(tf.reduce_all(tf.math.is_finite(logits), axis=-1)))
 
 
