@@ -36,7 +36,9 @@ from cortexzoo.evaluation.attacks.pointwise import Pointwise
 from cortexzoo.evaluation.attacks.rays import RayS
 from cortexzoo.evaluation.attacks.refinement import Refined
 from cortexzoo.evaluation.attacks.rescaled_gradient import RescaledGradientAttack
+from cortexzoo.evaluation.attacks.sparse_rs import SparseRS
 from cortexzoo.evaluation.attacks.spsa import SPSA
+from cortexzoo.evaluation.attacks.square import Square
 from cortexzoo.evaluation.attacks.transfer import Transfer
 
 __all__ = [
@@ -76,5 +78,7 @@ __all__ = [
     "Refined",
     "RescaledGradientAttack",
     "SparseL1Descent",
+    "SparseRS",
+    "Square",
     "Transfer",
 ]

@@ -63,7 +63,7 @@ SUITES = [suite for suite in suites().values() if isinstance(suite, AttackSuite)
 MEMBERS = [(member.label, member.attack) for suite in SUITES for member in suite.build(MNIST)]
 ATTACKS = {way_of_working(attack): (label, attack) for label, attack in reversed(MEMBERS)}
 LABELS, FULL = zip(*ATTACKS.values(), strict=True)
-LIGHT = {"passes": 1, "steps": 20, "rounds": 3, "search_steps": 4, "directions": 16}
+LIGHT = {"passes": 1, "queries": 100, "steps": 20, "rounds": 3, "search_steps": 4, "directions": 16}
 RANDOM = (AdditiveNoise, BlendedUniformNoise, BoundaryAttack, NearestStart, Pointwise, SPSA)
 # What may change no prediction, at reduced strength: EAD's first constants are small, CleverHans' FGM in L1 moves one pixel,
 # and a transfer attack has no sources yet.

@@ -1,0 +1,160 @@
+"""Attacks by random search: a random change of the image stays if it lowers the margin; no gradient is used."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from cortexzoo.evaluation.attacks.active_set import advance_until_done
+from cortexzoo.evaluation.attacks.base import Attack, Batch
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, wrong_by
+from cortexzoo.evaluation.classifier import Classifier
+from cortexzoo.evaluation.norms import largest_distance
+
+# Queries between two checks for samples that are broken.
+_BLOCK = 50
+# The published schedules are made for so many queries.
+_SCHEDULED = 10_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RandomSearch(Attack, abc.ABC):
+    """Base class: runs the walks, all samples at a time.
+
+    A sample's start is drawn from its own random numbers. Those of a query are drawn once for all samples, as in the code of
+    the authors: they are keyed by the seed, the restart and the number of the query, so that a sample's walk does not depend
+    on its batch.
+
+    Attributes:
+        norm: see the attacks.
+        epsilon: see the attacks.
+        queries: int. Changes tried by a walk; the start is not counted.
+        restarts: int. Walks for a sample that is not broken yet.
+    """
+
+    chunk_size: ClassVar[int] = 200
+    uses_gradients: ClassVar[bool] = False
+
+    norm: str
+    epsilon: float
+    queries: int = 5000
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("queries", "restarts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {name}={getattr(self, name)!r}.")
+
+    @abc.abstractmethod
+    def start(self, batch: Batch, stream: int, epsilon: float) -> tuple[np.ndarray, ...]:
+        """Returns where the walks begin: images, the shape of `batch.images`, and what else belongs to each of them.
+
+        Epsilon is `self.epsilon`, or the largest distance of an image of this shape where that is smaller.
+        """
+
+    @abc.abstractmethod
+    def draw(self, shape: tuple[int, int, int], generator: np.random.Generator, query: int) -> tuple[np.ndarray, ...]:
+        """Returns the random numbers of a query for images of this shape."""
+
+    @abc.abstractmethod
+    def advance(self, classifier: Classifier) -> Callable:
+        """Returns the compiled function for a block of queries, see `compile_block`."""
+
+    def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
+        """See `Attack.run`."""
+        results = batch.images.copy()
+        active = np.flatnonzero(~classifier.misclassifies(batch.images, batch.labels))
+        for restart in range(self.restarts):
+            if len(active) == 0:
+                break
+            part = batch.take(active)
+            results[active] = self._walk(classifier, part, restart)
+            active = active[~classifier.misclassifies(results[active], part.labels)]
+        return results
+
+    def _walk(self, classifier: Classifier, batch: Batch, restart: int) -> np.ndarray:
+        epsilon = min(self.epsilon, largest_distance(classifier.image_shape, self.norm))
+        best = self.start(batch, 2 * restart, epsilon)
+        done = classifier.misclassifies(best[0], batch.labels)
+        margin = classifier.loses_by(best[0], batch.labels)
+        advance, stream = self.advance(classifier), 2 * restart + 1
+
+        def block(first: int, count: int, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            drawn = [
+                self.draw(classifier.image_shape, _generator(batch.seed, stream, query), query)
+                for query in range(first, first + count)
+            ]
+            return advance(np.float32(epsilon), [np.stack(numbers) for numbers in zip(*drawn, strict=True)], *state)
+
+        state = (done, margin, batch.images, batch.labels, *best)
+        return advance_until_done(block, state, self.queries, _BLOCK)[4]
+
+
+def _generator(seed: int, stream: int, query: int) -> np.random.Generator:
+    """The counterpart of `base.sample_generator`; their streams must differ."""
+    return np.random.Generator(np.random.Philox(key=(seed << 32) + stream, counter=query << 64))
+
+
+def scheduled(query: int, queries: int) -> int:
+    """Returns the number of a query on the scale of the published schedules, which have 10,000 of them."""
+    return query * _SCHEDULED // queries
+
+
+def compile_block(
+    classifier: Classifier, propose: Callable, numbers: Sequence[tf.TensorSpec], others: Sequence[tf.TensorSpec] = ()
+) -> Callable:
+    """Compiles a block of queries.
+
+    Args:
+        classifier: the model.
+        propose: a function of the images, of what was best so far (images, and what else belongs to them), epsilon, and a
+            query's random numbers, that returns candidates, in the form of what was best.
+        numbers: the random numbers of a block, with an axis of queries in front.
+        others: what belongs to an image, with an axis of samples in front.
+
+    Returns:
+        A function of epsilon, the random numbers, and the state of the samples: whether each is done, its margin, image and
+        label, and what was best so far. It returns which samples are done, and their state.
+    """
+    logits_of, image = classifier.endpoint("logits"), tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+    of_sample = [tf.TensorSpec((None,), kind) for kind in (tf.bool, tf.float32)]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((), tf.float32),
+            list(numbers),
+            *of_sample,
+            image,
+            tf.TensorSpec((None,), tf.int64),
+            image,
+            *others,
+        ],
+        autograph=False,
+    )
+    def advance(epsilon, numbers, done, margin, images, labels, *best):
+        def query(i, done, margin, *best):
+            candidates = propose(images, best, epsilon, *(values[i] for values in numbers))
+            logits = logits_of(candidates[0])
+            found, wrong = wrong_by(logits, labels), clearly_wrong(logits, labels, classifier.noise)
+            better = tf.logical_and(tf.logical_or(found > margin, wrong), tf.logical_not(done))
+            kept = (tf.where(_like(better, new), new, old) for new, old in zip(candidates, best, strict=True))
+            return i + 1, tf.logical_or(done, wrong), tf.where(better, found, margin), *kept
+
+        _, done, margin, *best = tf.while_loop(
+            lambda i, done, *_: tf.logical_and(i < tf.shape(numbers[0])[0], tf.logical_not(tf.reduce_all(done))),
+            query,
+            (tf.constant(0), done, margin, *best),
+            parallel_iterations=1,
+        )
+        return done, done, margin, images, labels, *best
+
+    return advance
+
+
+def _like(flags: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Flags, (n,), in a shape that multiplies `values`."""
+    return tf.reshape(flags, (-1, *(1 for _ in values.shape[1:])))
