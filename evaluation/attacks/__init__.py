@@ -1,5 +1,6 @@
 """Attacks behind one small protocol; see `base.Attack`."""
 
+from cortexzoo.evaluation.attacks.auto_pgd import AutoPGD
 from cortexzoo.evaluation.attacks.base import Attack, Batch, EpsilonSearch
 from cortexzoo.evaluation.attacks.best_of import BestOf
 from cortexzoo.evaluation.attacks.boundary import BoundaryAttack
@@ -47,6 +48,7 @@ __all__ = [
     "SPSA",
     "AdditiveNoise",
     "Attack",
+    "AutoPGD",
     "BasicIterativeMethod",
     "Batch",
     "BestOf",
