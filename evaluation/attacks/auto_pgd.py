@@ -154,7 +154,7 @@ class AutoPGD(Attack):
             """Evaluates the current images, adapts what is to be adapted, and moves on."""
             current, previous, best, best_gradient, best_value, size, *memory = state
             value, gradient, decision = evaluate(current, labels, targets, scale)
-            done = tf.logical_and(leaves, tf.logical_or(done, clearly_wrong(decision, labels)))
+            done = tf.logical_and(leaves, tf.logical_or(done, clearly_wrong(decision, labels, classifier.noise)))
             better = value > best_value
             best_value = tf.where(better, value, best_value)
             best, best_gradient = tf.where(wide(better), current, best), tf.where(wide(better), gradient, best_gradient)

@@ -8,7 +8,7 @@ from cortexzoo.evaluation.attacks import Refined, Transfer
 from cortexzoo.evaluation.attacks.base import settings
 from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.evaluation import Evaluation
-from cortexzoo.evaluation.models import Model, plain_twin
+from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.results.keys import run_keys
 from cortexzoo.evaluation.results.summary import Summary, summarize
 from cortexzoo.evaluation.running.attacks import run_attacks
@@ -23,13 +23,16 @@ class AttackSuite(Suite):
         build: returns the attacks for a data set, given its thresholds and number of classes; cheap and strong ones first.
         refined: whether adversarial images are refined for models with a surrogate endpoint, see `Refined`.
         gradients: whether to measure on how many attacked images gradients vanish, see `diagnostics.GRADIENTS`.
-        transfers: whether an attack transfers adversarial images from other models, including a model's plain twin.
+        sources: returns the ids of the models from which adversarial images are transferred to a model, whatever other
+            sources are given; None for a suite that transfers nothing.
+        adaptive: returns further attacks, chosen by what the model is; they run after the others.
     """
 
     build: Callable[[DatasetInfo], tuple[Member, ...]]
     refined: bool = False
     gradients: bool = False
-    transfers: bool = False
+    sources: Callable[[Model], tuple[str, ...]] | None = None
+    adaptive: Callable[[Evaluation, DatasetInfo], tuple[Member, ...]] | None = None
 
     @property
     def summary_type(self) -> type:
@@ -38,7 +41,7 @@ class AttackSuite(Suite):
 
     def sources_of(self, model: Model) -> tuple[str, ...] | None:
         """See `Suite.sources_of`. Without sources the transfer attacks are left out."""
-        return plain_twin(model) if self.transfers else None
+        return None if self.sources is None else self.sources(model)
 
     def members(self, evaluation: Evaluation) -> tuple[Member, ...]:
         """Returns the attacks of all threat models without duplicates: an attack without a threshold is the same in each."""
@@ -69,7 +72,8 @@ class AttackSuite(Suite):
         return [f"{member.label:10} {member.attack}{limit}" for member, limit in limits.items()]
 
     def _members_on(self, info: DatasetInfo, evaluation: Evaluation) -> list[Member]:
-        members = [member for member in self.build(info) if member.attack.norm in evaluation.norms]
+        adaptive = self.adaptive(evaluation, info) if self.adaptive else ()
+        members = [member for member in (*self.build(info), *adaptive) if member.attack.norm in evaluation.norms]
         members = [_with_sources(member, evaluation) for member in members]
         members = [member for member in members if not isinstance(member.attack, Transfer) or member.attack.sources]
         # A model with a surrogate usually has a hard threshold without a useful gradient. All other models share their

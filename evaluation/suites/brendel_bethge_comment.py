@@ -19,6 +19,7 @@ from cortexzoo.evaluation.attacks import (
     Transfer,
 )
 from cortexzoo.evaluation.attacks.member import Member
+from cortexzoo.evaluation.models import plain_twin
 from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 
 # Shares of the data set's threshold. For a threshold of 0.3 the epsilons are 0.05, 0.1, 0.2, 0.25 and 0.3.
@@ -99,6 +100,6 @@ COMMENT = AttackSuite(
     1000,
     _members,
     gradients=True,
-    transfers=True,
+    sources=plain_twin,
 )
 SUITES = (COMMENT,)

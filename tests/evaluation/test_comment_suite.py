@@ -93,7 +93,7 @@ def test_sources_are_the_twin_and_those_that_are_named(store: Store, monkeypatch
 
 
 def test_without_sources_nothing_is_transferred() -> None:
-    assert COMMENT.transfers
+    assert COMMENT.sources is plain_twin
     members = fake_results.members_on(COMMENT, "logits")
     assert not any(isinstance(member.attack, Transfer) for member in members)
     assert len(members) == len(MEMBERS) - 1

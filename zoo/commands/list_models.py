@@ -5,7 +5,8 @@
                                                 one data set, most robust first
   cortexzoo list --format=csv > models.csv      for other programs; also json
   cortexzoo list --data=mnist --sort_by=robust_accuracy --top=10 \\
-      --page=README.md                          the section `ranking` of a page
+      --page=README.md                          the section `ranking` of a page, or
+                                                `ranking mnist` if it has one
   cortexzoo list --catalogue=runs/catalogue     models that you trained
 
 Accuracies are on test images: clean ones, and for each norm the worst case over
@@ -44,7 +45,7 @@ _SORT_BY = flags.DEFINE_enum(
     "Order: highest accuracy first (robust: in L-infinity; minimal: least of four norms), or fewest parameters first.",
 )
 _TOP = flags.DEFINE_integer("top", None, "Only the first N.", lower_bound=1)
-_PAGE = flags.DEFINE_string("page", None, "Markdown file whose section `ranking` is made anew.")
+_PAGE = flags.DEFINE_string("page", None, "Markdown file whose section `ranking DATA`, or else `ranking`, is made anew.")
 _FORMAT = flags.DEFINE_enum("format", "table", ("table", "json", "csv"), "What is printed.")
 _CATALOGUE = flags.DEFINE_string("catalogue", None, f"Folder of models; by default ${catalog.VARIABLE} or those shipped.")
 
@@ -61,11 +62,17 @@ def main(arguments: list[str]) -> None:
     try:
         cards = catalog.select(cards, dataset=_DATA.value, sort_by=_SORT_BY.value)[: _TOP.value]
         if _PAGE.value:
-            replace_section(Path(_PAGE.value), "ranking", ranking(cards))
+            replace_section(Path(_PAGE.value), _section(Path(_PAGE.value)), ranking(cards))
             return
     except ValueError as error:
         sys.exit(str(error))
     {"table": _print_table, "json": _print_json, "csv": _print_csv}[_FORMAT.value](cards)
+
+
+def _section(page: Path) -> str:
+    """A page about several data sets has a section for each."""
+    own = f"ranking {_DATA.value}"
+    return own if page.is_file() and f"<!-- {own}:begin -->" in page.read_text(encoding="utf-8") else "ranking"
 
 
 def _print_table(cards: list[ModelCard]) -> None:
