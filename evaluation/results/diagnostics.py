@@ -18,8 +18,13 @@ from cortexzoo.norms import NORM_NAMES
 PROBES = 200
 # One attack beats another on a sample if its distance is below this part of the other's: smaller gaps are rounding and luck.
 _MARGIN = 0.95
+# ... and if the gap is at least this part of the threshold: a search that starts there ends with a bracket about as wide.
+_RESOLUTION = 0.02
 _SHARE = 0.05
-_MAGNIFIED = 1e200
+# Factors on the loss under which a float64 gradient is looked for. It becomes float32 somewhere on its way to the image: in
+# front of the last layer or behind the first one. What is too small for that needs a factor, which may be too large for what
+# is not: infinity minus infinity is NaN.
+_MAGNIFICATIONS = (1.0, 1e30, 1e60, 1e100, 1e200)
 # The gradients that attacks on saturating networks follow: the loss, and the endpoints. The first available one is used.
 GRADIENTS = {
     "probabilities": ("clipped_probabilities", ("logits",)),
@@ -38,51 +43,60 @@ class Check:
         finding: the result in words.
         value: the measured share, in [0, 1].
         warning: whether it is a reason for distrust.
+        threshold: the value above which it is one; None if any value above 0 is.
     """
 
     name: str
     finding: str
     value: float
     warning: bool
+    threshold: float | None = None
 
     def as_json(self) -> dict:
-        """Returns the check as plain JSON values."""
-        return dataclasses.asdict(self)
+        """Returns the check as plain JSON values, without a threshold where it has none."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 def zero_gradient_share(classifier: Classifier, endpoint: str, batch: Batch, loss: str = "cross_entropy") -> float:
-    """Returns the share of images on which the gradient of the loss is zero in every pixel or NaN in any.
+    """Returns the share of images on which `has_no_gradient`."""
+    return float(np.mean(has_no_gradient(classifier, endpoint, batch, loss)))
+
+
+def has_no_gradient(classifier: Classifier, endpoint: str, batch: Batch, loss: str = "cross_entropy") -> np.ndarray:
+    """Returns the images on which the gradient of the loss is zero in every pixel or NaN in any, bool, (n,).
 
     Args:
         classifier: the model.
         endpoint: the endpoint to differentiate. A float64 gradient is magnified before it is cast to float32, the dtype of
-            the image.
+            the image, and counts as zero if it is so under every factor.
         batch: the samples.
         loss: one of `tensors.LOSSES`.
     """
-    gradient_of, zeros = classifier.compiled(("probe", endpoint, loss), lambda: _build(classifier, endpoint, loss)), 0
-    size = at_most(classifier, PROBES)
-    for first in range(0, len(batch), size):
-        part = slice(first, first + size)
-        values, axes = gradient_of(batch.images[part], batch.labels[part]).numpy(), (1, 2, 3)
-        # A value magnified beyond float32 is infinite, hence not zero.
-        zeros += int(np.sum(np.all(values == 0.0, axis=axes) | np.any(np.isnan(values), axis=axes)))
-    return zeros / len(batch)
+    gradient_of = classifier.compiled(("probe", endpoint, loss), lambda: _build(classifier, endpoint, loss))
+    missing, size = np.arange(len(batch)), at_most(classifier, PROBES)
+    for factor in _MAGNIFICATIONS:
+        parts = [batch.take(missing[first : first + size]) for first in range(0, len(missing), size)]
+        unseen = [_is_nothing(gradient_of(part.images, part.labels, factor).numpy()) for part in parts]
+        missing = missing[np.concatenate(unseen)] if unseen else missing
+    return np.isin(np.arange(len(batch)), missing)
 
 
-def _build(classifier: Classifier, endpoint: str, loss: str) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
+def _is_nothing(gradient: np.ndarray) -> np.ndarray:
+    # A value magnified beyond float32 is infinite, hence not zero.
+    return np.all(gradient == 0.0, axis=(1, 2, 3)) | np.any(np.isnan(gradient), axis=(1, 2, 3))
+
+
+def _build(classifier: Classifier, endpoint: str, loss: str) -> Callable[[np.ndarray, np.ndarray, float], tf.Tensor]:
     logits_of = classifier.endpoint(endpoint)
+    image, label = tf.TensorSpec((None, *classifier.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, *classifier.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)],
-        autograph=False,
-    )
-    def gradient_of(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=[image, label, tf.TensorSpec((), tf.float64)], autograph=False)
+    def gradient_of(images: tf.Tensor, labels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(images)
             values = loss_values(logits_of(images), labels, loss)
         # In a smaller dtype the factor would be infinite.
-        factor = tf.constant(_MAGNIFIED if values.dtype == tf.float64 else 1.0, values.dtype)
+        factor = tf.cast(factor if values.dtype == tf.float64 else 1.0, values.dtype)
         return tape.gradient(
             values,
             images,
@@ -187,7 +201,10 @@ def _compare(name: str, challengers: list[Score], defenders: list[Score]) -> lis
     if grids:
         # An attack that only tries given epsilons may have missed a smaller distance: round all distances up to these.
         least = [_next_of(distances, grids[0]) for distances in least]
-    share = float(np.mean(least[0] < _MARGIN * least[1]))
+    farthest = _MARGIN * least[1]
+    finite = np.isfinite(farthest)
+    farthest[finite] = np.minimum(farthest[finite], least[1][finite] - _RESOLUTION * challengers[0].epsilon)
+    share = float(np.mean(least[0] < farthest))
     return [Check(name, f"on {_percent(share)} of {len(ids):,} images", share, share > _SHARE)]
 
 

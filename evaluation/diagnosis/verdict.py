@@ -1,0 +1,137 @@
+"""What the signs mean together: one or two sentences, and the cause if it is known."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from cortexzoo.evaluation.diagnosis.sign import Measurement
+from cortexzoo.evaluation.results.diagnostics import Check
+
+_Measurements = Mapping[str, Measurement]
+NO_SIGN = "No sign of masking: gradients lead the attacks."
+UNKNOWN = "unknown"
+_UNKNOWN = (
+    "Gradients mislead the attacks for a reason that no sign names ({}). Trust no accuracy under attacks that follow the "
+    "gradient alone; judge it by black-box and transferred attacks."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """A cause of masking.
+
+    Attributes:
+        name: identifies it.
+        applies: whether it is present, from the measurements by sign and the signs that warn.
+        verdict: what it does, and what can be trusted.
+    """
+
+    name: str
+    applies: Callable[[_Measurements, frozenset[str]], bool]
+    verdict: str
+
+
+def _value(found: _Measurements, sign: str, name: str = "value") -> float:
+    return found[sign][name] if sign in found else 0.0
+
+
+def _has_no_gradient_anywhere(found: _Measurements) -> bool:
+    return _value(found, "zero_gradient") > 0.5 and _value(found, "zero_gradient", "in_noise") > 0.5
+
+
+# In L-infinity, gradients lose to something else.
+_BEATEN = frozenset({"gradient_free", "precision", "random_noise", "single_step", "transfer", "unbounded"})
+
+# In the order in which they are looked for: of a random model the other signs say nothing, and a rounding of the logits
+# looks like a threshold on the pixels but for the logits' values.
+CAUSES = (
+    Cause(
+        "randomness",
+        lambda found, warned: "randomness" in warned,
+        "The model answers differently when asked again, so one gradient and one answer are draws of chance. Trust only "
+        "accuracies under averaged gradients (expectation over transformations) that are judged over repeated answers.",
+    ),
+    Cause(
+        "batch_statistics",
+        lambda found, warned: "batch_statistics" in warned,
+        "The logits of an image depend on the other images of its batch, as with batch statistics at inference. No accuracy "
+        "can be trusted: export the model in inference mode and evaluate it again.",
+    ),
+    Cause(
+        "rounded_logits",
+        lambda found, warned: "rounded_logits" in warned and _has_no_gradient_anywhere(found),
+        "The logits are rounded, and rounding has no gradient. Trust only black-box and transferred attacks, or export the "
+        "logits before they are rounded.",
+    ),
+    Cause(
+        "hard_threshold_with_surrogate",
+        lambda found, warned: _has_no_gradient_anywhere(found) and _value(found, "zero_gradient", "elsewhere") > 0.5,
+        "The gradient of the logits is zero everywhere, as behind a hard threshold, but the model has a surrogate gradient. "
+        "Trust only attacks that follow the surrogate.",
+    ),
+    Cause(
+        "hard_threshold",
+        lambda found, warned: _has_no_gradient_anywhere(found),
+        "The gradient is zero everywhere, as behind a hard threshold, and there is no surrogate. Trust only black-box and "
+        "transferred attacks, or export the model with a surrogate, `attack_logits`.",
+    ),
+    Cause(
+        "half_precision",
+        lambda found, warned: "half_precision" in warned,
+        "The logits are in half precision, in which the gradient of a confident cross-entropy underflows to zero. Trust "
+        "only attacks on the margin, or export float32 logits.",
+    ),
+    Cause(
+        "saturated_loss",
+        lambda found, warned: "saturated_loss" in warned,
+        "The logits are so large that the cross-entropy is flat in float32. Trust only attacks on the margin or with "
+        "rescaled logits.",
+    ),
+    Cause(
+        "underflow",
+        lambda found, warned: "zero_gradient" in warned and _value(found, "zero_gradient", "elsewhere") > 0.0,
+        "The gradient vanishes in float32, as in saturated units, and is there in higher precision. Trust only attacks with "
+        "rescaled or float64 gradients.",
+    ),
+    Cause(
+        "dead_zone",
+        lambda found, warned: "dead_zone" in warned and bool(warned & {*_BEATEN, "sparse_search"}),
+        "Pixels near black and white have no gradient, and still matter once they move farther: the input has a dead zone. "
+        "Trust only black-box and transferred attacks, and gradients taken beyond the dead zone.",
+    ),
+    Cause(
+        "sparse_masking",
+        lambda found, warned: "sparse_search" in warned and not warned & _BEATEN,
+        "The gradient points to the wrong pixels, as in a network trained against a sparse attack that follows it. In L0 "
+        "and L1 trust only attacks that search pixels without the gradient.",
+    ),
+    Cause(
+        "surrogate_gradient",
+        lambda found, warned: "finite_differences" in warned and not warned & (_BEATEN | {"gradient_direction"}),
+        "The gradient of the logits is not their derivative, as with a surrogate behind a hard threshold, but it leads the "
+        "attacks. Trust attacks that follow it together with black-box ones.",
+    ),
+)
+
+
+def verdict_of(found: _Measurements, checks: Mapping[str, Check]) -> tuple[tuple[str, ...], str]:
+    """Returns the names of the causes and the verdict in words.
+
+    Args:
+        found: the measurements by sign.
+        checks: their checks by sign.
+    """
+    warned = frozenset(sign for sign, check in checks.items() if check.warning)
+    # Logits on a lattice do no harm by themselves: the gradient may come from before the rounding.
+    harmful = warned - {"rounded_logits", "dead_zone"}
+    causes = [cause for cause in CAUSES if cause.applies(found, warned)][:1]
+    if causes:
+        return tuple(cause.name for cause in causes), causes[0].verdict
+    if harmful:
+        titles = ", ".join(checks[sign].name for sign in sorted(harmful))
+        return (UNKNOWN,), _UNKNOWN.format(titles[0].lower() + titles[1:])
+    return (), NO_SIGN + _note(found)
+
+
+def _note(found: _Measurements) -> str:
+    kind = found["half_precision"]["type"] if "half_precision" in found else ""
+    return f" The logits are {kind}: what is smaller than its rounding, no attack sees." if kind else ""
