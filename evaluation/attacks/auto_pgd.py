@@ -71,6 +71,9 @@ class AutoPGD(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("steps", "restarts", "target_classes", "averages"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` of AutoPGD must be 1 or more. Received: {getattr(self, name)!r}.")
         if self.large_radii and self.norm != "l1":
             raise ValueError(f"`large_radii` is for L1. Received: norm={self.norm!r}.")
 
@@ -94,9 +97,7 @@ class AutoPGD(Attack):
         for column, restart in np.ndindex(targets.shape[1], self.restarts):
             yield targets[:, column], column * _STREAMS + restart
 
-    def _ascend(
-        self, classifier: Classifier, endpoint: str, batch: Batch, targets: np.ndarray, stream: int
-    ) -> np.ndarray:
+    def _ascend(self, classifier: Classifier, endpoint: str, batch: Batch, targets: np.ndarray, stream: int) -> np.ndarray:
         """One run: the first adversarial image of each sample, or else the last one."""
         rule = self._rule()
         advance = classifier.compiled(

@@ -14,6 +14,8 @@ from cortexzoo.evaluation.attacks.projections import nearest_within_l1, unit_l2,
 from cortexzoo.evaluation.attacks.tensors import wide
 
 _Tensors = tuple[tf.Tensor, ...]
+# What the projection onto the L1 ball leaves of a coordinate by rounding is no change.
+_CHANGED = 1e-6
 
 
 class Seen(NamedTuple):
@@ -71,7 +73,9 @@ class MomentumSteps:
         values = (0.0, np.inf, -np.inf, True)
         return tuple(np.full(len(images), value, dtype) for value, dtype in zip(values, self.types, strict=True))
 
-    def adapt(self, window: tf.Tensor, seen: Seen, size: tf.Tensor, memory: _Tensors) -> tuple[tf.Tensor, tf.Tensor, _Tensors]:
+    def adapt(
+        self, window: tf.Tensor, seen: Seen, size: tf.Tensor, memory: _Tensors
+    ) -> tuple[tf.Tensor, tf.Tensor, _Tensors]:
         """Returns which samples go on from their best images, bool, (n,), their step sizes, and the memory."""
         rises, before, checked, halved = memory
         rises += tf.cast(seen.value > before, tf.float32)
@@ -134,13 +138,15 @@ class SparseSteps:
         size = math.prod(images.shape[1:])
         if not goes_on:
             return np.full(len(images), self._FIRST_SHARE * size, np.float32), np.full(len(images), size, np.float32)
-        changed = np.sum(images != start, axis=(1, 2, 3)).astype(np.float32)
+        changed = np.sum(np.abs(start - images) > _CHANGED, axis=(1, 2, 3)).astype(np.float32)
         return changed / self._DIVISOR, changed
 
-    def adapt(self, window: tf.Tensor, seen: Seen, size: tf.Tensor, memory: _Tensors) -> tuple[tf.Tensor, tf.Tensor, _Tensors]:
+    def adapt(
+        self, window: tf.Tensor, seen: Seen, size: tf.Tensor, memory: _Tensors
+    ) -> tuple[tf.Tensor, tf.Tensor, _Tensors]:
         """See `MomentumSteps.adapt`."""
         count, before = memory
-        changed = tf.reduce_sum(tf.cast(tf.not_equal(seen.best, seen.images), tf.float32), axis=(1, 2, 3))
+        changed = tf.reduce_sum(tf.cast(tf.abs(seen.best - seen.images) > _CHANGED, tf.float32), axis=(1, 2, 3))
         is_checkpoint = window > 0
         restarts = tf.logical_and(is_checkpoint, changed < self._FEWER * before)
         adapted = tf.where(restarts, self.first_size, tf.maximum(size / self._DIVISOR, self._LEAST * self.first_size))
@@ -162,7 +168,7 @@ def _steepest(current: tf.Tensor, gradient: tf.Tensor, count: tf.Tensor) -> tf.T
     room = tf.where(gradient > 0.0, 1.0 - current, current)
     slopes = tf.where(room > 0.0, tf.abs(gradient), 0.0)
     size = math.prod(current.shape[1:])
-    rank = tf.cast(tf.clip_by_value(tf.math.ceil(count), 1.0, float(size)), tf.int32) - 1
+    rank = tf.cast(tf.clip_by_value(tf.round(count), 1.0, float(size)), tf.int32) - 1
     # As many are sorted as the sample with the most needs.
     ordered = tf.math.top_k(tf.reshape(slopes, (-1, size)), tf.reduce_max(rank) + 1).values
     least = tf.gather(ordered, rank, batch_dims=1)

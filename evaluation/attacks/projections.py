@@ -37,8 +37,8 @@ def nearest_within_l1(images: tf.Tensor, points: tf.Tensor, epsilon: tf.Tensor) 
 
         a(t) = min(max(|m| - t, 0), r),    where t >= 0 is the least with sum_i a_i(t) <= epsilon.
 
-    The sum is piecewise linear and falls with t, so that Newton's method within a bracket ends at the exact t, up to rounding:
-    the last step solves the linear piece. That takes a few passes over the coordinates and no sorting.
+    The sum is piecewise linear and falls with t, so that Newton's method within a bracket ends at the exact t, but for
+    rounding: its last step solves the linear piece. That takes a few passes over the coordinates and no sorting.
 
     Args:
         images: float32, (n, height, width, channels), in [0, 1].
