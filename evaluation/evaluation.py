@@ -20,6 +20,8 @@ from cortexzoo.norms import NORMS
 
 # Number of images on which a classifier is checked before it is attacked.
 _PROBE = 16
+# The name of a fact in the store, see `input_threshold`.
+INPUT_THRESHOLD = "input threshold"
 Thresholds = Mapping[str, tuple[float, ...]]
 
 
@@ -118,6 +120,12 @@ class Evaluation:
         if kept is None:
             raise ValueError(self.nothing_stored())
         return tuple(kept)
+
+    @property
+    def input_threshold(self) -> float | None:
+        """The value at which the model thresholds its input, from the store; None if it does not, or was not examined."""
+        kept = self.store.check(self.digest, self.images.info.name, INPUT_THRESHOLD)
+        return kept and kept["value"]
 
     def count(self, default: int) -> int:
         """Returns the number of first images to attack."""

@@ -88,7 +88,11 @@ def precision(function: _Function, probe: np.ndarray) -> float:
     answer = function(tf.constant(np.concatenate([probe, noise]))).numpy().astype(np.float64)
     if np.array_equal(answer, np.round(answer)):
         return 0.0
-    return next((found for kind, found in _HALF.items() if np.array_equal(answer, answer.astype(kind).astype(float))), 0.0)
+    # Large logits are infinite in half precision, hence not equal.
+    with np.errstate(over="ignore"):
+        return next(
+            (found for kind, found in _HALF.items() if np.array_equal(answer, answer.astype(kind).astype(float))), 0.0
+        )
 
 
 def noise(function: _Function, probe: np.ndarray, repeats: int) -> float:

@@ -8,6 +8,7 @@ from cortexzoo.evaluation.attacks import Refined, Transfer
 from cortexzoo.evaluation.attacks.base import settings
 from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.evaluation import Evaluation
+from cortexzoo.evaluation.input_threshold import examine
 from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.results.keys import run_keys
 from cortexzoo.evaluation.results.summary import Summary, summarize
@@ -53,6 +54,8 @@ class AttackSuite(Suite):
 
     def run(self, evaluation: Evaluation) -> None:
         """See `Suite.run`."""
+        if self.adaptive:
+            examine(evaluation)
         run_attacks(evaluation, self.members, self.samples, self.gradients)
 
     def summarize(self, evaluation: Evaluation) -> Summary:
