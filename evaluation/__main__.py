@@ -20,6 +20,8 @@
   tables and figures of stored results
     cortexzoo evaluate --model=all --suite=cleverhans --report_only \\
         --output=report
+  whether the model's gradient can be trusted, in words (docs/masking.md)
+    cortexzoo evaluate --model=mnist/dim --suite=clean --diagnose
   updates the generated sections of a page, see --page
     cortexzoo evaluate --model=mnist/dim --suite=noise --report_only --page=a.md
 
@@ -61,6 +63,9 @@ _SOURCES = flags.DEFINE_multi_string(
     "own source.",
 )
 _TARGET = flags.DEFINE_integer("target", None, "Attack towards this class; by default any but the label.", lower_bound=0)
+_DIAGNOSE = flags.DEFINE_bool(
+    "diagnose", False, "Look for every sign of gradient masking, in about a minute; the verdict stands below the table."
+)
 _SAMPLES = flags.DEFINE_integer("samples", None, "Attack the first N images; defaults to the suite's number.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the attacks and shifts.", lower_bound=0, upper_bound=2**31 - 1)
 _SCALE = flags.DEFINE_float("scale", None, "255 for models that take images from 0 to 255.", lower_bound=0.0)
@@ -124,6 +129,7 @@ def main(arguments: list[str]) -> None:
 def _evaluate() -> list[str]:
     """Runs the evaluation that the flags describe, and returns the messages of failed gates."""
     from cortexzoo.evaluation import suites
+    from cortexzoo.evaluation.diagnosis import diagnose
     from cortexzoo.evaluation.gates import failures, parse_gates
     from cortexzoo.evaluation.results.store import Store
 
@@ -137,6 +143,8 @@ def _evaluate() -> list[str]:
             _check_evaluation(suite, evaluation, gates)
             if not _REPORT_ONLY.value:
                 suite.run(evaluation)
+                if _DIAGNOSE.value:
+                    diagnose(evaluation)
             summary = suite.summarize(evaluation)
             summaries.append(summary)
             if _UPDATE_CARD.value:
@@ -171,6 +179,8 @@ def _preparation(suite: Any):
 
 def _check_flags() -> None:
     """Refuses flags that would have no effect."""
+    if _REPORT_ONLY.value and _DIAGNOSE.value:
+        raise app.UsageError("Expected no --diagnose beside --report_only, which shows the verdict that is in the store.")
     if _REPORT_ONLY.value and (unused := [flag.name for flag in (_BATCH, _WORKERS) if flag.present]):
         raise app.UsageError(f"Expected no --{' or --'.join(unused)} beside --report_only, which attacks nothing.")
     if _FIGURES.value and not _PAGE.value:

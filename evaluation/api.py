@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cortexzoo.evaluation import suites
+from cortexzoo.evaluation import diagnosis, suites
 from cortexzoo.evaluation.adversarials import Adversarials
 from cortexzoo.evaluation.attacks import Attack
 from cortexzoo.evaluation.attacks.registry import build_attack
@@ -43,6 +43,7 @@ def evaluate(
     seed: int = 0,
     workers: int = 1,
     keep_images: bool = False,
+    diagnose: bool = False,
     name: str | None = None,
 ) -> Result:
     """Runs all attacks or shifts of a suite on a classifier and reports the remaining accuracy.
@@ -67,6 +68,7 @@ def evaluate(
         seed: seed of the attacks.
         workers: the number of processes that share the attacks.
         keep_images: keep all adversarial images, not just the first ten of each attack.
+        diagnose: look for every sign of gradient masking, in about a minute; see `Result.diagnosis`.
         name: the model's name in tables.
 
     Returns:
@@ -94,6 +96,8 @@ def evaluate(
         targets=None if targets is None else _targets(source, targets),
     )
     chosen.run(evaluation)
+    if diagnose:
+        diagnosis.diagnose(evaluation)
     return Result(chosen.summarize(evaluation))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from cortexzoo.evaluation.adversarials import Adversarials, worst_case
+from cortexzoo.evaluation.diagnosis import Diagnosis, from_store
 from cortexzoo.evaluation.report import report_of
 from cortexzoo.evaluation.results import diagnostics
 from cortexzoo.evaluation.results.score import Score
@@ -49,6 +50,11 @@ class Result:
     def signs_of_masking(self) -> dict[str, str]:
         """Reasons to distrust a high robust accuracy, as sentences by name; empty if no check raises a warning."""
         return {check.name: check.finding for check in self._attacked().checks if check.warning}
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """Whether the model's gradient can be trusted: `verdict`, `causes` and `checks`; None without `diagnose=True`."""
+        return from_store(self.summary.evaluation)
 
     def robust_accuracy(self, norm: str, epsilon: float | None = None) -> float:
         """Returns the worst-case accuracy over all attacks in a norm, in [0, 1].

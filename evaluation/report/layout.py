@@ -9,6 +9,7 @@ import numpy as np
 
 from cortexzoo.card_page import level_name
 from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation.diagnosis import from_store
 from cortexzoo.evaluation.results import metrics
 from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.shifts import ShiftSummary
@@ -234,16 +235,20 @@ def _masking_row(summaries: list[Summary]) -> Row:
 
 
 def masking_signs(summaries: list[Summary]) -> list[str]:
-    """Returns the warnings of gradient masking, each with its models, or one line that says there are none."""
+    """Returns the verdicts, and the warnings of gradient masking with their models or one line that there are none."""
+    names = column_names(summaries)
+    diagnoses = {name: from_store(summary.evaluation) for name, summary in zip(names, summaries, strict=True)}
+    verdicts = [f"{name}: {diagnosis.verdict}" for name, diagnosis in diagnoses.items() if diagnosis]
     found: dict[str, list[str]] = {}
-    for summary, name in zip(summaries, column_names(summaries), strict=True):
-        for check in summary.checks:
+    for summary, name in zip(summaries, names, strict=True):
+        diagnosis = diagnoses[name]
+        for check in [*summary.checks, *(diagnosis.checks if diagnosis else ())]:
             if check.warning:
                 found.setdefault(check.name, []).append(f"{name} {check.finding}")
     total = sum(len(summary.checks) for summary in summaries)
     if total and not found:
-        return [f"None of the {total} checks raises a warning."]
-    return [f"{name}: {'; '.join(findings)}" for name, findings in found.items()]
+        return [*verdicts, f"None of the {total} checks raises a warning."]
+    return [*verdicts, *(f"{name}: {'; '.join(findings)}" for name, findings in found.items())]
 
 
 def caption(table: Table) -> str:

@@ -10,6 +10,7 @@ import rich.table
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
+from cortexzoo.evaluation.diagnosis import from_store
 from cortexzoo.evaluation.report.layout import FLAG, Cell, Row, Table, caption, id_ranges, masking_signs, tables
 from cortexzoo.evaluation.results import metrics
 from cortexzoo.evaluation.results.score import Score
@@ -228,5 +229,6 @@ def _model_json(summary: Summary) -> dict[str, Any]:
         "clean": summary.clean_json(),
         **robust,
         "minimal_accuracy": summary.minimal_accuracy,
+        "diagnosis": diagnosis.as_json() if (diagnosis := from_store(summary.evaluation)) else None,
         "diagnostics": [check.as_json() for check in summary.checks],
     }

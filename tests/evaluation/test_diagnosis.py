@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
-from cortexzoo.evaluation import diagnosis
+from cortexzoo.evaluation import diagnosis, suites
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.diagnosis import known_answers, single_pixels, subject
 from cortexzoo.evaluation.diagnosis.known_answers import KNOWN_ANSWERS, KnownAnswer, Network
@@ -20,6 +20,7 @@ from cortexzoo.evaluation.diagnosis.signs.rounded_logits import lattice
 from cortexzoo.evaluation.diagnosis.subject import Subject
 from cortexzoo.evaluation.diagnosis.verdict import CAUSES, NO_SIGN, verdict_of
 from cortexzoo.evaluation.evaluation import Evaluation
+from cortexzoo.evaluation.result import Result
 from cortexzoo.evaluation.results.store import Store
 from tests.conftest import load_split
 from tests.evaluation.evaluations import evaluation_of
@@ -183,3 +184,16 @@ def test_unexplained_signs_are_named() -> None:
     causes, verdict = verdict_of(found, checks)
     assert causes == ("unknown",)
     assert "single step beats iterative" in verdict
+
+
+def test_verdict_beside_the_results(linear: tuple[Evaluation, np.ndarray]) -> None:
+    """In the table, in JSON, and as an attribute of the result; nothing is there without a diagnosis."""
+    evaluation, _ = linear
+    suite = suites.find("clean")
+    suite.run(evaluation)
+    result = Result(suite.summarize(evaluation))
+    assert result.diagnosis is None
+    assert result.as_json()["models"][0]["diagnosis"] is None
+    diagnosis.diagnose(evaluation)
+    assert result.diagnosis.verdict in str(result).replace("\n", " ").replace("  ", " ")
+    assert result.as_json()["models"][0]["diagnosis"]["verdict"] == result.diagnosis.verdict
