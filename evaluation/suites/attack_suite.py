@@ -7,6 +7,7 @@ from cortexzoo.datasets import DatasetInfo
 from cortexzoo.evaluation.attacks import Refined, Transfer
 from cortexzoo.evaluation.attacks.base import settings
 from cortexzoo.evaluation.attacks.member import Member
+from cortexzoo.evaluation.diagnosis import diagnose
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.input_threshold import examine
 from cortexzoo.evaluation.models import Model
@@ -27,6 +28,7 @@ class AttackSuite(Suite):
         sources: returns the ids of the models from which adversarial images are transferred to a model, whatever other
             sources are given; None for a suite that transfers nothing.
         adaptive: returns further attacks, chosen by what the model is; they run after the others.
+        diagnoses: whether the model's gradient is examined at the end, see `diagnosis`.
     """
 
     build: Callable[[DatasetInfo], tuple[Member, ...]]
@@ -34,6 +36,7 @@ class AttackSuite(Suite):
     gradients: bool = False
     sources: Callable[[Model], tuple[str, ...]] | None = None
     adaptive: Callable[[Evaluation, DatasetInfo], tuple[Member, ...]] | None = None
+    diagnoses: bool = False
 
     @property
     def summary_type(self) -> type:
@@ -57,6 +60,8 @@ class AttackSuite(Suite):
         if self.adaptive:
             examine(evaluation)
         run_attacks(evaluation, self.members, self.samples, self.gradients)
+        if self.diagnoses:
+            diagnose(evaluation)
 
     def summarize(self, evaluation: Evaluation) -> Summary:
         """See `Suite.summarize`."""
