@@ -19,6 +19,7 @@ from cortexzoo.evaluation.attacks.deepfool import DeepFool
 from cortexzoo.evaluation.attacks.elastic_net import ElasticNet
 from cortexzoo.evaluation.attacks.epsilon_grid import EpsilonGrid
 from cortexzoo.evaluation.attacks.fab import FAB
+from cortexzoo.evaluation.attacks.fast_minimum_norm import FastMinimumNorm
 from cortexzoo.evaluation.attacks.foolbox import FoolboxAttack
 from cortexzoo.evaluation.attacks.greedy_pixels import GreedyPixels
 from cortexzoo.evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
@@ -63,6 +64,7 @@ __all__ = [
     "EpsilonGrid",
     "EpsilonSearch",
     "FastGradientMethod",
+    "FastMinimumNorm",
     "FoolboxAttack",
     "GaussianBlur",
     "GradientAttack",
