@@ -1,8 +1,8 @@
 """AutoAttack, as published: four attacks in a row, without a parameter to choose.
 
-Croce and Hein 2020, https://arxiv.org/abs/2003.01690; in L1 Croce and Hein 2021, https://arxiv.org/abs/2103.01208. An image that
-an attack has broken leaves. Order, steps, restarts, target classes and queries are those of the authors' version `standard`:
-APGD on the cross-entropy, targeted APGD, targeted FAB, Square.
+Croce and Hein 2020, https://arxiv.org/abs/2003.01690; in L1 Croce and Hein 2021, https://arxiv.org/abs/2103.01208. An image
+that an attack has broken leaves. Order, steps, restarts, target classes and queries are those of the authors' version
+`standard`: APGD on the cross-entropy, targeted APGD, targeted FAB, Square.
 """
 
 from cortexzoo.datasets import DatasetInfo

@@ -351,13 +351,13 @@ def test_own_images_thresholds_and_gates(
     (document,) = json.loads(printed.out)["models"]
     assert document["dataset"].startswith("digits@")
     assert [(score["label"], score["epsilon"]) for score in document["attacks"]] == [
-        *(("PGD L∞", 8 / 255), ("PGD L∞", 0.2), ("FGM L∞", 8 / 255), ("FGM L∞", 0.2)),
+        *((label, size) for label in ("PGD L∞", "FGM L∞", "APGD-T L∞") for size in (8 / 255, 0.2)),
     ]
     # The files are named beside the JSON, not in it.
     files = [Path(line) for line in printed.err.splitlines() if line.endswith(".npz")]
-    assert [path.name for path in files] == ["PGD-Linf.npz", "FGM-Linf.npz", "worst-linf.npz"]
+    assert [path.name for path in files] == ["PGD-Linf.npz", "FGM-Linf.npz", "APGD-T-Linf.npz", "worst-linf.npz"]
     with np.load(files[-1]) as worst:
-        assert np.mean(worst["distances"] > 0.2 * (1 + 1e-5)) == document["attacks"][1]["accuracy"]
+        assert np.mean(worst["distances"] > 0.2 * (1 + 1e-5)) == document["attacks"][-1]["accuracy"]
         np.testing.assert_array_equal(digits_classifier.predict(worst["images"]), worst["predictions"])
         reached = np.abs(worst["images"] - digits.images[:6]).max(axis=(1, 2, 3))
         np.testing.assert_allclose(reached[worst["distances"] > 0], worst["distances"][worst["distances"] > 0], rtol=1e-6)
@@ -368,7 +368,7 @@ def test_own_images_thresholds_and_gates(
     assert "clean" not in message
     capsys.readouterr()
     main(*own_images, "--report_only", "--fail_under=clean:0.1", "--format=csv")
-    assert len(capsys.readouterr().out.splitlines()) == 1 + 1 + 2 * 2 + 2
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 1 + 3 * 2 + 2
 
 
 @pytest.mark.parametrize("argument", ["--epsilon=0.1", "--epsilon=linf:much", "--fail_under=0.5", "--fail_under=linf:50"])

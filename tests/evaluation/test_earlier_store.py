@@ -22,7 +22,7 @@ MODEL, SAMPLES = "mnist/bicnn", 3
 TABLES = ("clean", "runs", "results", "chunks", "predictions")
 # Suites with the sources that their adversarials are transferred from.
 SUITES = {
-    **dict.fromkeys(("quick", "cleverhans", "boundary", "paper42_l1_hardened", "brendel_bethge_comment"), ()),
+    **dict.fromkeys(("cleverhans", "boundary", "paper42_l1_hardened", "brendel_bethge_comment"), ()),
     **dict.fromkeys(("noise", "white_box", "corruptions"), ()),
     "transfer": ("mnist/cnn",),
 }
