@@ -58,7 +58,10 @@ class RandomSearch(Attack, abc.ABC):
 
     @abc.abstractmethod
     def draw(self, shape: tuple[int, int, int], generator: np.random.Generator, query: int) -> tuple[np.ndarray, ...]:
-        """Returns the random numbers of a query for images of this shape."""
+        """Returns the random numbers of a query for images of this shape.
+
+        Where these are more in one query than in another, the last are repeated.
+        """
 
     @abc.abstractmethod
     def advance(self, classifier: Classifier) -> Callable:
@@ -88,7 +91,7 @@ class RandomSearch(Attack, abc.ABC):
                 self.draw(classifier.image_shape, _generator(batch.seed, stream, query), query)
                 for query in range(first, first + count)
             ]
-            return advance(np.float32(epsilon), [np.stack(numbers) for numbers in zip(*drawn, strict=True)], *state)
+            return advance(np.float32(epsilon), [_stack(numbers) for numbers in zip(*drawn, strict=True)], *state)
 
         state = (done, margin, batch.images, batch.labels, *best)
         return advance_until_done(block, state, self.queries, _BLOCK)[4]
@@ -97,6 +100,14 @@ class RandomSearch(Attack, abc.ABC):
 def _generator(seed: int, stream: int, query: int) -> np.random.Generator:
     """The counterpart of `base.sample_generator`; their streams must differ."""
     return np.random.Generator(np.random.Philox(key=(seed << 32) + stream, counter=query << 64))
+
+
+def _stack(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Stacks arrays of different lengths, in which the last entry is repeated."""
+    if arrays[0].ndim == 0:
+        return np.array(arrays)
+    longest = max(map(len, arrays))
+    return np.stack([array[np.minimum(np.arange(longest), len(array) - 1)] for array in arrays])
 
 
 def scheduled(query: int, queries: int) -> int:
@@ -141,7 +152,8 @@ def compile_block(
             logits = logits_of(candidates[0])
             found, wrong = wrong_by(logits, labels), clearly_wrong(logits, labels, classifier.noise)
             better = tf.logical_and(tf.logical_or(found > margin, wrong), tf.logical_not(done))
-            kept = (tf.where(_like(better, new), new, old) for new, old in zip(candidates, best, strict=True))
+            # This copies whole rows, which is faster than a condition for each value.
+            kept = (tf.raw_ops.Select(condition=better, x=new, y=old) for new, old in zip(candidates, best, strict=True))
             return i + 1, tf.logical_or(done, wrong), tf.where(better, found, margin), *kept
 
         _, done, margin, *best = tf.while_loop(
@@ -155,6 +167,20 @@ def compile_block(
     return advance
 
 
-def _like(flags: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Flags, (n,), in a shape that multiplies `values`."""
-    return tf.reshape(flags, (-1, *(1 for _ in values.shape[1:])))
+def as_rows(images: tf.Tensor) -> tf.Tensor:
+    """Returns images as rows of pixels, (n, pixels, channels)."""
+    return tf.reshape(images, (tf.shape(images)[0], -1, images.shape[-1]))
+
+
+def with_values(values: tf.Tensor, columns: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+    """Returns images with other pixels, or rows with other values, in some columns.
+
+    Args:
+        values: (n, height, width, channels) or (n, columns).
+        columns: int32, (n, m), or (m,) for all rows.
+        new: (n, m, channels) or (n, m); equal where a column occurs twice.
+    """
+    rows = as_rows(values) if values.shape.rank == 4 else values
+    columns = tf.broadcast_to(columns, tf.shape(new)[:2])
+    index = tf.stack([tf.broadcast_to(tf.range(tf.shape(new)[0])[:, None], tf.shape(columns)), columns], axis=-1)
+    return tf.reshape(tf.tensor_scatter_nd_update(rows, index, new), tf.shape(values))

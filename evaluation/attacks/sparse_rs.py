@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cortexzoo.evaluation.attacks.base import Batch, Choices, sample_generator
-from cortexzoo.evaluation.attacks.random_search import RandomSearch, compile_block, scheduled
+from cortexzoo.evaluation.attacks.random_search import RandomSearch, as_rows, compile_block, scheduled, with_values
 from cortexzoo.evaluation.classifier import Classifier
 
 # After these queries, the share of the pixels that are exchanged is `alpha_init` divided by so much.
@@ -64,24 +64,22 @@ class SparseRS(RandomSearch):
         """Draws an exchange.
 
         Returns:
-            The new order of the pixels, as positions in the old one, (pixels,); the positions in it that get new colours,
-            those that get their own colours back, and the new colours, (positions, channels). There are as many positions in
-            each query: the last new colour is repeated, and pixels that were not changed get their own colour.
+            Positions in the order of the pixels, (m,), from which positions pixels come there, (m,), and the new colours of
+            these pixels, (m, channels); -1 where a pixel gets its own colour back.
         """
         pixels, channels = shape[0] * shape[1], shape[2]
         count = min(int(self.epsilon), pixels)
-        most, exchanged = self._exchanged(count, 0), self._exchanged(count, query + 1)
+        exchanged = self._exchanged(count, query + 1)
         out = generator.choice(count, exchanged, replace=False)
-        into = generator.choice(exchanged + pixels - count, exchanged, replace=False)
+        drawn = generator.choice(exchanged + pixels - count, exchanged, replace=False)
         # The first of those that may come in are those that went out.
-        out_only, new = out[~np.isin(np.arange(exchanged), into)], count + into[into >= exchanged] - exchanged
-        order = np.arange(pixels, dtype=np.int32)
-        order[out_only], order[new] = new, out_only
-        taken_back = np.full(min(most, pixels - count), count, np.int32)
-        taken_back[: len(new)] = new
-        colours = generator.integers(2, size=(exchanged, channels)).astype(np.float32)
-        repeated = np.minimum(np.arange(most), exchanged - 1)
-        return order, out[repeated].astype(np.int32), taken_back, colours[repeated]
+        new, stays = count + drawn[drawn >= exchanged] - exchanged, np.isin(np.arange(exchanged), drawn)
+        colours = generator.integers(2, size=(exchanged, channels))
+        return (
+            np.concatenate([out[stays], out[~stays], new]),
+            np.concatenate([out[stays], new, out[~stays]]),
+            np.concatenate([colours, np.full((len(new), channels), -1)]),
+        )
 
     def _exchanged(self, count: int, query: int) -> int:
         """How many of `count` pixels are exchanged at once."""
@@ -91,28 +89,15 @@ class SparseRS(RandomSearch):
     def advance(self, classifier: Classifier) -> Callable:
         """See `RandomSearch.advance`."""
         channels, positions = classifier.image_shape[2], tf.TensorSpec((None, None), tf.int32)
-        numbers = [positions, positions, positions, tf.TensorSpec((None, None, channels), tf.float32)]
+        numbers = [positions, positions, tf.TensorSpec((None, None, channels), tf.float32)]
         return classifier.compiled(self.name, lambda: compile_block(classifier, _exchange, numbers, [positions]))
 
 
 def _exchange(
-    images: tf.Tensor,
-    best: _Best,
-    _: tf.Tensor,
-    order: tf.Tensor,
-    changed: tf.Tensor,
-    taken_back: tf.Tensor,
-    colours: tf.Tensor,
+    images: tf.Tensor, best: _Best, _: tf.Tensor, positions: tf.Tensor, sources: tf.Tensor, colours: tf.Tensor
 ) -> _Best:
-    """Exchanges pixels: those that come to the positions `changed` get these colours, and the others their own again."""
+    """Lets pixels come to other positions, and gives them new colours, or their own."""
     current, orders = best
-    shape, channels = tf.shape(current), current.shape[-1]
-    orders = tf.gather(orders, order, axis=1)
-    new, old = tf.gather(orders, changed, axis=1), tf.gather(orders, taken_back, axis=1)
-    own = tf.gather(tf.reshape(images, (shape[0], -1, channels)), old, batch_dims=1)
-    values = tf.concat([tf.tile(colours[None], (shape[0], 1, 1)), own], axis=1)
-    pixels = tf.concat([new, old], axis=1)
-    rows = tf.broadcast_to(tf.range(shape[0])[:, None], tf.shape(pixels))
-    flat = tf.reshape(current, (shape[0], -1, channels))
-    moved = tf.tensor_scatter_nd_update(flat, tf.stack([rows, pixels], axis=-1), values)
-    return tf.reshape(moved, shape), orders
+    pixels = tf.gather(orders, sources, axis=1)
+    own = tf.gather(as_rows(images), pixels, batch_dims=1)
+    return with_values(current, pixels, tf.where(colours < 0.0, own, colours)), with_values(orders, positions, pixels)

@@ -9,15 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from cortexzoo.evaluation.attacks.base import Batch, Choices, sample_generator
-from cortexzoo.evaluation.attacks.random_search import RandomSearch, compile_block, scheduled
+from cortexzoo.evaluation.attacks.projections import nearest_within_l1
+from cortexzoo.evaluation.attacks.random_search import RandomSearch, as_rows, compile_block, scheduled, with_values
 from cortexzoo.evaluation.classifier import Classifier
 
 # The share of the pixels in a square halves at these queries.
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 # Tiles along a side of the image from which the walks in L2 and L1 start.
 _TILES = 5
-# Enough for a threshold in float32.
-_BISECTIONS = 30
 
 _Best = tuple[tf.Tensor, ...]
 
@@ -58,23 +57,25 @@ class Square(RandomSearch):
         generators = [sample_generator(batch, row, stream) for row in range(len(batch))]
         change = np.stack([pattern(shape, self.norm, generator) for generator in generators])
         if self.norm == "l1":
-            return (project_l1(tf.constant(batch.images), tf.constant(change), np.float32(epsilon)).numpy(),)
+            return (nearest_within_l1(batch.images, batch.images + change, np.float32(epsilon)).numpy(),)
         return (np.clip(batch.images + np.float32(epsilon) * change, 0.0, 1.0),)
 
     def draw(self, shape: tuple[int, int, int], generator: np.random.Generator, query: int) -> tuple[np.ndarray, ...]:
-        """Draws what is added in the first window, (height, width, channels), and the second window, (height, width, 1)."""
+        """Draws a square, as the numbers of its pixels, (m,), and what is added in it, (m, channels).
+
+        In L2 and L1 there are also the pixels of another square, from which mass is taken, and the number of all.
+        """
         height, width, channels = shape
-        side = self._side(height * width, query)
-        rows, columns = min(side, height), min(side, width)
-        tops, lefts = generator.integers(height - rows + 1, size=2), generator.integers(width - columns + 1, size=2)
-        (first, second) = (
-            (slice(top, top + rows), slice(left, left + columns)) for top, left in zip(tops, lefts, strict=True)
-        )
-        bump = np.ones((rows, columns)) if self.norm == "linf" else _bump(rows, columns, self.norm, generator)
-        added, taken = np.zeros(shape, np.float32), np.zeros((height, width, 1), np.float32)
-        added[first] = bump[:, :, None] * _signs(generator, channels)
-        taken[second] = 1.0
-        return added, taken
+        size = np.minimum(self._side(height * width, query), shape[:2])
+        numbers = np.arange(height * width, dtype=np.int32).reshape(height, width)
+        borders = generator.integers(shape[:2] - size + 1, size=(2, 2))
+        to, taken = (tuple(map(slice, border, border + size)) for border in borders)
+        if self.norm == "linf":
+            return numbers[to].ravel(), np.tile(np.float32(_signs(generator, channels)), (size.prod(), 1))
+        bumps = np.zeros(shape, np.float32)
+        bumps[to] = _bump(*size, self.norm, generator)[:, :, None] * _signs(generator, channels)
+        pixels = np.union1d(numbers[to], numbers[taken])
+        return pixels, bumps.reshape(-1, channels)[pixels], np.array(len(pixels))
 
     def _side(self, pixels: int, query: int) -> int:
         halvings = np.searchsorted(_HALVINGS, scheduled(query, self.queries))
@@ -84,9 +85,9 @@ class Square(RandomSearch):
 
     def advance(self, classifier: Classifier) -> Callable:
         """See `RandomSearch.advance`."""
-        height, width, channels = classifier.image_shape
-        propose = {"linf": _set_window, "l2": _move_l2, "l1": _move_l1}[self.norm]
-        numbers = [tf.TensorSpec((None, height, width, size), tf.float32) for size in (channels, 1)]
+        propose = {"linf": _set_square, "l2": _move_l2, "l1": _move_l1}[self.norm]
+        pixels, added = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None, classifier.image_shape[2]))
+        numbers = [pixels, added] if self.norm == "linf" else [pixels, added, tf.TensorSpec((None,), tf.int32)]
         return classifier.compiled((self.name, self.norm), lambda: compile_block(classifier, propose, numbers))
 
 
@@ -137,75 +138,53 @@ def _rectangles(height: int, width: int) -> np.ndarray:
     return heights[np.maximum(rows[:, None], columns)]
 
 
-def _set_window(images: tf.Tensor, best: _Best, epsilon: tf.Tensor, signs: tf.Tensor, _: tf.Tensor) -> _Best:
-    """Sets the first window to the side of the L-infinity ball that the signs tell."""
-    return (tf.where(tf.equal(signs, 0.0), best[0], tf.clip_by_value(images + epsilon * signs, 0.0, 1.0)),)
+def _set_square(images: tf.Tensor, best: _Best, epsilon: tf.Tensor, pixels: tf.Tensor, signs: tf.Tensor) -> _Best:
+    """Sets a square to the side of the L-infinity ball that the signs tell."""
+    values = tf.clip_by_value(tf.gather(as_rows(images), pixels, axis=1) + epsilon * signs, 0.0, 1.0)
+    return (with_values(best[0], pixels, values),)
 
 
-def _move_l2(images: tf.Tensor, best: _Best, epsilon: tf.Tensor, bump: tf.Tensor, taken: tf.Tensor) -> _Best:
+def _move_l2(images: tf.Tensor, best: _Best, epsilon: tf.Tensor, *square: tf.Tensor) -> _Best:
     """Algorithm 3 of the paper."""
-    change = _moved(best[0] - images, epsilon**2, bump, taken, tf.square, tf.sqrt)
-    return (tf.clip_by_value(images + change, 0.0, 1.0),)
+    pixels, values = _moved(images, best[0], epsilon**2, *square, tf.square, tf.sqrt)
+    return (with_values(best[0], pixels, tf.clip_by_value(values, 0.0, 1.0)),)
 
 
-def _move_l1(images: tf.Tensor, best: _Best, epsilon: tf.Tensor, bump: tf.Tensor, taken: tf.Tensor) -> _Best:
+def _move_l1(images: tf.Tensor, best: _Best, epsilon: tf.Tensor, *square: tf.Tensor) -> _Best:
     """Its counterpart in L1."""
+    pixels, values = _moved(images, best[0], epsilon, *square, tf.abs, tf.identity)
+    channels = images.shape[-1]
+    if channels == 1:
+        # The norm is epsilon before the box cuts it.
+        return (with_values(best[0], pixels, tf.clip_by_value(values, 0.0, 1.0)),)
     # The authors move as many times too much as there are channels; the projection then takes away what is small.
-    change = _moved(best[0] - images, epsilon, bump, taken, tf.abs, tf.identity, factor=images.shape[-1])
-    return (project_l1(images, change, epsilon),)
+    own = tf.gather(as_rows(images), pixels, axis=1)
+    points = with_values(best[0], pixels, own + channels * (values - own))
+    return (nearest_within_l1(images, points, epsilon),)
 
 
 def _moved(
-    change: tf.Tensor,
+    images: tf.Tensor,
+    best: tf.Tensor,
     epsilon: tf.Tensor,
-    bump: tf.Tensor,
-    taken: tf.Tensor,
+    pixels: tf.Tensor,
+    added: tf.Tensor,
+    count: tf.Tensor,
     power: Callable,
     root: Callable,
-    factor: float = 1.0,
-) -> tf.Tensor:
-    """Moves to the first window what both windows hold, and what is left of epsilon, times a factor.
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Moves to a square what two squares hold, and what is left of epsilon; returns the pixels and their values.
 
     A norm is the root of a sum of powers; epsilon is given as such a sum.
     """
-    first = tf.cast(tf.not_equal(bump, 0.0), tf.float32)
-    both = tf.maximum(first, taken)
+    change = best - images
+    unused = tf.maximum(epsilon - tf.reduce_sum(power(change), axis=(1, 2, 3)), 0.0)[:, None, None]
+    own, change = (tf.gather(as_rows(values), pixels, axis=1) for values in (images, change))
+    # Behind them the last one is repeated.
+    counts = tf.cast(tf.range(tf.size(pixels)) < count, tf.float32)[:, None]
     # Of each channel.
-    mass = lambda values: tf.reduce_sum(power(values), axis=(1, 2), keepdims=True)  # noqa: E731
-    unused = tf.maximum(epsilon - tf.reduce_sum(mass(change), axis=3, keepdims=True), 0.0)
-    held = mass(both * change) + unused / change.shape[-1]
-    inside = first * change
-    mixed = bump + tf.math.divide_no_nan(inside, root(mass(inside)))
-    return (1.0 - both) * change + factor * mixed * root(tf.math.divide_no_nan(held, mass(mixed)))
-
-
-def project_l1(images: tf.Tensor, change: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:
-    """Returns the points nearest to `images + change` in the L1 balls around the images and in the box.
-
-    They lower each change by the same threshold and cut it at the box (Croce and Hein 2021, Proposition 2.1). The threshold
-    is found by bisection.
-    """
-    room, size = tf.where(change > 0.0, 1.0 - images, images), tf.abs(change)
-
-    def lowered(threshold: tf.Tensor) -> tf.Tensor:
-        return tf.minimum(tf.maximum(size - threshold, 0.0), room)
-
-    def fits(threshold: tf.Tensor) -> tf.Tensor:
-        # Not beyond the radius by more than rounding.
-        return tf.reduce_sum(lowered(threshold), axis=(1, 2, 3), keepdims=True) <= epsilon * (1.0 + 1e-6)
-
-    def bisect(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        middle = (low + high) / 2.0
-        inside = fits(middle)
-        return tf.where(inside, low, middle), tf.where(inside, middle, high)
-
-    zero = tf.zeros_like(size[:, :1, :1, :1])
-    largest = tf.where(fits(zero), zero, tf.reduce_max(size, axis=(1, 2, 3), keepdims=True))
-    _, threshold = tf.while_loop(
-        lambda _, high: tf.reduce_any(high > 0.0),
-        bisect,
-        (zero, largest),
-        parallel_iterations=1,
-        maximum_iterations=_BISECTIONS,
-    )
-    return tf.clip_by_value(images + tf.sign(change) * lowered(threshold), 0.0, 1.0)
+    mass = lambda values: tf.reduce_sum(counts * power(values), axis=1, keepdims=True)  # noqa: E731
+    inside = tf.cast(tf.not_equal(added, 0.0), tf.float32) * change
+    mixed = added + tf.math.divide_no_nan(inside, root(mass(inside)))
+    held = mass(change) + unused / change.shape[-1]
+    return pixels, own + mixed * root(tf.math.divide_no_nan(held, mass(mixed)))
