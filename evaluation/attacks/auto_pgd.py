@@ -79,15 +79,20 @@ class AutoPGD(Attack):
 
     def run(self, classifier: Classifier, endpoint: str, batch: Batch) -> np.ndarray:
         """See `Attack.run`."""
-        results, left = batch.images.copy(), np.arange(len(batch))
+        results = batch.images.copy()
+        left = np.flatnonzero(~self._is_broken(classifier, results, batch.labels))
         for targets, stream in self._runs(classifier, batch):
-            part = batch.take(left)
-            images = self._ascend(classifier, endpoint, part, targets[left], stream)
-            results[left] = images
-            left = left[~classifier.misclassifies(images, part.labels)]
             if len(left) == 0:
                 break
+            part = batch.take(left)
+            results[left] = self._ascend(classifier, endpoint, part, targets[left], stream)
+            left = left[~self._is_broken(classifier, results[left], part.labels)]
         return results
+
+    def _is_broken(self, classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Whether most answers are wrong, of as many as are averaged."""
+        wrong = [classifier.misclassifies(images, labels) for _ in range(self.averages)]
+        return np.mean(wrong, axis=0) > 0.5
 
     def _runs(self, classifier: Classifier, batch: Batch) -> Iterator[tuple[np.ndarray, int]]:
         """The target class of each sample, and the number of the stream of random numbers, in each run."""

@@ -4,10 +4,12 @@ import tensorflow as tf
 
 from cortexzoo.evaluation.attacks.tensors import l2_norm, near_one, wide
 
-# How far the L1 norm may end from epsilon, relative to it.
+# How far the L1 norm may end from epsilon, relative to it, unless float32 has no threshold closer than this share of it.
 _TOLERANCE = 1e-6
-# Newton's steps end after about six; halving the bracket instead would take forty at most.
-_ITERATIONS = 60
+_ROUNDING = 2.0**-22
+# About five end it. Halving the bracket at every fifth ends it in any case.
+_HALVING = 5
+_ITERATIONS = 150
 
 
 def unit_l2(values: tf.Tensor) -> tf.Tensor:
@@ -52,12 +54,18 @@ def nearest_within_l1(images: tf.Tensor, points: tf.Tensor, epsilon: tf.Tensor) 
     flat = (tf.shape(moves)[0], tf.size(moves[0]))
     length = tf.reshape(tf.abs(moves), flat)
     room = tf.reshape(tf.where(moves > 0.0, 1.0 - images, images), flat)
-    amounts = tf.reshape(_shortened(length, room, _threshold(length, room, epsilon)), tf.shape(moves))
-    return tf.clip_by_value(images + tf.sign(moves) * amounts, 0.0, 1.0)
+    amounts = _shortened(length, room, _threshold(length, room, epsilon))
+    # What rounding leaves beyond the ball.
+    amounts *= tf.minimum(1.0, epsilon / tf.maximum(_sum(amounts), epsilon))
+    return tf.clip_by_value(images + tf.sign(moves) * tf.reshape(amounts, tf.shape(moves)), 0.0, 1.0)
 
 
 def _shortened(length: tf.Tensor, room: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
     return tf.minimum(tf.maximum(length - threshold, 0.0), room)
+
+
+def _sum(values: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(values, axis=1, keepdims=True)
 
 
 def _threshold(length: tf.Tensor, room: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:
@@ -65,15 +73,15 @@ def _threshold(length: tf.Tensor, room: tf.Tensor, epsilon: tf.Tensor) -> tf.Ten
 
     def body(i, t, lower, upper, _):
         amounts = _shortened(length, room, t)
-        total = tf.reduce_sum(amounts, axis=1, keepdims=True)
-        sliding = tf.logical_and(amounts > 0.0, amounts < room)
-        slope = tf.reduce_sum(tf.cast(sliding, tf.float32), axis=1, keepdims=True)
-        too_long = total > epsilon * (1.0 + _TOLERANCE)
-        lower, upper = tf.where(too_long, t, lower), tf.where(too_long, upper, t)
-        settled = tf.logical_and(tf.logical_not(too_long), tf.logical_or(total >= epsilon * (1.0 - _TOLERANCE), t <= 0.0))
-        newton = t + (total - epsilon) / tf.maximum(slope, 1.0)
-        inside = tf.logical_and(newton > lower, newton < upper)
-        following = tf.where(settled, t, tf.where(inside, newton, (lower + upper) / 2))
+        excess = _sum(amounts) - epsilon
+        slope = _sum(tf.cast(tf.logical_and(amounts > 0.0, amounts < room), tf.float32))
+        lower, upper = tf.where(excess > 0.0, t, lower), tf.where(excess > 0.0, upper, t)
+        newton = t + excess / tf.maximum(slope, 1.0)
+        # A point within the ball stays: t = 0.
+        settled = tf.logical_or(tf.abs(excess) <= tf.maximum(_TOLERANCE * epsilon, _ROUNDING * t * slope), upper <= 0.0)
+        # Where the sum is flat, and now and then in any case, the bracket is halved.
+        serves = (slope > 0.0) & (newton > lower) & (newton < upper) & (i % _HALVING < _HALVING - 1)
+        following = tf.where(settled, t, tf.where(serves, newton, (lower + upper) / 2))
         return i + 1, following, lower, upper, tf.reduce_all(settled)
 
     zero = tf.zeros_like(length[:, :1])
@@ -81,5 +89,4 @@ def _threshold(length: tf.Tensor, room: tf.Tensor, epsilon: tf.Tensor) -> tf.Ten
     loop = tf.while_loop(
         lambda i, *values: tf.logical_and(i < _ITERATIONS, tf.logical_not(values[-1])), body, start, parallel_iterations=1
     )
-    # The upper end of the bracket never leaves the ball.
-    return loop[3]
+    return loop[1]
