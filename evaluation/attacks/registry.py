@@ -25,7 +25,10 @@ _SHORT = {
 # What is taken where nobody names an attack: in each norm one that works whatever the model is.
 _DEFAULT = {"linf": "pgd", "l2": "pgd", "l1": "sparse_l1_descent", "l0": "brendel_bethge"}
 # Settings of which none at all is no attack.
-_COUNTS = ("steps", "rounds", "iterations", "search_steps", "directions")
+_COUNTS = (
+    *("steps", "rounds", "iterations", "search_steps", "directions"),
+    *("queries", "restarts", "target_classes", "averages", "width", "walks"),
+)
 
 
 @functools.cache
