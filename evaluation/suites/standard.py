@@ -29,15 +29,19 @@ def auto_attack(norm: str, epsilon: float) -> list[tuple[str, Attack]]:
     ]
 
 
-def in_a_row(attacks: list[tuple[str, Attack]], epsilon: float, samples: int | None = None) -> list[Member]:
+def in_a_row(
+    attacks: list[tuple[str, Attack]], epsilon: float, samples: int | None = None, endpoints: tuple[str, ...] = ("logits",)
+) -> list[Member]:
     """Returns members that an image leaves once it is broken.
 
     Args:
         attacks: with their names, all of one norm.
         epsilon: the threshold.
         samples: at most this many of the images; None for all.
+        endpoints: see `Member`.
     """
-    return [Member(attack, f"{name} {NORM_NAMES[attack.norm]}", samples, leaves_at=epsilon) for name, attack in attacks]
+    named = [(attack, f"{name} {NORM_NAMES[attack.norm]}") for name, attack in attacks]
+    return [Member(attack, label, samples, endpoints, leaves_at=epsilon) for attack, label in named]
 
 
 def members(info: DatasetInfo) -> tuple[Member, ...]:
