@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cortexzoo.evaluation.attacks.base import Attack, Batch, nearest_of, shrink
 from cortexzoo.evaluation.attacks.nearest_on_boundary import nearest_on_boundary
-from cortexzoo.evaluation.attacks.starting_points import STARTS
+from cortexzoo.evaluation.attacks.starting_points import STARTS, to_boundary
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, input_gradient, wide, wrong_by
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import largest_distance
@@ -72,22 +72,11 @@ class BrendelBethge(Attack):
         if len(found) == 0:
             return best
         part = batch.take(found)
-        start = self._to_boundary(classifier, part, best[found])
+        start = to_boundary(classifier, part, best[found], self.norm)
         images = self._follow(classifier, endpoint, part, start)
         wrong = classifier.misclassifies(images, part.labels)
         images[~wrong] = start[~wrong]
         best[found] = images if self.norm == "l0" else shrink(classifier, part, images)
-        return best
-
-    def _to_boundary(self, classifier: Classifier, batch: Batch, far: np.ndarray) -> np.ndarray:
-        """Ten bisections between image and start, along the path that is natural in the norm."""
-        low, high, best = np.zeros(len(batch)), np.ones(len(batch)), far
-        for _ in range(10):
-            middle = (low + high) / 2
-            points = _between(batch.images, far, middle[:, None, None, None].astype(np.float32), self.norm)
-            wrong = classifier.misclassifies(points, batch.labels)
-            best = np.where(wrong[:, None, None, None], points, best)
-            low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
         return best
 
     def _follow(self, classifier: Classifier, endpoint: str, batch: Batch, start: np.ndarray) -> np.ndarray:
@@ -139,18 +128,6 @@ class BrendelBethge(Attack):
             return wrong_by(logits, labels), (1 - momentum) * slope + momentum * normal, best, least
 
         return look
-
-
-def _between(images: np.ndarray, far: np.ndarray, share: np.ndarray, norm: str) -> np.ndarray:
-    """A point between the image (share 0) and another (share 1)."""
-    difference = far - images
-    if norm == "l2":
-        return images + share * difference
-    if norm == "linf":
-        return images + np.clip(difference, -share, share)
-    if norm == "l1":
-        return images + np.sign(difference) * np.maximum(np.abs(difference) - (1 - share), 0)
-    return np.where(np.abs(difference) < share, far, images)
 
 
 def _distance(difference: tf.Tensor, norm: str) -> tf.Tensor:

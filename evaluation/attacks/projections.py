@@ -24,7 +24,7 @@ def within_l2(images: tf.Tensor, points: tf.Tensor, epsilon: tf.Tensor) -> tf.Te
     Args:
         images: float32, (n, height, width, channels), in [0, 1].
         points: the same shape.
-        epsilon: float32, ().
+        epsilon: float32, () or (n,).
     """
     moves = points - images
     share = tf.minimum(1.0, epsilon / tf.maximum(l2_norm(moves), 1e-12))
@@ -45,7 +45,7 @@ def nearest_within_l1(images: tf.Tensor, points: tf.Tensor, epsilon: tf.Tensor) 
     Args:
         images: float32, (n, height, width, channels), in [0, 1].
         points: the same shape; they may lie outside the box.
-        epsilon: float32, (). Positive.
+        epsilon: float32, () or (n,). Not negative.
 
     Returns:
         float32, the shape of `images`. Coordinates that did not move are those of the image, to the bit.
@@ -54,9 +54,10 @@ def nearest_within_l1(images: tf.Tensor, points: tf.Tensor, epsilon: tf.Tensor) 
     flat = (tf.shape(moves)[0], tf.size(moves[0]))
     length = tf.reshape(tf.abs(moves), flat)
     room = tf.reshape(tf.where(moves > 0.0, 1.0 - images, images), flat)
+    epsilon = tf.reshape(epsilon, (-1, 1))
     amounts = _shortened(length, room, _threshold(length, room, epsilon))
     # What rounding leaves beyond the ball.
-    amounts *= tf.minimum(1.0, epsilon / tf.maximum(_sum(amounts), epsilon))
+    amounts *= tf.math.divide_no_nan(epsilon, tf.maximum(_sum(amounts), epsilon))
     return tf.clip_by_value(images + tf.sign(moves) * tf.reshape(amounts, tf.shape(moves)), 0.0, 1.0)
 
 

@@ -99,6 +99,37 @@ class StartingPoints:
         return starts
 
 
+def to_boundary(classifier: Classifier, batch: Batch, far: np.ndarray, norm: str) -> np.ndarray:
+    """Returns the last misclassified points of ten bisections between images and starts, on the path natural in the norm.
+
+    Args:
+        classifier: the model.
+        batch: the samples.
+        far: the starts, the shape of `batch.images`. One that is classified correctly is returned if no point is better.
+        norm: "linf", "l2", "l1" or "l0".
+    """
+    low, high, best = np.zeros(len(batch)), np.ones(len(batch)), far
+    for _ in range(10):
+        middle = (low + high) / 2
+        points = _between(batch.images, far, middle[:, None, None, None].astype(np.float32), norm)
+        wrong = classifier.misclassifies(points, batch.labels)
+        best = np.where(wrong[:, None, None, None], points, best)
+        low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
+    return best
+
+
+def _between(images: np.ndarray, far: np.ndarray, share: np.ndarray, norm: str) -> np.ndarray:
+    """A point between the image (share 0) and another (share 1)."""
+    difference = far - images
+    if norm == "l2":
+        return images + share * difference
+    if norm == "linf":
+        return images + np.clip(difference, -share, share)
+    if norm == "l1":
+        return images + np.sign(difference) * np.maximum(np.abs(difference) - (1 - share), 0)
+    return np.where(np.abs(difference) < share, far, images)
+
+
 def _plain_images(images: np.ndarray) -> Iterator[np.ndarray]:
     """Images that a model may take for another class: the negative, grays, mirror images, a checkerboard."""
     yield 1 - images
