@@ -6,5 +6,5 @@ takes:
 
 - `model`: --model, with one call per model; `models`: --model, all in one call, to compare them; or neither;
 - `samples`: --samples; `directory`: --output;
-- optionally `data: str | None = None`: --data; `seed: int = 0`: --seed.
+- optionally `data: str | None = None`: --data; `seed: int = 0`: --seed; `page: str | None = None`: --page.
 """

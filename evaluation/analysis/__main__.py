@@ -29,6 +29,7 @@ _DATA = flags.DEFINE_string(
 )
 _SAMPLES = flags.DEFINE_integer("samples", 2000, "The first N test images.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", None, "Seed; defaults to 0.", lower_bound=0, upper_bound=2**31 - 1)
+_PAGE = flags.DEFINE_string("page", None, "Markdown page whose sections of the analysis are written anew.")
 _OUTPUT = flags.DEFINE_string("output", "runs/analysis", "Folder for figures and tables.")
 
 
@@ -60,7 +61,7 @@ def _parameters(name: str) -> list[str]:
 def _calls(parameters: list[str]) -> list[dict[str, Any]]:
     """Returns the arguments of each call, after checking that the analysis takes the given flags."""
     needs_model = "model" in parameters or "models" in parameters
-    given = {"data": _DATA.value, "seed": _SEED.value}
+    given = {"data": _DATA.value, "seed": _SEED.value, "page": _PAGE.value}
     given = {name: value for name, value in given.items() if value is not None}
     unused = [name for name in given if name not in parameters] + (["model"] if _MODEL.value and not needs_model else [])
     if unused:

@@ -51,7 +51,7 @@ def train(split: Split, *, against_flips: bool = False, seed: int = SEED) -> Net
 
     Against flips, every step trains on images whose 12 pixels of the steepest gradient are flipped at once. That attack
     always makes the same change, and the network learns to lead it astray: "catastrophic overfitting" (Wong, Rice and
-    Kolter 2020, https://arxiv.org/abs/2001.03994; sparse: Zhong and Liu 2025, https://arxiv.org/abs/2502.21041).
+    Kolter 2020, https://arxiv.org/abs/2001.03994; sparse: Zhong, Huang and Liu 2025, https://arxiv.org/abs/2502.21041).
 
     Args:
         split: MNIST; the first `TRAINING_IMAGES` are used.

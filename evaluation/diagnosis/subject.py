@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from cortexzoo.evaluation.attacks import Attack, Batch, GradientAttack
 from cortexzoo.evaluation.attacks.batching import at_most
-from cortexzoo.evaluation.attacks.tensors import finite, loss_values
+from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE, finite, loss_values
 from cortexzoo.evaluation.classifier import DIFFERENTIABLE_ENDPOINTS, Classifier
+from cortexzoo.evaluation.diagnosis.flips import flip_one_by_one
 from cortexzoo.evaluation.diagnosis.single_pixels import Scan, scan
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.models import plain_twin
@@ -70,13 +71,35 @@ class Subject:
         return scan(self.classifier, self.batch)
 
     @functools.cached_property
+    def pixels_found(self) -> np.ndarray:
+        """Which of the images in `single_pixels` a search for pixels breaks, bool."""
+        batch = self.single_pixels.batch
+        images = [self.single_pixels.search(self.classifier, i, self.pixels) for i in range(len(batch))]
+        return self.classifier.misclassifies(np.stack(images), batch.labels)
+
+    @functools.cached_property
+    def pixels_missed(self) -> np.ndarray:
+        """Which images withstand pixels that are ranked by the gradient, anew after each one, bool, (n,)."""
+        images, labels = self.batch.images, self.batch.labels
+        flipped = [flip_one_by_one(self.classifier, name, images, labels, self.pixels) for name in self.endpoints]
+        return ~np.any([self.misclassified(found) for found in flipped], axis=0)
+
+    @functools.cached_property
     def withstand(self) -> np.ndarray:
-        """Which images the plain gradient attack leaves, bool, (n,): projected gradient descent on every endpoint."""
-        left = np.ones(len(self), bool)
+        """Which images the plain gradient attack leaves, bool, (n,): projected gradient descent on the cross-entropy."""
+        return self.after_descent(np.ones(len(self), bool), self.epsilon, _STEPS)
+
+    @functools.cached_property
+    def withstand_margin(self) -> np.ndarray:
+        """Which of these images the same attack leaves that raises the margin, bool, (n,)."""
+        return self.after_descent(self.withstand, self.epsilon, _STEPS, loss="margin")
+
+    def after_descent(self, chosen: np.ndarray, epsilon: float, steps: int, loss: str = "cross_entropy") -> np.ndarray:
+        """Returns which of the chosen images gradient steps leave, from the image and a random start on every endpoint."""
+        left = chosen.copy()
         for endpoint in self.endpoints:
             for random_start in (False, True):
-                attack = descent(self.epsilon, _STEPS, random_start=random_start)
-                left &= ~self.broken_by(attack, endpoint, left)
+                left &= ~self.broken_by(descent(epsilon, steps, random_start=random_start, loss=loss), endpoint, left)
         return left
 
     def broken_by(self, attack: Attack, endpoint: str, chosen: np.ndarray) -> np.ndarray:
@@ -96,9 +119,14 @@ class Subject:
         flat = self.classifier.loses_by(images.reshape(-1, *images.shape[-3:]), labels.reshape(-1))
         return flat.reshape(images.shape[:-3]).astype(np.float64)
 
-    def margins_and_gradients(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the margins, (n,), and their gradients, (n, height, width, channels), of `logits`, float32."""
-        function = self.classifier.compiled("margin and gradient", lambda: _build(self.classifier))
+    def margins_and_gradients(self, images: np.ndarray, endpoint: str = "logits") -> tuple[np.ndarray, np.ndarray]:
+        """Returns the margins, (n,), and their gradients, (n, height, width, channels), both float32.
+
+        Args:
+            images: as many as the subject has.
+            endpoint: the endpoint. A float64 gradient is returned times `GRADIENT_SCALE`, and so does not underflow.
+        """
+        function = self.classifier.compiled(("margin and gradient", endpoint), lambda: _build(self.classifier, endpoint))
         size = at_most(self.classifier, _BATCH)
         parts = [
             function(images[first : first + size], self.batch.labels[first : first + size])
@@ -125,8 +153,8 @@ def descent(epsilon: float, steps: int, *, random_start: bool = False, loss: str
     )
 
 
-def _build(classifier: Classifier) -> Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
-    logits_of = classifier.endpoint("logits")
+def _build(classifier: Classifier, endpoint: str) -> Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
+    logits_of = classifier.endpoint(endpoint)
     image, label = tf.TensorSpec((None, *classifier.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)
 
     @tf.function(input_signature=[image, label], autograph=False)
@@ -134,7 +162,11 @@ def _build(classifier: Classifier) -> Callable[[np.ndarray, np.ndarray], tuple[t
         with tf.GradientTape() as tape:
             tape.watch(images)
             margins = loss_values(logits_of(images), labels, "margin")
-        return margins, finite(tape.gradient(margins, images, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+        scale = GRADIENT_SCALE if margins.dtype == tf.float64 else 1.0
+        gradient = tape.gradient(
+            margins, images, scale * tf.ones_like(margins), unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return tf.cast(margins, tf.float32), finite(gradient)
 
     return margin_and_gradient
 

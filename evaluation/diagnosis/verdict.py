@@ -41,6 +41,15 @@ def _has_no_gradient_anywhere(found: _Measurements) -> bool:
 # In L-infinity, gradients lose to something else.
 _BEATEN = frozenset({"gradient_free", "precision", "random_noise", "single_step", "transfer", "unbounded"})
 
+
+def _is_lost_in_float32(found: _Measurements, warned: frozenset[str]) -> bool:
+    """Whether an endpoint of higher precision has a gradient, or a better one."""
+    if "zero_gradient" in warned and _value(found, "zero_gradient", "elsewhere") > 0.0:
+        return True
+    without = _value(found, "gradient_direction")
+    return "gradient_direction" in warned and _value(found, "gradient_direction", "stabilized") < without / 2
+
+
 # In the order in which they are looked for: of a random model the other signs say nothing, and a rounding of the logits
 # looks like a threshold on the pixels but for the logits' values.
 CAUSES = (
@@ -88,13 +97,13 @@ CAUSES = (
     ),
     Cause(
         "underflow",
-        lambda found, warned: "zero_gradient" in warned and _value(found, "zero_gradient", "elsewhere") > 0.0,
+        _is_lost_in_float32,
         "The gradient vanishes in float32, as in saturated units, and is there in higher precision. Trust only attacks with "
         "rescaled or float64 gradients.",
     ),
     Cause(
         "dead_zone",
-        lambda found, warned: "dead_zone" in warned and bool(warned & {*_BEATEN, "sparse_search"}),
+        lambda found, warned: "dead_zone" in warned,
         "Pixels near black and white have no gradient, and still matter once they move farther: the input has a dead zone. "
         "Trust only black-box and transferred attacks, and gradients taken beyond the dead zone.",
     ),
@@ -103,6 +112,11 @@ CAUSES = (
         lambda found, warned: "sparse_search" in warned and not warned & _BEATEN,
         "The gradient points to the wrong pixels, as in a network trained against a sparse attack that follows it. In L0 "
         "and L1 trust only attacks that search pixels without the gradient.",
+    ),
+    Cause(
+        "misleading_loss",
+        lambda found, warned: "misleading_loss" in warned,
+        "The cross-entropy misleads the attacks, and the margin does not. Trust only attacks on the margin.",
     ),
     Cause(
         "surrogate_gradient",
@@ -121,15 +135,17 @@ def verdict_of(found: _Measurements, checks: Mapping[str, Check]) -> tuple[tuple
         checks: their checks by sign.
     """
     warned = frozenset(sign for sign, check in checks.items() if check.warning)
-    # Logits on a lattice do no harm by themselves: the gradient may come from before the rounding.
-    harmful = warned - {"rounded_logits", "dead_zone"}
     causes = [cause for cause in CAUSES if cause.applies(found, warned)][:1]
     if causes:
         return tuple(cause.name for cause in causes), causes[0].verdict
-    if harmful:
-        titles = ", ".join(checks[sign].name for sign in sorted(harmful))
-        return (UNKNOWN,), _UNKNOWN.format(titles[0].lower() + titles[1:])
+    if warned:
+        titles = ", ".join(_uncapitalized(checks[sign].name) for sign in sorted(warned))
+        return (UNKNOWN,), _UNKNOWN.format(titles)
     return (), NO_SIGN + _note(found)
+
+
+def _uncapitalized(title: str) -> str:
+    return title[:1].lower() + title[1:]
 
 
 def _note(found: _Measurements) -> str:

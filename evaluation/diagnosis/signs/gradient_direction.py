@@ -10,11 +10,20 @@ STEPS = (1 / 64, 1 / 16, 1 / 4)
 
 
 def _measure(subject: Subject) -> Measurement:
-    images, direction = subject.batch.images, np.sign(subject.gradient)
+    _, precise = subject.margins_and_gradients(subject.batch.images, subject.stabilized)
+    return {
+        "value": _share_without_rise(subject, subject.gradient),
+        # Along the gradient of the endpoint that loses least of it.
+        "stabilized": _share_without_rise(subject, precise),
+        "samples": len(subject),
+    }
+
+
+def _share_without_rise(subject: Subject, gradient: np.ndarray) -> float:
+    images = subject.batch.images
     steps = np.reshape(STEPS, (-1, 1, 1, 1, 1)) * subject.epsilon
-    moved = np.clip(images + steps * direction, 0.0, 1.0).astype(np.float32)
-    rises = np.any(subject.margins(moved) > subject.margins(images), axis=0)
-    return {"value": float(np.mean(~rises)), "samples": len(subject)}
+    moved = np.clip(images + steps * np.sign(gradient), 0.0, 1.0).astype(np.float32)
+    return float(np.mean(~np.any(subject.margins(moved) > subject.margins(images), axis=0)))
 
 
 SIGN = Sign(

@@ -1,4 +1,4 @@
-"""A rescaled or float64 gradient breaks what the float32 gradient does not."""
+"""A rescaled or float64 gradient breaks what the same loss in float32 does not."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _STEPS = 40
 
 def _measure(subject: Subject) -> Measurement:
     attack = RescaledGradientAttack(epsilons=(subject.epsilon,), steps=_STEPS, restarts=2)
-    broken = subject.broken_by(attack, subject.stabilized, subject.withstand)
+    broken = subject.broken_by(attack, subject.stabilized, subject.withstand_margin)
     return {"value": float(np.mean(broken)), "endpoint": subject.stabilized, "samples": len(subject)}
 
 

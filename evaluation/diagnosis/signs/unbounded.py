@@ -3,16 +3,13 @@
 import numpy as np
 
 from cortexzoo.evaluation.diagnosis.sign import Measurement, Sign, share_of_images
-from cortexzoo.evaluation.diagnosis.subject import Subject, descent
+from cortexzoo.evaluation.diagnosis.subject import Subject
 
 _STEPS = 100
 
 
 def _measure(subject: Subject) -> Measurement:
-    left = np.ones(len(subject), bool)
-    for endpoint in subject.endpoints:
-        for random_start in (False, True):
-            left &= ~subject.broken_by(descent(1.0, _STEPS, random_start=random_start), endpoint, left)
+    left = subject.after_descent(np.ones(len(subject), bool), 1.0, _STEPS)
     return {"value": float(np.mean(left)), "samples": len(subject)}
 
 
