@@ -34,6 +34,7 @@ from cortexzoo.evaluation.attacks.line_search import (
 )
 from cortexzoo.evaluation.attacks.nearest_start import NearestStart
 from cortexzoo.evaluation.attacks.noise import AdditiveNoise
+from cortexzoo.evaluation.attacks.pixel_beam import PixelBeam
 from cortexzoo.evaluation.attacks.pointwise import Pointwise
 from cortexzoo.evaluation.attacks.rays import RayS
 from cortexzoo.evaluation.attacks.refinement import Refined
@@ -41,6 +42,8 @@ from cortexzoo.evaluation.attacks.rescaled_gradient import RescaledGradientAttac
 from cortexzoo.evaluation.attacks.sparse_rs import SparseRS
 from cortexzoo.evaluation.attacks.spsa import SPSA
 from cortexzoo.evaluation.attacks.square import Square
+from cortexzoo.evaluation.attacks.threshold_ascent import ThresholdAscent
+from cortexzoo.evaluation.attacks.threshold_flips import ThresholdFlips
 from cortexzoo.evaluation.attacks.transfer import Transfer
 
 __all__ = [
@@ -76,6 +79,7 @@ __all__ = [
     "MadryEtAl",
     "MomentumIterativeMethod",
     "NearestStart",
+    "PixelBeam",
     "Pointwise",
     "ProjectedGradientDescent",
     "RayS",
@@ -84,5 +88,7 @@ __all__ = [
     "SparseL1Descent",
     "SparseRS",
     "Square",
+    "ThresholdAscent",
+    "ThresholdFlips",
     "Transfer",
 ]

@@ -47,7 +47,7 @@ class GreedyPixels(Attack):
         return found
 
     def _search(self, classifier: Classifier, image: np.ndarray, label: int) -> np.ndarray:
-        current, colours = image, _colours(image.shape[-1])
+        current, colours = image, extreme_colours(image.shape[-1])
         for _ in range(self.steps):
             candidates = [_best_pixel(classifier, current, label, colour) for colour in colours]
             _, current = max(candidates, key=lambda candidate: candidate[0])
@@ -56,7 +56,7 @@ class GreedyPixels(Attack):
         return current
 
 
-def _colours(channels: int) -> list[tuple[float, ...]]:
+def extreme_colours(channels: int) -> list[tuple[float, ...]]:
     """The colours that a pixel may get: all corners of the colour cube, where they are few.
 
     Of many channels, a pixel may turn black or white, or one channel go to either end; NaN leaves a channel as it is.
