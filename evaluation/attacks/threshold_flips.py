@@ -135,7 +135,7 @@ def walk(classifier: Classifier, batch: Batch, sides: Sides, starts: np.ndarray,
         A misclassified image of each sample for which there is one on a walk, and the other images as they are.
     """
     found, walks = batch.images.copy(), starts.shape[1]
-    for rows in groups(np.arange(len(batch)), 4 * starts[0].size):
+    for rows in groups(np.arange(len(batch)), 4 * walks * starts.shape[2]):
         owners, patterns = np.repeat(rows, walks), starts[rows].reshape(-1, starts.shape[2])
         # The step from which on a value may flip again.
         free = np.zeros(patterns.shape, int)

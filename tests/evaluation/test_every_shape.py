@@ -14,6 +14,7 @@ from cortexzoo.evaluation.attacks import (
     Batch,
     DeepFool,
     GreedyPixels,
+    PixelBeam,
     RayS,
     Refined,
     RescaledGradientAttack,
@@ -33,7 +34,7 @@ SHAPES = [
     ((40, 60, 3), 2, 2),
 ]
 # Queries of these grow with the number of values, whatever their settings are.
-SLOW = (RayS, GreedyPixels)
+SLOW = (RayS, GreedyPixels, PixelBeam)
 
 
 def named_attacks() -> list[Attack]:
