@@ -13,8 +13,9 @@ from cortexzoo.evaluation.attacks.active_set import advance_until_done
 from cortexzoo.evaluation.attacks.auto_pgd_steps import MomentumSteps, Seen, SparseSteps
 from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, random_directions, sample_generator
 from cortexzoo.evaluation.attacks.logit_losses import TARGETED, UNTARGETED, logit_loss
+from cortexzoo.evaluation.attacks.magnified_gradient import evaluation, usable
 from cortexzoo.evaluation.attacks.projections import nearest_within_l1, unit_l2
-from cortexzoo.evaluation.attacks.tensors import clearly_wrong, finite, wide
+from cortexzoo.evaluation.attacks.tensors import clearly_wrong, wide
 from cortexzoo.evaluation.classifier import Classifier
 
 # Steps between two checks for samples that are broken.
@@ -38,6 +39,7 @@ class AutoPGD(Attack):
 
     - The cross-entropy is increased through log sum_{j != y} exp(z_j) - z_y, which grows with it and has a gradient of the
       same direction, but does not vanish where the softmax is confident. All steps depend on the direction alone.
+    - Tiny gradients of saturated networks are magnified; see `magnified_gradient`.
     - Noise at the start can put out every unit of a ReLU network. Where the gradient at a random start is zero in every
       pixel, the first step leads to the image itself; where it is zero later, the step is random.
     - In L1 the coordinates of a step are chosen among those that can move in the direction of the gradient.
@@ -116,6 +118,7 @@ class AutoPGD(Attack):
             numbers = (rule.windows(steps), epsilon, np.float32(self.logit_scale), batch.seed, is_last)
             state = (
                 *(batch.images, batch.labels, targets, start, start, start, np.zeros_like(start)),
+                np.ones(len(batch)),
                 np.full(len(batch), -np.inf),
                 np.full(len(batch), rule.first_size, np.float32),
                 *rule.memory(batch.images, start, self.large_radii),
@@ -150,24 +153,26 @@ class AutoPGD(Attack):
         return np.clip(batch.images + np.float32(self.epsilon) * noise, 0.0, 1.0)
 
     def _build(self, classifier: Classifier, endpoint: str, rule: MomentumSteps | SparseSteps) -> Callable:
-        decisive = classifier.endpoint("logits")
-        evaluate = _averaged(
-            _evaluation(classifier.endpoint(endpoint), None if endpoint == "logits" else decisive, self._loss(classifier)),
-            self.averages,
-        )
+        # A surrogate endpoint may decide otherwise; the model's own decision counts.
+        decisive = None if endpoint == "logits" else classifier.endpoint("logits")
+        loss = logit_loss(self.loss, classifier.num_classes)
+        evaluate = evaluation(classifier.endpoint(endpoint), decisive, loss, self.averages)
 
         def step(i, is_last, window, epsilon, scale, seed, leaves, images, labels, targets, done, state):
             """Evaluates the current images, adapts what is to be adapted, and moves on."""
-            current, previous, best, best_gradient, best_value, size, *memory = state
-            value, gradient, decision = evaluate(current, labels, targets, scale)
+            current, previous, best, best_gradient, magnification, best_value, size, *memory = state
+            value, gradient, decision = evaluate(current, labels, targets, scale, magnification)
+            gradient, nothing, magnification = usable(gradient, magnification, value.dtype)
+            value = tf.cast(value, tf.float64)
             done = tf.logical_and(leaves, tf.logical_or(done, clearly_wrong(decision, labels, classifier.noise)))
-            better = value > best_value
+            # On a plateau, as of a saturated network, the later image counts: nothing is gained by going back.
+            better = value >= best_value
             best_value = tf.where(better, value, best_value)
             best, best_gradient = tf.where(wide(better), current, best), tf.where(wide(better), gradient, best_gradient)
             restarts, size, memory = rule.adapt(window, Seen(images, best, value, best_value), size, tuple(memory))
             origin = tf.where(wide(restarts), best, current)
             gradient = tf.where(wide(restarts), best_gradient, gradient)
-            nothing = tf.reduce_all(tf.equal(gradient, 0.0), axis=(1, 2, 3), keepdims=True)
+            nothing = wide(tf.logical_and(nothing, tf.logical_not(restarts)))
             # Keyed by the step alone: a sample's walk does not depend on its batch.
             noise = tf.random.stateless_normal(classifier.image_shape, tf.stack([seed, i]))
             direction = tf.where(nothing, noise, gradient)
@@ -175,7 +180,7 @@ class AutoPGD(Attack):
             back = tf.logical_and(nothing, tf.equal(i, 0))
             moved, previous = tf.where(back, images, moved), tf.where(back, images, current)
             following = tf.where(tf.logical_or(wide(done), is_last), current, moved)
-            return done, (following, previous, best, best_gradient, best_value, size, *memory)
+            return done, (following, previous, best, best_gradient, magnification, best_value, size, *memory)
 
         @tf.function(input_signature=_signature(classifier.image_shape, rule), autograph=False)
         def advance(windows, epsilon, scale, seed, leaves, first, count, images, labels, targets, *state):
@@ -192,50 +197,15 @@ class AutoPGD(Attack):
 
         return advance
 
-    def _loss(self, classifier: Classifier) -> Callable:
-        return logit_loss(self.loss, classifier.num_classes)
-
-
-def _evaluation(attacked: Callable, decisive: Callable | None, loss: Callable) -> Callable:
-    """A function of images, labels, targets and scale: the loss, float64, its gradient, and the model's own logits."""
-
-    def evaluate(current, labels, targets, scale):
-        with tf.GradientTape() as tape:
-            tape.watch(current)
-            logits = attacked(current)
-            values = loss(logits, labels, targets, scale)
-        # Thresholding and rounding have no gradient at all for TensorFlow: zeros, not an error.
-        gradient = finite(tape.gradient(values, current, unconnected_gradients=tf.UnconnectedGradients.ZERO))
-        # A surrogate endpoint may decide otherwise; the model's own decision counts.
-        return tf.cast(values, tf.float64), gradient, logits if decisive is None else decisive(current)
-
-    return evaluate
-
-
-def _averaged(evaluate: Callable, averages: int) -> Callable:
-    """The function's mean over repeated calls."""
-    if averages == 1:
-        return evaluate
-
-    def mean(*inputs):
-        first = evaluate(*inputs)
-        _, total = tf.while_loop(
-            lambda i, _: i < averages,
-            lambda i, total: (i + 1, tuple(a + b for a, b in zip(total, evaluate(*inputs), strict=True))),
-            (tf.constant(1), first),
-            parallel_iterations=1,
-        )
-        return tuple(value / averages for value in total)
-
-    return mean
-
 
 def _signature(image_shape: tuple[int, int, int], rule: MomentumSteps | SparseSteps) -> list[tf.TensorSpec]:
     """Of `advance`: numbers that all samples share, then the state."""
     image = tf.TensorSpec((None, *image_shape), tf.float32)
     number, whole = tf.TensorSpec((), tf.float32), tf.TensorSpec((), tf.int32)
     shared = [tf.TensorSpec((None,), tf.int32), number, number, whole, tf.TensorSpec((), tf.bool), whole, whole]
-    vectors = [tf.TensorSpec((None,), dtype) for dtype in (tf.int64, tf.int64, tf.float64, tf.float32, *rule.types)]
+    vectors = [
+        tf.TensorSpec((None,), dtype) for dtype in (tf.int64, tf.int64, tf.float64, tf.float64, tf.float32, *rule.types)
+    ]
     return [*shared, image, *vectors[:2], *[image] * 4, *vectors[2:]]
 
 

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from cortexzoo.evaluation.attacks import AutoPGD, Batch
-from cortexzoo.evaluation.attacks.auto_pgd import _averaged
 from cortexzoo.evaluation.attacks.auto_pgd_steps import MomentumSteps, SparseSteps
 from cortexzoo.evaluation.attacks.logit_losses import TARGETED
+from cortexzoo.evaluation.attacks.magnified_gradient import evaluation, usable
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from tests.evaluation.auto_pgd_reference import auto_pgd, sparse_auto_pgd
@@ -38,7 +38,7 @@ def linear(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @every_norm
-@pytest.mark.parametrize("loss", ["cross_entropy", "dlr", "targeted_dlr"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "targeted_dlr"])
 def test_breaks_what_is_nearer_than_epsilon_and_nothing_else(loss: str, norm: str, linear: Problem) -> None:
     truth = linear.truth[norm]
     # Just beyond the distance of one sample, and just below it.
@@ -162,9 +162,8 @@ def test_samples_do_not_depend_on_each_other(norm: str, tiny_classifier: Classif
 
 
 @every_norm
-@pytest.mark.parametrize("loss", ["cross_entropy", "targeted_dlr"])
-def test_epsilon_larger_than_the_box(loss: str, norm: str, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
-    attack = AutoPGD(norm=norm, epsilon=30.0, steps=20, loss=loss, large_radii=norm == "l1")
+def test_epsilon_larger_than_the_box(norm: str, tiny_classifier: Classifier, tiny_batch: Batch) -> None:
+    attack = AutoPGD(norm=norm, epsilon=30.0, steps=20, large_radii=norm == "l1")
     assert broken(attack, tiny_classifier, tiny_batch).all()
 
 
@@ -190,7 +189,7 @@ def confident(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Cla
 
 
 @every_norm
-@pytest.mark.parametrize("loss", ["cross_entropy", "dlr", "targeted_dlr"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "dlr"])
 def test_confidence_does_not_put_out_the_gradient(
     loss: str, norm: str, confident: tuple[Classifier, Classifier], tiny_batch: Batch
 ) -> None:
@@ -243,14 +242,38 @@ def test_a_surrogate_gives_the_gradient_and_the_model_decides(tmp_path: Path) ->
 def test_averages_are_over_the_answers_of_a_random_model() -> None:
     answers = tf.Variable(0.0)
 
-    def evaluate(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        count = answers.assign_add(1.0)
-        return images * count, count[None]
+    def attacked(images: tf.Tensor) -> tf.Tensor:
+        return images[:, 0, 0] * answers.assign_add(1.0)
 
-    mean = tf.function(_averaged(evaluate, 4), autograph=False)
-    first, second = mean(tf.ones((1, 2)))
-    np.testing.assert_allclose(first, [[2.5, 2.5]])
-    np.testing.assert_allclose(second, [2.5])
+    mean = evaluation(attacked, None, lambda logits, *_: tf.reduce_sum(logits, axis=1), 4)
+    ones = tf.ones((1, 1, 1, 2))
+    value, gradient, logits = tf.function(mean, autograph=False)(ones, None, None, None, tf.ones(1, tf.float64))
+    np.testing.assert_allclose(value, [5.0])
+    np.testing.assert_allclose(gradient, 2.5 * ones)
+    np.testing.assert_allclose(logits, [[2.5, 2.5]])
+
+
+@pytest.mark.parametrize(
+    ("slopes", "expected", "nothing", "factor"),
+    [
+        ([3.0, -8.5], [3.0, -8.5], False, 2.0**-3),
+        ([0.0, 1e-30], [0.0, 1e-30], False, 2.0**100),
+        ([0.0, 0.0], [0.0, 0.0], True, 2.0**25),
+        # A pixel without a number or with an infinite slope does not count.
+        ([np.nan, 0.75], [0.0, 0.75], False, 2.0),
+        ([np.inf, 0.75], [0.0, 0.75], False, 2.0),
+        # All of it has overflown.
+        ([-np.inf, 0.0], [-1.0, 0.0], False, 2.0**-12),
+    ],
+)
+def test_magnification_follows_the_gradient(
+    slopes: list[float], expected: list[float], nothing: bool, factor: float
+) -> None:
+    gradient = tf.reshape(tf.constant(slopes, tf.float32), (1, 1, 1, 2))
+    kept, without, followed = usable(gradient, tf.ones(1, tf.float64), tf.float32)
+    np.testing.assert_array_equal(tf.reshape(kept, 2), np.array(expected, np.float32))
+    assert bool(without[0]) is nothing
+    assert float(followed[0]) == min(factor, 2.0**100)
 
 
 def test_averaged_gradients_break_a_random_model(tmp_path: Path) -> None:
@@ -283,6 +306,7 @@ class LogitsOf(tf.Module):
         return self._endpoint(tf.cast(images, tf.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("norm", "order"), [("linf", np.inf), ("l2", 2)])
 @pytest.mark.parametrize(("loss", "name"), [("cross_entropy", "cross_entropy"), ("dlr", "difference_logits_ratio")])

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from cortexzoo.datasets import Split
-from cortexzoo.evaluation.attacks import Batch, BestOf, EpsilonGrid, FastGradientMethod, RescaledGradientAttack
+from cortexzoo.evaluation.attacks import AutoPGD, Batch, BestOf, EpsilonGrid, FastGradientMethod, RescaledGradientAttack
 from cortexzoo.evaluation.attacks.tensors import input_gradient
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
@@ -129,6 +129,14 @@ def test_stabilised_gradient_reaches_the_true_distance(loss: str, endpoint: str,
     assert np.all(found >= saturated.truth * (1 - BELOW))
     level = np.array(EPSILONS)[np.searchsorted(np.array(EPSILONS) * (1 + 1e-5), found)]
     np.testing.assert_array_equal(level, saturated.levels)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "targeted_margin"])
+def test_auto_pgd_magnifies_the_gradient(loss: str, saturated: Saturated) -> None:
+    for level in EPSILONS[1:3]:
+        attack = AutoPGD(norm="linf", epsilon=level, loss=loss)
+        found = reached(attack, saturated.classifier, saturated.batch, "logits_stable")
+        np.testing.assert_array_equal(np.isfinite(found), saturated.truth < level)
 
 
 def test_white_box_takes_the_worst_endpoint(saturated: Saturated) -> None:
