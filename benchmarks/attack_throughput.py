@@ -8,6 +8,10 @@ Each repetition runs CleverHans and then our attack on the same correctly classi
 machine's speed affects both. The table has the median ratio of the pairs. Distances are measured in the same way for both,
 on final images that are classified again: in Linf for PGD at one epsilon, in L2 for C&W.
 
+The share of the limit is what 40 forward passes and 40 gradients in the image, each as many operations as a forward pass,
+would take at the speed of a large matrix product. Samples that leave early make it larger, above 1 even. In `ours, every
+step` no sample leaves: that is the share of the floating-point limit at which the loop runs.
+
 CleverHans 4.0.0's C&W does not run with Keras 3. Here it gets an optimiser with the interface that it expects; nothing else
 is changed. Its image-shaped constant still mixes the samples of a batch. That constant grows with the square of the batch
 size, so CleverHans always takes 128 images at a time, its default. C&W is therefore compared on one such batch, which takes
@@ -32,6 +36,7 @@ from cleverhans.tf2.attacks import carlini_wagner_l2 as stock_carlini_wagner
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 from keras.optimizers import Adam
 
+from benchmarks.arithmetic import forward_flops, matmul_flops
 from benchmarks.report import publish
 from cortexzoo import catalog, datasets
 from cortexzoo.evaluation.attacks import Batch, CarliniWagnerL2, ProjectedGradientDescent
@@ -50,27 +55,27 @@ _PATIENT = flags.DEFINE_bool("patient", False, "Also time our C&W without early 
 _PAGE = flags.DEFINE_string("page", None, "Markdown page whose section `attack throughput` is updated.")
 # CleverHans' default learning rate.
 _RATE = 5e-3
-_EPSILON = 0.3
+_EPSILON, _STEPS_OF_PGD = 0.3, 40
 
 
 def main(_: list[str]) -> None:
     """Measures and prints one table."""
     logging.set_verbosity(logging.ERROR)
-    header = ["model", "attack", "images", "implementation", "seconds", "images / s", "ratio", "success", "median distance"]
-    rows = []
+    header = ["model", "attack", "images", "implementation", "seconds", "images / s", "ratio", "share of the limit"]
+    header += ["success", "median distance"]
+    rows, limit = [], matmul_flops()
     for model_id in _MODELS.value:
         classifier, batch = _correct_batch(model_id, max(_IMAGES.value, _CW_IMAGES.value))
         if _ATTACK.value in ("pgd", "both"):
-            rows += _rows(
-                model_id, "PGD-40 Linf", classifier, batch.take(np.arange(_IMAGES.value)), _pgd(), "linf", _ROUNDS.value
-            )
+            part, ideal = batch.take(np.arange(_IMAGES.value)), _pgd_flops(classifier, batch) * _IMAGES.value / limit
+            rows += _rows(model_id, "PGD-40 Linf", classifier, part, _pgd(), "linf", _ROUNDS.value, ideal)
         if _ATTACK.value in ("cw", "both"):
             rows += _rows(
                 model_id, "C&W L2", classifier, batch.take(np.arange(_CW_IMAGES.value)), _carlini_wagner(), "l2", 1
             )
     search = f"{_SEARCH_STEPS.value} constants of at most {_STEPS.value} steps"
     rates = f"learning rate {_RATE:g}, CleverHans' default, and {CarliniWagnerL2().learning_rate:g}, ours"
-    remark = f"PGD-40: medians of {_ROUNDS.value} pairs; C&W: one pair, {search}, {rates}."
+    remark = f"PGD-40: medians of {_ROUNDS.value} pairs; C&W: one pair, {search}, {rates}. Limit: {limit / 1e9:.0f} GFLOP/s."
     publish("attack throughput", header, rows, remark, _PAGE.value)
 
 
@@ -82,7 +87,7 @@ def _correct_batch(model_id: str, count: int) -> tuple[Classifier, Batch]:
 
 
 def _pgd() -> dict[str, Callable[[Classifier, Batch], np.ndarray]]:
-    attack = ProjectedGradientDescent(norm="linf", epsilon=_EPSILON, rounds=1)
+    attack = ProjectedGradientDescent(norm="linf", epsilon=_EPSILON, steps=_STEPS_OF_PGD, rounds=1)
 
     def stock(classifier: Classifier, batch: Batch) -> np.ndarray:
         step = attack.relative_step * _EPSILON
@@ -91,7 +96,17 @@ def _pgd() -> dict[str, Callable[[Classifier, Batch], np.ndarray]]:
         logits = classifier.compiled("stock logits", lambda: classifier.endpoint("logits"))
         return projected_gradient_descent(logits, images, _EPSILON, step, attack.steps, np.inf, **options).numpy()
 
-    return {"CleverHans": stock, "ours": lambda classifier, batch: attack.run(classifier, "logits", batch)}
+    def every_step(classifier: Classifier, batch: Batch) -> np.ndarray:
+        return attack.maximize(classifier, "logits", batch, np.full(len(batch), _EPSILON, np.float32))
+
+    ours = {"ours": lambda classifier, batch: attack.run(classifier, "logits", batch), "ours, every step": every_step}
+    return {"CleverHans": stock, **ours}
+
+
+def _pgd_flops(classifier: Classifier, batch: Batch) -> int:
+    """Operations for one image: the gradient in the image takes as many as the forward pass."""
+    logits = classifier.endpoint("logits")
+    return 2 * _STEPS_OF_PGD * forward_flops(lambda image: logits(image), tf.constant(batch.images[:1]))
 
 
 def _carlini_wagner() -> dict[str, Callable[[Classifier, Batch], np.ndarray]]:
@@ -138,8 +153,16 @@ def _keras3_optimizer() -> Iterator[None]:
 
 
 def _rows(
-    model_id: str, label: str, classifier: Classifier, batch: Batch, rivals: dict, norm: str, rounds: int
+    model_id: str,
+    label: str,
+    classifier: Classifier,
+    batch: Batch,
+    rivals: dict,
+    norm: str,
+    rounds: int,
+    ideal: float | None = None,
 ) -> list[list[str]]:
+    """One row per implementation; `ideal` is the number of seconds at the limit."""
     seconds, found = {name: [] for name in rivals}, {}
     for attack in rivals.values() if rounds > 1 else ():
         attack(classifier, batch)  # Functions are traced before timing.
@@ -159,6 +182,7 @@ def _rows(
             f"{middle:.1f}",
             f"{len(batch) / middle:.1f}",
             f"{ratio:.2f}",
+            "—" if ideal is None else f"{ideal / middle:.0%}",
             success,
             f"{median_distance(found[name]):.4f}",
         ]
