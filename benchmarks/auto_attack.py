@@ -76,6 +76,8 @@ def _rows(
         accuracy = robust_accuracy(classifier, split, images, norm, epsilon)
         times = [f"{seconds:.1f}", f"{busy:.1f}", f"{seconds / first:.1f}"]
         rows.append([model_id, f"{NORM_NAMES[norm]} {epsilon:.3g}", name, str(len(split)), *times, f"{accuracy:.1%}"])
+        # ART takes many minutes; whoever stops it early keeps what is done.
+        print(*rows[-1], sep="  ", flush=True)
     return rows
 
 
