@@ -18,6 +18,7 @@ from cortexzoo.evaluation.opening import open_model, open_scaled
 from cortexzoo.evaluation.result import Result
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.running.single import run_attack
+from cortexzoo.evaluation.suites.base import Suite
 from cortexzoo.evaluation.targeted import check_targets
 from cortexzoo.evaluation.thresholds import thresholds_for
 from cortexzoo.images import ImageSource, open_images
@@ -63,7 +64,7 @@ def evaluate(
         scale: 255 for a model that takes images from 0 to 255. Images with values above 1 are then read in that range, too.
         mean, std: for a model that takes (image * scale - mean) / std; one number each, or one per channel.
         batch_limit: the most images to differentiate at once. Defaults to what fits into memory.
-        sources: ids of models from which adversarial images are transferred, for suites that do so.
+        sources: ids of further models from which adversarial images are transferred, for suites that do so.
         store: SQLite file that keeps the results, so that a later call resumes. By default they stay in memory.
         seed: seed of the attacks.
         workers: the number of processes that share the attacks.
@@ -88,7 +89,7 @@ def evaluate(
         samples=samples,
         seed=seed,
         workers=workers,
-        sources=tuple(catalogued(list(sources))),
+        sources=_sources(chosen, opened, sources),
         preprocessing=preprocessing_of(scale, mean, std),
         batch_limit=batch_limit,
         keeps_images=keep_images,
@@ -182,6 +183,12 @@ def _open(model: Any, images: Any, labels: Any, scale: float | None, name: str |
         return open_images(opened.dataset), opened
     source = open_scaled(images, labels, scale)
     return source, open_model(model, source.info.image_shape, name)
+
+
+def _sources(suite: Suite, model: Model, names: Sequence[str]) -> tuple[Model, ...]:
+    """The models that the suite takes for this one and those given, sorted by name; the model is no source of its own."""
+    found = {one.name: one for one in catalogued([*(suite.sources_of(model) or ()), *names])}
+    return tuple(found[name] for name in sorted(found) if found[name].digest != model.digest)
 
 
 def _targets(source: ImageSource, targets: np.ndarray | int) -> np.ndarray:

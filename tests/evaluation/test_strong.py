@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import cortexzoo as cz
 from cortexzoo import catalog, datasets
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import FAB, AutoPGD, Square
@@ -126,3 +127,16 @@ def test_strong_gives_the_one_number(tiny_classifier: Classifier, tiny: Split, s
         assert np.isfinite(summary.union(norm).median)
     # A tiny network without any defence.
     assert min(case.as_json()["accuracy"] for case in worst.values()) < 0.5
+
+
+def test_python_takes_the_same_sources_as_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(AttackSuite, "run", lambda suite, evaluation: seen.append(evaluation))
+    monkeypatch.setattr(AttackSuite, "summarize", lambda suite, evaluation: None)
+    cz.evaluate("mnist/cnn", suite="strong", samples=1, sources=["mnist/cnn", "mnist/pgd_relu_cnn"])
+    cz.evaluate("mnist/cnn", suite="quick", samples=1)
+    names = [[source.name for source in evaluation.sources] for evaluation in seen]
+    # Neither the model itself nor one of its family.
+    assert names[0] == sorted({*STRONG.sources_of(seen[0].model), "mnist/pgd_relu_cnn"})
+    assert "mnist/cnn" not in names[0]
+    assert names[1] == []
