@@ -50,6 +50,9 @@ def _is_lost_in_float32(found: _Measurements, warned: frozenset[str]) -> bool:
     return "gradient_direction" in warned and _value(found, "gradient_direction", "stabilized") < without / 2
 
 
+# The gradient at the image, whatever attacks make of it.
+_LOCAL = frozenset({"finite_differences", "gradient_direction"})
+
 # In the order in which they are looked for: of a random model the other signs say nothing, and a rounding of the logits
 # looks like a threshold on the pixels but for the logits' values.
 CAUSES = (
@@ -119,10 +122,11 @@ CAUSES = (
         "The cross-entropy misleads the attacks, and the margin does not. Trust only attacks on the margin.",
     ),
     Cause(
-        "surrogate_gradient",
-        lambda found, warned: "finite_differences" in warned and not warned & (_BEATEN | {"gradient_direction"}),
-        "The gradient of the logits is not their derivative, as with a surrogate behind a hard threshold, but it leads the "
-        "attacks. Trust attacks that follow it together with black-box ones.",
+        "unfaithful_gradient",
+        lambda found, warned: bool(warned & _LOCAL) and not warned & _BEATEN,
+        "The gradient is not what small steps change, as of a surrogate behind a hard threshold or of units so steep that "
+        "it holds for tiny steps only, but no other attack beats it here. Trust attacks that follow it together with "
+        "black-box ones.",
     ),
 )
 

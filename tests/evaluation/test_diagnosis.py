@@ -88,7 +88,7 @@ def test_network_trained_against_flips(training: Split, digits: Split, tmp_path:
 def test_every_cause_has_a_network() -> None:
     """But for three, which networks of the catalogue have."""
     others = {cause.name for cause in CAUSES} - {known.cause for known in KNOWN_ANSWERS}
-    assert others == {"underflow", "surrogate_gradient", "misleading_loss"}
+    assert others == {"underflow", "unfaithful_gradient", "misleading_loss"}
 
 
 @pytest.fixture
@@ -169,6 +169,7 @@ def test_without_correct_images_there_is_nothing_to_say(linear: tuple[Evaluation
     [
         (np.round(np.random.default_rng(0).normal(0, 5, (50, 10)), 1), 0.1),
         (np.round(np.random.default_rng(0).normal(0, 5, (50, 10))), 1.0),
+        (np.round(np.random.default_rng(0).normal(0, 5, (120, 10)), 3), 0.001),
         (np.random.default_rng(0).normal(0, 5, (50, 10)), 0.0),
         (np.random.default_rng(0).normal(0, 5, (50, 10)).astype(np.float16), 0.0),
         (tf.cast(np.random.default_rng(0).normal(0, 5, (50, 10)), tf.bfloat16).numpy(), 0.0),
@@ -176,7 +177,7 @@ def test_without_correct_images_there_is_nothing_to_say(linear: tuple[Evaluation
     ],
 )
 def test_rounded_logits_are_told_from_short_ones(logits: np.ndarray, step: float) -> None:
-    assert lattice(logits.astype(np.float32)) == pytest.approx(step, rel=1e-3)
+    assert lattice(logits.astype(np.float32)) == pytest.approx(step, rel=1e-2)
 
 
 @pytest.mark.usefixtures("few_images")

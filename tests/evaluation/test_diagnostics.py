@@ -1,5 +1,6 @@
 """Signs of masking: seen where they are, silent where they are not."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,17 @@ def test_attacks_inside_an_attack_count() -> None:
 def test_a_few_percent_nearer_is_no_sign() -> None:
     check = checks(score(0.196, steps=1), score(0.2))[SINGLE]
     assert (check.value, check.warning) == (0.0, False)
+
+
+def test_distances_that_the_search_cannot_tell_apart_are_no_sign() -> None:
+    """Halved eight times, 8/255 leaves a bracket of 0.0002, a tenth of the distances of an undefended CIFAR-10 network."""
+
+    def tiny(distance: float, **settings: Any) -> Score:
+        return dataclasses.replace(score(distance, **settings), epsilon=8 / 255)
+
+    assert checks(tiny(0.0017, steps=1), tiny(0.002))[SINGLE].value == 0.0
+    assert checks(tiny(0.0017, steps=1), tiny(0.01))[SINGLE].value == 1.0
+    assert checks(tiny(0.0017, steps=1), tiny(np.inf))[SINGLE].value == 1.0
 
 
 def test_success_where_the_others_fail_is_a_sign_and_common_failure_is_none() -> None:
@@ -160,6 +172,22 @@ def test_model_without_any_gradient(tmp_path: Path, tiny: Split) -> None:
     classifier = Classifier(path, TINY, tiny.images[:2])
     batch = Batch(tiny.images[:5], tiny.labels[:5], tiny.ids[:5], 0)
     assert diagnostics.zero_gradient_share(classifier, "logits", batch) == 1.0
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+@pytest.mark.parametrize("dtype", [tf.float64, tf.float32, tf.bfloat16, tf.float16])
+@pytest.mark.parametrize("scale", [1.0, 1e-30])
+def test_cast_logits_have_a_gradient(dtype: tf.DType, loss: str, scale: float, tmp_path: Path, tiny: Split) -> None:
+    """A float32 network whose logits are cast: what is magnified in float64 overflows on its way back through float32."""
+    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
+    precise = {"logits_float64": lambda x: scale * tf.cast(network(x), tf.float64)}
+    path = save_classifier(
+        tmp_path / "1", lambda x: tf.cast(network(x), dtype), TINY.image_shape, network.variables, **precise
+    )
+    classifier = Classifier(path, TINY, tiny.images[:2])
+    batch = Batch(tiny.images[:5], tiny.labels[:5], tiny.ids[:5], 0)
+    for endpoint in ("logits", "logits_float64"):
+        assert diagnostics.zero_gradient_share(classifier, endpoint, batch, loss) == 0.0
 
 
 def test_ordinary_model_has_no_zero_gradient(tiny_classifier: Classifier, tiny_batch: Batch) -> None:

@@ -17,7 +17,7 @@ def _measure(subject: Subject) -> Measurement:
     kind = kinds[-1] if kinds and not np.array_equal(logits, np.round(logits)) else ""
     # What is lost is the gradient of the cross-entropy. In bfloat16, which has the range of float32, none is.
     lost = subject.no_gradient("logits", "cross_entropy") & ~subject.no_gradient("logits", "margin")
-    return {"value": float(np.mean(lost)) if kind else 0.0, "type": kind, "samples": len(subject)}
+    return {"value": float(np.mean(lost)) if kind == "float16" else 0.0, "type": kind, "samples": len(subject)}
 
 
 def _finding(measurement: Measurement) -> str:
@@ -26,4 +26,4 @@ def _finding(measurement: Measurement) -> str:
     return f"the logits are {measurement['type']}; " + share_of_images(measurement, "lose the gradient of the cross-entropy")
 
 
-SIGN = Sign("half_precision", "Gradient lost in half precision", _measure, _finding)
+SIGN = Sign("half_precision", "Gradient lost in half precision", _measure, _finding, threshold=0.0)

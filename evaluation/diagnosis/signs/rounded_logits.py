@@ -7,8 +7,8 @@ import tensorflow as tf
 from cortexzoo.evaluation.diagnosis.sign import Measurement, Sign, share_of_images
 from cortexzoo.evaluation.diagnosis.subject import Subject
 
-# Numbers of this share of the range lie that near to each other by chance, and float32 resolves them.
-_LEAST_STEP = 1e-4
+# As a share of the range: smaller steps drown in the rounding of float32.
+_LEAST_STEP = 1e-5
 _TOLERANCE = 1e-2
 _HALF = (tf.float16.as_numpy_dtype, tf.bfloat16.as_numpy_dtype)
 
@@ -31,9 +31,18 @@ def lattice(logits: np.ndarray) -> float:
     gaps = gaps[gaps > 1e-6 * np.max(np.abs(values))]
     if len(gaps) == 0 or (step := float(gaps.min())) < max(_LEAST_STEP * np.ptp(values), _last_digit(values)):
         return 0.0
-    # The step is one gap with its rounding; the mean over all of them is better known.
-    places = (values - values[0]) / (np.ptp(values) / round(np.ptp(values) / step))
+    # From the middle, where values lie close together.
+    distances = np.abs(values - values[len(values) // 2])
+    places = distances / _refined(distances, step)
     return step if np.max(np.abs(places - np.round(places))) < _TOLERANCE else 0.0
+
+
+def _refined(distances: np.ndarray, step: float) -> float:
+    """Returns the step without the rounding of the one gap that it was read from: over a hundred steps that is less."""
+    for reach in (1e2, 1e4, 1e6):
+        farthest = np.max(distances[distances <= reach * step])
+        step = farthest / round(farthest / step) if farthest > step else step
+    return step
 
 
 def _last_digit(values: np.ndarray) -> float:
