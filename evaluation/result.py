@@ -62,10 +62,10 @@ class Result:
         Args:
             norm: "linf", "l2", "l1" or "l0".
             epsilon: the threshold; defaults to the evaluation's first. Another one is applied to the same distances; no
-                attack runs again.
+                attack runs again. Where broken images left, it is applied to the images whose distance was minimised.
 
         Raises:
-            ValueError: the norm was not attacked.
+            ValueError: the norm was not attacked, or no distance was minimised that tells the accuracy at another threshold.
         """
         return self._union(norm, epsilon).accuracy
 
@@ -143,4 +143,16 @@ class Result:
         if union is None:
             known = ", ".join(score.norm for score in summary.unions) or "none"
             raise ValueError(f"Expected a norm attacked by the suite {summary.suite}: {known}. Received: {norm!r}.")
-        return union if epsilon is None else union.at(epsilon)
+        if epsilon is None:
+            return union
+        thresholds = summary.evaluation.thresholds[norm]
+        if epsilon in thresholds or not union.cumulative:
+            return union.at(epsilon)
+        # Broken images left at the known thresholds: farther in, only minimised distances tell what holds.
+        minimised = union.of_minimised()
+        if not minimised.samples:
+            raise ValueError(
+                f"Expected a threshold at which the suite {summary.suite} ran in {norm}: {', '.join(map(str, thresholds))}. "
+                f"Received: {epsilon}. Its attacks do not minimise distances: evaluate with this threshold in `epsilons`."
+            )
+        return minimised.at(epsilon)

@@ -72,6 +72,13 @@ class Score:
         """The distances of the images for which an attack minimised it."""
         return self.distances if self.minimal is None else self.distances[np.isin(self.ids, self.minimal)]
 
+    def of_minimised(self) -> "Score":
+        """Returns the score of the images for which an attack minimised the distance; of none if there is no such attack."""
+        if self.minimal is None:
+            return self
+        kept = np.isin(self.ids, self.minimal)
+        return dataclasses.replace(self, distances=self.distances[kept], ids=self.ids[kept], minimal=None)
+
     def at(self, epsilon: float) -> "Score":
         """Returns the same distances at another threshold."""
         return dataclasses.replace(self, epsilon=epsilon)

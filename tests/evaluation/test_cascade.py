@@ -17,6 +17,7 @@ from cortexzoo.evaluation.report.curves import accuracy_curves, line_styles
 from cortexzoo.evaluation.report.gallery import gallery
 from cortexzoo.evaluation.report.sections.nearest import nearest
 from cortexzoo.evaluation.report.tables import csv_rows, markdown_table
+from cortexzoo.evaluation.result import Result
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.results.summary import Summary
 from tests.evaluation.evaluations import evaluation_of, suite_of
@@ -185,3 +186,15 @@ def test_figures_and_adversarials_show_what_was_found_until_then(store: Store, c
     panel = accuracy_curves([summary], line_styles([summary])).axes[0]
     (point,) = (line for line in panel.get_lines() if line.get_label() == "tiny, all attacks")
     assert point.get_xydata().tolist() == [[0.5, pytest.approx(100 * 4 / N)]]
+
+
+def test_another_threshold_needs_minimised_distances(store: Store, classifier: Classifier, split: Split) -> None:
+    result = Result(run(store, classifier, split, FIRST, SECOND))
+    assert result.robust_accuracy("linf", 0.5) == result.robust_accuracy("linf") == 4 / N
+    # The images broken at 0.5 are not known to hold at 0.3.
+    with pytest.raises(ValueError, match=r"threshold at which the suite test ran in linf: 0\.5\. Received: 0\.3"):
+        result.robust_accuracy("linf", 0.3)
+    few = Result(run(store, classifier, split, FIRST, FEW))
+    # Of its nine images seven broke before that, six of them at 0.4 by the other attack.
+    assert few.robust_accuracy("linf", 0.36) == pytest.approx(7 / 9)
+    assert few.robust_accuracy("linf", 0.1) == 1.0
