@@ -176,9 +176,15 @@ def _fitted(radius, change, adversarial, length, least, margin, gradient, norm):
     else:
         # Without any adversarial so far: to the boundary of the linearised margin, and beyond, or else steps come ever
         # nearer to it and never cross it.
-        boundary = length + tf.cast(tf.abs(margin), tf.float32) / lp_norm(gradient, _DUAL[norm])
+        boundary = length + tf.cast(tf.abs(margin), tf.float32) / _steepness(gradient, norm)
         larger = tf.where(tf.math.is_finite(least), larger, boundary * (1 + change))
     return tf.where(adversarial, tf.minimum(smaller, least), larger)
+
+
+def _steepness(gradient: tf.Tensor, norm: str) -> tf.Tensor:
+    """The gradient's dual norm, without squares that underflow or overflow."""
+    size = lp_norm(gradient, "linf")
+    return size * lp_norm(tf.math.divide_no_nan(gradient, wide(size)), _DUAL[norm])
 
 
 def _within_linf(images: tf.Tensor, points: tf.Tensor, radius: tf.Tensor) -> tf.Tensor:

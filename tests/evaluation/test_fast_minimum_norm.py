@@ -10,6 +10,7 @@ import tensorflow as tf
 from cortexzoo.datasets import Split
 from cortexzoo.evaluation.attacks import Attack, Batch, BrendelBethge, DecoupledDirectionNorm, FastMinimumNorm, FoolboxAttack
 from cortexzoo.evaluation.attacks.fast_minimum_norm import _PROJECTIONS
+from cortexzoo.evaluation.attacks.starting_points import StartingPoints
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from cortexzoo.evaluation.targeted import TargetedView
@@ -55,7 +56,7 @@ def test_no_fewer_pixels_would_do(tmp_path: Path) -> None:
     gains = -np.sort(-np.where(towards > 0, towards * (1 - flat), -towards * flat), axis=1)
     fewest = 1 + np.sum(np.cumsum(gains, axis=1) < -np.sum(towards * (flat - 0.5), axis=1, keepdims=True), axis=1)
     found = reached(FastMinimumNorm(norm="l0", step_size=1.0), classifier, batch)
-    assert fewest.max() > 3
+    assert np.sum(fewest > 1) > 20
     assert np.all(found >= fewest)
     assert np.mean(found == fewest) > 0.8
 
@@ -105,18 +106,43 @@ def test_pixels_that_changed_most_are_kept() -> None:
     np.testing.assert_array_equal(np.any(kept != images, axis=-1), [[[False, True], [True, False]]])
 
 
+@pytest.fixture(scope="module")
+def flat_around_the_images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Batch]:
+    """A network behind a dead zone, in which all images lie: it has no gradient there."""
+    network, rng = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes), np.random.default_rng(0)
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        change = images - 0.5
+        return network(0.5 + tf.sign(change) * tf.nn.relu(tf.abs(change) - 0.2))
+
+    path = save_classifier(tmp_path_factory.mktemp("flat") / "1", logits, TINY.image_shape, network.variables)
+    images = rng.uniform(0.4, 0.6, (8, *TINY.image_shape)).astype(np.float32)
+    classifier = Classifier(path, TINY, images)
+    others = rng.random((100, *TINY.image_shape), np.float32)
+    batch = Batch(images, classifier.predict(images), np.arange(8), 0)
+    starts = StartingPoints(classifier, Split(others, classifier.predict(others), np.arange(100))).of(batch)
+    return classifier, dataclasses.replace(batch, starts=starts)
+
+
 @every_norm
-@pytest.mark.parametrize("more", [{"restarts": 4}, {"steps": 60}], ids=lambda more: next(iter(more)))
-def test_more_of_each_ends_no_farther(norm: str, more: dict, digits_classifier: Classifier, digits_batch: Batch) -> None:
-    base = FastMinimumNorm(norm=norm, steps=15, restarts=1)
-    one, several = (reached(dataclasses.replace(base, **more), digits_classifier, digits_batch) for more in ({}, more))
-    if "restarts" in more:
-        assert np.all(several <= one)
-        assert np.any(several < one)
-    else:
-        # The schedule is another, so that a single walk may end elsewhere.
-        assert np.mean(several <= one * 1.02) > 0.8
-        assert np.any(several < one * 0.99)
+def test_restarts_come_from_where_there_is_a_gradient(norm: str, flat_around_the_images: tuple[Classifier, Batch]) -> None:
+    one, two, four = (
+        reached(FastMinimumNorm(norm=norm, restarts=restarts), *flat_around_the_images) for restarts in (1, 2, 4)
+    )
+    assert np.all(two <= one)
+    assert np.all(four <= two)
+    assert np.all(np.isfinite(two))
+    assert np.any(two < one * 0.9)
+
+
+@every_norm
+def test_more_steps_end_nearer(norm: str, digits_classifier: Classifier, digits_batch: Batch) -> None:
+    few, more = (
+        reached(FastMinimumNorm(norm=norm, steps=steps, restarts=1), digits_classifier, digits_batch) for steps in (15, 60)
+    )
+    # The schedule is another, so that a single walk may end elsewhere.
+    assert np.mean(more <= few * 1.02) > 0.8
+    assert np.any(more < few * 0.99)
 
 
 @every_norm
