@@ -271,7 +271,9 @@ def caption(table: Table) -> str:
                 f"{_medians(table.summaries)}"
             )
         if table.flagged:
-            lines.append(f'{FLAG}: not {table.samples:,} images; "all" uses the images that every attack above saw.')
+            leaves = any(score.cumulative for summary in table.summaries for score in summary.attacks)
+            common = "counts on the images that an attack saw" if leaves else "uses the images that every attack above saw"
+            lines.append(f'{FLAG}: not {table.samples:,} images; "all" {common}.')
     lines += [_answers(summary) for summary in table.summaries if summary.answers]
     if conventional := _conventional(table.summaries):
         lines.append(f"These images have no established thresholds: CIFAR-10's are used in {conventional}.")

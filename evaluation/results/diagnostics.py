@@ -1,6 +1,7 @@
 """Signs of gradient masking: reasons to distrust a high robust accuracy."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -164,7 +165,21 @@ def from_scores(scores: list[Score]) -> list[Check]:
         checks += _compare(f"Single step beats every iterative attack ({title})", single, white)
         checks += _compare(f"Gradient-free beats every gradient attack ({title})", black, single + white)
         checks += _unbounded(title, white)
+        checks += _left_by_ascent(title, [score for score in scores if score.norm == norm and score.cumulative])
     return checks
+
+
+def _left_by_ascent(title: str, row: list[Score]) -> list[Check]:
+    """Compares what AutoPGD left, which comes first where broken images leave, with what all attacks left."""
+    ascents = list(itertools.takewhile(lambda score: score.settings.get("attack") == "auto_pgd", row))
+    if not ascents or len(ascents) == len(row):
+        return []
+    ids, least = _least([ascents[-1], row[-1]])
+    broken = ~metrics.survivors(least, row[-1].epsilon)
+    after = metrics.survivors(ascents[-1].distances[np.isin(ascents[-1].ids, ids)], row[-1].epsilon)
+    share = float(np.mean(broken & after))
+    finding = f"on {_percent(share)} of {len(ids):,} images others succeed where it fails"
+    return [Check(f"Other attacks beat APGD ({title})", finding, share, share > _SHARE)]
 
 
 def has_iterative(scores: list[Score], norm: str) -> bool:

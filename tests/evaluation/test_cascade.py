@@ -18,6 +18,8 @@ from cortexzoo.evaluation.report.gallery import gallery
 from cortexzoo.evaluation.report.sections.nearest import nearest
 from cortexzoo.evaluation.report.tables import csv_rows, markdown_table
 from cortexzoo.evaluation.result import Result
+from cortexzoo.evaluation.results.diagnostics import from_scores
+from cortexzoo.evaluation.results.score import Score
 from cortexzoo.evaluation.results.store import Store
 from cortexzoo.evaluation.results.summary import Summary
 from tests.evaluation.evaluations import evaluation_of, suite_of
@@ -198,3 +200,16 @@ def test_another_threshold_needs_minimised_distances(store: Store, classifier: C
     # Of its nine images seven broke before that, six of them at 0.4 by the other attack.
     assert few.robust_accuracy("linf", 0.36) == pytest.approx(7 / 9)
     assert few.robust_accuracy("linf", 0.1) == 1.0
+
+
+def test_a_sign_where_others_break_what_apgd_leaves() -> None:
+    def left(attack: str, count: int) -> Score:
+        distances = np.array([0.1] * (N - count) + [np.inf] * count)
+        return Score(attack, "l2", 1.0, distances, np.arange(N), settings={"attack": attack}, cumulative=True)
+
+    found = from_scores([left("auto_pgd", 10), left("auto_pgd", 9), left("fab", 8), left("square", 3)])
+    (check,) = (check for check in found if check.name == "Other attacks beat APGD (L2)")
+    assert (check.value, check.warning) == (0.5, True)
+    assert check.finding == "on 50.0 % of 12 images others succeed where it fails"
+    (check,) = from_scores([left("auto_pgd", 10), left("square", 10)])
+    assert not check.warning
