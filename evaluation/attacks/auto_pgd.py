@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cortexzoo.evaluation.attacks.active_set import advance_until_done
 from cortexzoo.evaluation.attacks.auto_pgd_steps import MomentumSteps, Seen, SparseSteps
-from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, random_directions, sample_generator
+from cortexzoo.evaluation.attacks.base import Attack, Batch, Choices, other_classes, random_directions, sample_generator
 from cortexzoo.evaluation.attacks.logit_losses import TARGETED, UNTARGETED, logit_loss
 from cortexzoo.evaluation.attacks.magnified_gradient import evaluation, usable
 from cortexzoo.evaluation.attacks.projections import nearest_within_l1, unit_l2
@@ -100,7 +100,7 @@ class AutoPGD(Attack):
         """The target class of each sample, and the number of the stream of random numbers, in each run."""
         targets = batch.labels[:, None]
         if self.loss in TARGETED:
-            targets = _other_classes(classifier, batch)[:, : self.target_classes]
+            targets = other_classes(classifier, batch)[:, : self.target_classes]
         for column, restart in np.ndindex(targets.shape[1], self.restarts):
             yield targets[:, column], column * _STREAMS + restart
 
@@ -207,9 +207,3 @@ def _signature(image_shape: tuple[int, int, int], rule: MomentumSteps | SparseSt
         tf.TensorSpec((None,), dtype) for dtype in (tf.int64, tf.int64, tf.float64, tf.float64, tf.float32, *rule.types)
     ]
     return [*shared, image, *vectors[:2], *[image] * 4, *vectors[2:]]
-
-
-def _other_classes(classifier: Classifier, batch: Batch) -> np.ndarray:
-    """The other classes of each sample, likeliest first, int64, (n, classes - 1)."""
-    order = np.argsort(-classifier.serving_logits(batch.images), axis=1, kind="stable")
-    return order[order != batch.labels[:, None]].reshape(len(batch), -1)
