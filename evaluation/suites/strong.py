@@ -57,7 +57,7 @@ def _minimal(threshold: float | None, info: DatasetInfo) -> list[Member]:
     """Attacks that minimise the distance: one for the distances, and one for images that are left."""
     members = []
     for norm in NORMS:
-        attacks: list[Attack] = [FastMinimumNorm(norm=norm, restarts=1), BrendelBethge(norm=norm)]
+        attacks: list[Attack] = [FastMinimumNorm(norm=norm), BrendelBethge(norm=norm)]
         if threshold is not None:
             attacks = [Refined(inner=attack, threshold=threshold) for attack in attacks]
         members.append(Member(attacks[0], f"FMN {NORM_NAMES[norm]}", _FIRST))
