@@ -66,9 +66,9 @@ LABELS, FULL = zip(*ATTACKS.values(), strict=True)
 LIGHT = {"passes": 1, "queries": 100, "steps": 20, "rounds": 3, "search_steps": 4, "directions": 16}
 RANDOM = (AdditiveNoise, BlendedUniformNoise, BoundaryAttack, NearestStart, Pointwise, SPSA)
 # What may change no prediction, at reduced strength: EAD's first constants are small, CleverHans' FGM in L1 moves one pixel,
-# and a transfer attack has no sources yet.
+# a hundred queries are few for Square, and a transfer attack has no sources yet.
 WEAK = {
-    "transfer",
+    *("square", "transfer"),
     *("additive_noise", "l2_contrast_reduction", "inversion", "elastic_net"),
     *("cleverhans/spsa (repaired)", "cleverhans/fast_gradient_method"),
 }
