@@ -54,7 +54,7 @@ def test_three_lines_on_own_data(images: np.ndarray, labels: np.ndarray) -> None
     low, high = result.interval("linf")
     assert low < result.robust_accuracy("linf") < high
     # One step in L1 breaks nothing, and says nothing.
-    assert set(result.robust_accuracies) == {"linf", "l2"}
+    assert set(result.robust_accuracies) == {"linf", "l2", "l1"}
     assert "Only single-step attacks (L1)" in result.signs_of_masking
     printed = str(result)
     assert "L∞, ε = 0.1" in printed

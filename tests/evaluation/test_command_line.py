@@ -304,11 +304,14 @@ def test_a_run_fills_the_store(finished: tuple[subprocess.CompletedProcess, Path
     _, folder = finished
     rows = read_rows(folder / "new" / "results.sqlite")
     assert len(rows["clean"]) == len(load_split("mnist", "test"))
-    assert len(rows["results"]) == 4 * len(MEMBERS)
+    # Broken images leave some attacks; nothing is left of others.
+    every = sum(member.leaves_at is None for member in MEMBERS)
+    assert 4 * every <= len(rows["results"]) < 4 * len(MEMBERS)
     keys = [json.loads(description) for description in sorted({row[0] for row in rows["results"]})]
     assert {key["dataset"] for key in keys} == {"mnist"}
     assert {key["endpoint"] for key in keys} == {"logits"}
     assert {key["settings"]["norm"] for key in keys} == {member.attack.norm for member in MEMBERS}
+    assert len(keys) >= every
     labels = {sample: label for _, _, sample, label, _ in rows["clean"]}
     for _, sample, distance, prediction in rows["results"]:
         assert distance == 0.0 or np.isinf(distance) == (prediction == labels[sample])

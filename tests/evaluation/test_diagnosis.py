@@ -64,8 +64,19 @@ def diagnosed(evaluation: Evaluation) -> diagnosis.Diagnosis:
     return found
 
 
+# A random model is asked twenty times for each answer.
+SLOW = ("random_noise",)
+
+
 @pytest.mark.usefixtures("few_images")
-@pytest.mark.parametrize("known", [k for k in KNOWN_ANSWERS if not k.against_flips], ids=lambda known: known.name)
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param(known, marks=pytest.mark.slow if known.name in SLOW else (), id=known.name)
+        for known in KNOWN_ANSWERS
+        if not known.against_flips
+    ],
+)
 def test_known_answers(known: KnownAnswer, network: Network, training: Split, digits: Split, tmp_path: Path) -> None:
     found = diagnosed(evaluation_on(known, network, training, digits, tmp_path))
     assert found.causes == ((known.cause,) if known.cause else ())

@@ -379,7 +379,7 @@ def test_a_surrogate_does_not_decide_success(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not CATALOGUE, reason="the catalogue is empty")
-@pytest.mark.parametrize("model_id", CATALOGUE)
+@pytest.mark.parametrize("model_id", [pytest.param(x, marks=pytest.mark.slow) if "-seed" in x else x for x in CATALOGUE])
 def test_catalogued_model_can_be_attacked(model_id: str) -> None:
     info = datasets.info(catalog.model_card(model_id).dataset)
     split = load_split(info.name, "test")

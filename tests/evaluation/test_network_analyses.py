@@ -304,7 +304,9 @@ def test_help_of_an_analysis() -> None:
     result = analyze("rdm", "--help")
     assert result.returncode == 0
     assert " ".join(ANALYSES["rdm"].split()) in " ".join(result.stdout.split())
-    assert re.findall(r"^  --(\w+)", result.stdout, flags=re.MULTILINE) == ["model", "data", "samples", "seed", "output"]
+    assert re.findall(r"^  --(\w+)", result.stdout, flags=re.MULTILINE) == [
+        *("model", "data", "samples", "seed", "page", "output")
+    ]
 
 
 def test_matrices_of_two_models(catalogued: list[str], tmp_path: Path) -> None:

@@ -60,8 +60,7 @@ def test_the_mean_of_the_answers_counts(tmp_path: Path, network: Dense) -> None:
 def test_noise_does_not_make_a_model_robust(tmp_path: Path, network: Dense) -> None:
     plain, noisy = noisy_classifier(tmp_path / "1", network, 0.0), noisy_classifier(tmp_path / "2", network, 0.3)
     split = tiny_split(plain.serving_logits)
-    with Store(":memory:") as one, Store(":memory:") as other:
-        of_plain, of_noisy = attacked(one, plain, split), attacked(other, noisy, split)
+    of_plain, of_noisy = (attacked(Store(":memory:"), classifier, split) for classifier in (plain, noisy))
     assert of_plain.answers == []
     assert of_noisy.union("linf").accuracy <= of_plain.union("linf").accuracy + 0.1
     (answers,) = of_noisy.answers
