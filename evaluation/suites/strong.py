@@ -34,7 +34,7 @@ from cortexzoo.evaluation.suites.attack_suite import AttackSuite
 from cortexzoo.evaluation.suites.standard import in_a_row
 from cortexzoo.norms import NORM_NAMES, NORMS
 
-# The slowest attacks see the first images: so many have their distance minimised, and for so many every pixel is tried.
+# Of the first images, so many have their distance minimised, and for so many every pixel is tried.
 _FIRST, _FEW = 100, 10
 # Adversarial images come from so many other models.
 _SOURCES = 3
@@ -61,7 +61,7 @@ def _minimal(threshold: float | None, info: DatasetInfo) -> list[Member]:
         if threshold is not None:
             attacks = [Refined(inner=attack, threshold=threshold) for attack in attacks]
         members.append(Member(attacks[0], f"FMN {NORM_NAMES[norm]}", _FIRST))
-        members += in_a_row([("Brendel-Bethge", attacks[1])], info.thresholds[norm], _FIRST)
+        members += in_a_row([("Brendel-Bethge", attacks[1])], info.thresholds[norm])
     return members
 
 

@@ -62,7 +62,7 @@ def test_three_lines_on_own_data(images: np.ndarray, labels: np.ndarray) -> None
     assert all(len(line) <= 80 for line in printed.splitlines())
     assert result._repr_html_().startswith("<pre")
     assert result.figure("linf").axes
-    assert len(result.to_dataframe()) == 1 + 5 + 3
+    assert len(result.to_dataframe()) == 1 + 8 + 3
     json.dumps(result.as_json(), allow_nan=False)
 
 
