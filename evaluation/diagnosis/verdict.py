@@ -7,6 +7,8 @@ from cortexzoo.evaluation.diagnosis.sign import Measurement
 from cortexzoo.evaluation.results.diagnostics import Check
 
 _Measurements = Mapping[str, Measurement]
+# Of the images that a search for pixels breaks and pixels ranked by the gradient do not, a share worth a word.
+SPARSE_GAP = 0.5
 NO_SIGN = "No sign of masking: gradients lead the attacks."
 UNKNOWN = "unknown"
 _UNKNOWN = (
@@ -154,4 +156,7 @@ def _uncapitalized(title: str) -> str:
 
 def _note(found: _Measurements) -> str:
     kind = found["half_precision"]["type"] if "half_precision" in found else ""
-    return f" The logits are {kind}: what is smaller than its rounding, no attack sees." if kind else ""
+    notes = [f"The logits are {kind}: what is smaller than its rounding, no attack sees."] if kind else []
+    if _value(found, "sparse_search", "hidden") > SPARSE_GAP:
+        notes.append("Only in L0 they do not: judge it by attacks that search pixels without the gradient.")
+    return "".join(f" {note}" for note in notes)

@@ -24,4 +24,4 @@ def _finding(measurement: Measurement) -> str:
     return share_of_images(measurement, f"suffer most from a pixel without gradient, and attacks miss it; {dead}")
 
 
-SIGN = Sign("dead_zone", "Pixels without gradient that matter", _measure, _finding, threshold=0.3)
+SIGN = Sign("dead_zone", "Pixels without gradient that matter", _measure, _finding, threshold=0.4, version=2)
