@@ -5,8 +5,8 @@
                                                 one data set, most robust first
   cortexzoo list --format=csv > models.csv      for other programs; also json
   cortexzoo list --data=mnist --sort_by=robust_accuracy --top=10 \\
-      --page=README.md                          the section `ranking` of a page, or
-                                                `ranking mnist` if it has one
+      --page=README.md                          section `ranking` of a page, or
+                                                `ranking mnist` if it has that
   cortexzoo list --catalogue=runs/catalogue     models that you trained
 
 Accuracies are on test images: clean ones, and for each norm the worst case over
