@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from cortexzoo.evaluation.attacks.batching import at_most
 from cortexzoo.evaluation.attacks.tensors import clearly_wrong, input_gradient, wide
 from cortexzoo.evaluation.classifier import Classifier
 
+_BATCH = 100
 _Logits = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -34,7 +36,7 @@ def flipped(logits_of: _Logits, images: tf.Tensor, labels: tf.Tensor, count: int
 
 def flip_at_once(classifier: Classifier, endpoint: str, images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     """Returns images with `count` flipped pixels, all by the gradient at the image itself; see `flipped`."""
-    return _compiled(classifier, endpoint)(images, labels, 1, count).numpy()
+    return _in_parts(classifier, endpoint, images, labels, 1, count)
 
 
 def flip_one_by_one(classifier: Classifier, endpoint: str, images: np.ndarray, labels: np.ndarray, steps: int) -> np.ndarray:
@@ -47,24 +49,28 @@ def flip_one_by_one(classifier: Classifier, endpoint: str, images: np.ndarray, l
         labels: int64, (n,).
         steps: int. Most pixels that change.
     """
-    return _compiled(classifier, endpoint)(images, labels, steps, 1).numpy()
+    return _in_parts(classifier, endpoint, images, labels, steps, 1)
 
 
-def _compiled(classifier: Classifier, endpoint: str) -> Callable[[np.ndarray, np.ndarray, int, int], tf.Tensor]:
-    """A function of images, labels, the number of steps and that of the pixels which are flipped at each."""
-    return classifier.compiled(("flips", endpoint), lambda: _build(classifier, endpoint))
+def _in_parts(
+    classifier: Classifier, endpoint: str, images: np.ndarray, labels: np.ndarray, steps: int, count: int
+) -> np.ndarray:
+    attack = classifier.compiled(("flips", endpoint), lambda: _build(classifier, endpoint))
+    size = at_most(classifier, _BATCH)
+    parts = [slice(first, first + size) for first in range(0, len(images), size)]
+    return np.concatenate([attack(images[part], labels[part], steps, count).numpy() for part in parts])
 
 
 def _build(classifier: Classifier, endpoint: str) -> Callable[[np.ndarray, np.ndarray, int, int], tf.Tensor]:
+    """A function of images, labels, the number of steps and that of the pixels that are flipped at each."""
     attacked, decisive = classifier.endpoint(endpoint), classifier.endpoint("logits")
     image, label = tf.TensorSpec((None, *classifier.image_shape), tf.float32), tf.TensorSpec((None,), tf.int64)
-
     number = tf.TensorSpec((), tf.int32)
 
     @tf.function(input_signature=[image, label, number, number], autograph=False)
     def attack(images: tf.Tensor, labels: tf.Tensor, steps: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         def body(i, current):
-            done = clearly_wrong(decisive(current), labels)
+            done = clearly_wrong(decisive(current), labels, classifier.noise)
             return i + 1, tf.where(wide(done), current, flipped(attacked, current, labels, count))
 
         return tf.while_loop(lambda i, _: i < steps, body, (0, images), parallel_iterations=1)[1]

@@ -8,11 +8,12 @@ import numpy as np
 from cortexzoo.evaluation.attacks import Batch
 from cortexzoo.evaluation.classifier import Classifier
 
-# Pixels tried in each image: all of a small one, else a random choice of `_CHOSEN_PIXELS`, on fewer images. Of a random
-# model, each answer is costly.
+# Pixels tried in each image: all of a small one, else a random choice of `_CHOSEN_PIXELS`, on fewer images.
 _MOST_PIXELS, _CHOSEN_PIXELS = 784, 256
 _IMAGES, _FEW_IMAGES = 16, 6
-# Up to so many channels all corners of the colour cube are tried; of more, black and white.
+# Pixels of a large image.
+_LARGE = 64 * 64
+# Up to so many channels all corners of the colour cube are tried; of more, and where answers are costly, black and white.
 _MOST_CHANNELS = 3
 # The changes that a search goes on with.
 _SHORTLIST = 64
@@ -60,9 +61,9 @@ class Scan:
 def scan(classifier: Classifier, batch: Batch) -> Scan:
     """Tries changes of single pixels to the extremes on the first images; see the constants above for how many."""
     height, width, channels = classifier.image_shape
-    is_small = height * width <= _MOST_PIXELS and channels == 1 and classifier.repeats == 1
+    is_small = height * width <= _MOST_PIXELS and channels == 1 and not is_costly(classifier)
     batch = batch.take(np.arange(min(_IMAGES if is_small else _FEW_IMAGES, len(batch))))
-    colours = _colours(channels)
+    colours = _colours(classifier)
     places = np.random.default_rng(batch.seed).permutation(height * width)
     places = np.repeat(places[: None if is_small else _CHOSEN_PIXELS], len(colours))
     rows, columns = np.divmod(places, width)
@@ -75,7 +76,14 @@ def scan(classifier: Classifier, batch: Batch) -> Scan:
     return found
 
 
-def _colours(channels: int) -> np.ndarray:
-    if channels > _MOST_CHANNELS:
+def is_costly(classifier: Classifier) -> bool:
+    """Returns whether an answer takes long: of large images, or of a random model, which is asked many times for it."""
+    height, width, _ = classifier.image_shape
+    return height * width > _LARGE or classifier.repeats > 1
+
+
+def _colours(classifier: Classifier) -> np.ndarray:
+    channels = classifier.image_shape[2]
+    if channels > _MOST_CHANNELS or is_costly(classifier):
         return np.repeat(np.array([[0.0], [1.0]], np.float32), channels, axis=1)
     return np.array(list(itertools.product((0.0, 1.0), repeat=channels)), np.float32)

@@ -11,14 +11,14 @@ from cortexzoo.evaluation.attacks.batching import at_most
 from cortexzoo.evaluation.attacks.tensors import GRADIENT_SCALE, finite, loss_values
 from cortexzoo.evaluation.classifier import DIFFERENTIABLE_ENDPOINTS, Classifier
 from cortexzoo.evaluation.diagnosis.flips import flip_one_by_one
-from cortexzoo.evaluation.diagnosis.single_pixels import Scan, scan
+from cortexzoo.evaluation.diagnosis.single_pixels import Scan, is_costly, scan
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.models import plain_twin
 from cortexzoo.evaluation.results.diagnostics import has_no_gradient
 
 SAMPLES = 64
-# A random model is asked many times for each answer.
-RANDOM_SAMPLES = 12
+# Of large images, and of a random model, which is asked many times for each answer.
+FEW_SAMPLES = 12
 # Correctly classified images are looked for among this many.
 _LOOKED_AT = 512
 _BATCH = 128
@@ -45,7 +45,7 @@ class Subject:
         split = evaluation.split.first(_LOOKED_AT)
         # A model may answer differently than it did when its predictions were stored.
         correct = np.flatnonzero(self.classifier.predict(split.images) == split.labels)
-        correct = correct[: SAMPLES if self.classifier.repeats == 1 else RANDOM_SAMPLES]
+        correct = correct[: FEW_SAMPLES if is_costly(self.classifier) else SAMPLES]
         self.batch = Batch(split.images, split.labels, split.ids, evaluation.seed).take(correct)
         self.epsilon, self.pixels = evaluation.info.thresholds["linf"], round(evaluation.info.thresholds["l0"])
         self.sources = sources_of(evaluation)
