@@ -46,6 +46,8 @@ class ModelCard:
             else that was run; `votes`, how many images each attack broke that none before it did; `decided_by`, the last of
             them; `common`, the same on the images that all suites saw.
         robust: by suite: samples, seed and accuracies at the thresholds, with intervals and settings.
+        diagnosis: `verdict`, whether the gradients can be trusted, in words; `causes`, the names of what hides them; and the
+            `checks` behind it.
         diagnostics: by suite: signs of gradient masking.
         shifts: by suite: seed, and by shift accuracies at its levels and the area under them, with intervals and settings.
         schema_version: int. Version of this schema.
@@ -74,6 +76,7 @@ class ModelCard:
     clean: dict[str, Any] = dataclasses.field(default_factory=dict)
     robustness: dict[str, Any] = dataclasses.field(default_factory=dict)
     robust: dict[str, Any] = dataclasses.field(default_factory=dict)
+    diagnosis: dict[str, Any] = dataclasses.field(default_factory=dict)
     diagnostics: dict[str, Any] = dataclasses.field(default_factory=dict)
     shifts: dict[str, Any] = dataclasses.field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -175,6 +178,9 @@ def _check_contents(values: dict[str, Any], path: Path) -> None:
     for norm, worst in values.get("robustness", {}).items():
         _check(norm in NORMS, "robustness", f"a dict of the norms {', '.join(NORMS)}", norm, path)
         _check_worst_case(worst, f"robustness.{norm}", path)
+    diagnosis = values.get("diagnosis") or {"verdict": "", "checks": []}
+    _check(isinstance(diagnosis.get("verdict"), str), "diagnosis.verdict", "a sentence", diagnosis, path)
+    _check(isinstance(diagnosis.get("checks"), list), "diagnosis.checks", "a list", diagnosis, path)
     for suite, result in values.get("robust", {}).items():
         unions: Any = result.get("unions", {}) if isinstance(result, dict) else None
         _check(isinstance(unions, dict), f"robust.{suite}", "a dict with a dict `unions`", result, path)

@@ -266,10 +266,8 @@ def caption(table: Table) -> str:
             '"minimal": the lowest "all" over the four norms; — if a norm has no attack.',
         ]
         if any(score.cumulative for summary in table.summaries for score in summary.attacks):
-            lines.append(
-                "An image leaves once it is broken at ε: what an attack is said to leave, all above left together. "
-                f"{_medians(table.summaries)}"
-            )
+            lines.append("An image leaves once it is broken at ε: what an attack is said to leave, all above left together.")
+            lines += _medians(table.summaries)
         if table.flagged:
             leaves = any(score.cumulative for summary in table.summaries for score in summary.attacks)
             common = "counts on the images that an attack saw" if leaves else "uses the images that every attack above saw"
@@ -280,10 +278,10 @@ def caption(table: Table) -> str:
     return " ".join([*lines, *_clean_notes(table.summaries), *first.evaluation.images.notes])
 
 
-def _medians(summaries: list[Summary]) -> str:
+def _medians(summaries: list[Summary]) -> list[str]:
     """Of how many images the distance is minimised."""
-    counts = sorted({len(union.minimised) for summary in summaries for union in summary.unions})
-    return f"Medians: the first {' or '.join(f'{count:,}' for count in counts if count)} images." if any(counts) else ""
+    counts = sorted({len(union.minimised) for summary in summaries for union in summary.unions} - {0})
+    return [f"Medians: the first {' or '.join(f'{count:,}' for count in counts)} images."] if counts else []
 
 
 def _answers(summary: Summary) -> str:

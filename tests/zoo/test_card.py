@@ -35,6 +35,10 @@ SCORES["robustness"] = {
         **{"decided_by": "Square", "votes": {"APGD-CE": 480, "Square": 10}},
     }
 }
+SCORES["diagnosis"] = {
+    **{"verdict": "The gradient misleads.", "causes": ["rounding"]},
+    "checks": [{"name": "Rounded logits", "finding": "on 9 images", "value": 0.9, "warning": True}],
+}
 SCORES["shifts"] = {"noise": {"seed": 0, "shifts": [SHIFT]}}
 TEXTS = st.text(max_size=20)
 
@@ -73,7 +77,18 @@ def test_another_schema_version(tmp_path: Path, content: str) -> None:
 def test_every_field_is_checked(tmp_path: Path, field: str) -> None:
     """A missing field is an error unless it has a default, and a value of another type always is."""
     path = write_values(tmp_path / "card.json", **{field: ...})
-    if field in ("family", "variant", "variant_of", "group", "clean", "robustness", "robust", "diagnostics", "shifts"):
+    if field in (
+        "family",
+        "variant",
+        "variant_of",
+        "group",
+        "clean",
+        "robustness",
+        "robust",
+        "diagnosis",
+        "diagnostics",
+        "shifts",
+    ):
         assert read_card(path) == make_card()
     else:
         with pytest.raises(ValueError, match=field):
@@ -143,6 +158,9 @@ def test_page_shows_every_score() -> None:
     assert "| PGD | 0.3 | 52.3 % | 49.0 to 55.0 % | ∞ | 1000 |" in page
     assert "| Gaussian noise (standard deviation) | 0.05: 91.3, 0.1: 50.0 | 75.1 % | 72.0 to 78.0 % | 1000 |" in page
     assert "| L∞ | 8/255 | **51.0 %** | 48.0 to 54.0 % | 1,000 | Square | APGD-CE 480, Square 10 |" in page
+    assert "| APGD-CE 480, Square 10 |\n\nThe gradient misleads.\n\nSuite `cleverhans`, seed 0;" in page
+    start = "## Signs of gradient masking\n\nThe gradient misleads.\n\n- Rounded logits: on 9 images **(warning)**\n\n"
+    assert f"{start}Suite `cleverhans`:\n\n- Zero gradients: 3 % of the images **(warning)**\n\n## Training" in page
     assert "Suite `cleverhans`:\n\n- Zero gradients: 3 % of the images **(warning)**" in page
 
 
