@@ -115,8 +115,8 @@ class ModelCard:
     @property
     def minimal_accuracy(self) -> float | None:
         """The lowest robust accuracy over the four norms, in [0, 1]; None where one of them was not evaluated."""
-        found = [self.robust_accuracy(norm) for norm in NORMS]
-        return None if None in found else min(found)
+        found = [accuracy for norm in NORMS if (accuracy := self.robust_accuracy(norm)) is not None]
+        return min(found) if len(found) == len(NORMS) else None
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
@@ -189,7 +189,7 @@ def _check_contents(values: dict[str, Any], path: Path) -> None:
             _check(_is_share(accuracy), f"robust.{suite}.unions.{norm}.accuracy", "a number in [0, 1]", union, path)
 
 
-_WORST_CASE = {"epsilon": (int, float), "samples": int, "decided_by": str, "votes": dict}
+_WORST_CASE: dict[str, type | tuple[type, ...]] = {"epsilon": (int, float), "samples": int, "decided_by": str, "votes": dict}
 
 
 def _check_worst_case(worst: Any, field: str, path: Path) -> None:
