@@ -208,7 +208,7 @@ def test_a_saturated_network_is_opaque_to_float32_only() -> None:
     model = MultilayerPerceptron((8, 8), "sigmoid", **SHAPE)
     model.build()
     weights = model.get_weights()
-    # Biases so high that sigma(z) is 1 in float32, and for 40 in float64 as well.
+    # Biases so high that sigma(z) is 1 in float32. In float64 it depends on how the machine computes sigma.
     weights[1] += 40.0
     model.set_weights(weights)
 
@@ -216,7 +216,6 @@ def test_a_saturated_network_is_opaque_to_float32_only() -> None:
         return gradient(lambda x: model.endpoints()[endpoint](x)[:, 0], images())
 
     assert not first_class("logits").any()
-    assert not first_class("logits_float64").any()
     assert np.abs(first_class("logits_stable")).min() > 0
     assert np.abs(first_class("logits_softened")).min() > 0
     # Too small for float32? The loss may be scaled, as the logits are float64.
