@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from cortexzoo.files import write_text
+from cortexzoo.training.averaging import averaged_weights
 from cortexzoo.training.batches import EpochBatches
 
 _LOG = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ class BestEpoch(keras.callbacks.ModelCheckpoint):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if epoch >= self.first:
-            super().on_epoch_end(epoch, logs)
+            with averaged_weights(self.model):
+                super().on_epoch_end(epoch, logs)
 
 
 def fit(
@@ -102,6 +104,8 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, list[float]]:
     """Fits a compiled, built model, resuming from `directory`, and leaves it with the weights of its best epoch.
+
+    Where the optimizer averages weights (`use_ema`), the averages are validated and are those that it is left with.
 
     Args:
         model: compiled and built.
@@ -126,6 +130,8 @@ def fit(
     first = _resume(model, directory)
     history = _read_history(directory / _HISTORY, first)
     best = history[monitor][_best(history[monitor], mode, choose_from)] if first > choose_from else None
+    # Validation is on the averages where there are any.
+    averaging = [keras.callbacks.SwapEMAWeights()] if model.optimizer.use_ema else []
     if first < epochs:
         # `batches` shuffle themselves; Keras would draw from a generator that our seed does not reach.
         model.fit(
@@ -136,6 +142,7 @@ def fit(
             epochs=epochs,
             callbacks=[
                 DeterministicEpochs(batches, seed),
+                *averaging,
                 *callbacks,
                 keras.callbacks.TerminateOnNaN(),
                 BestEpoch(directory, monitor, mode, choose_from, best),

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 from ml_collections import ConfigDict
 
 from cortexzoo import datasets
 from cortexzoo.layers.nonlinearities import NONLINEARITIES
 from cortexzoo.loading import create_model
 from cortexzoo.models import ImageClassifier
-from cortexzoo.training.adversarial import AdversarialTraining
+from cortexzoo.training.adversarial import AdversarialTrainer, ProjectedGradient, robust_accuracy
 from cortexzoo.training.annealing import AnnealedVariable, LinearRamp
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.fitting import fit
@@ -126,10 +124,16 @@ def fit_saturating(config: ConfigDict, directory: Path) -> Trained:
 def fit_adversarial(config: ConfigDict, directory: Path) -> Trained:
     """Trains on adversarial images alone, whose epsilon is annealed; reports the accuracy under a longer attack."""
     model = _create_model(config)
-    trainee = AdversarialTraining(model, config.epsilon, config.attack_steps, config.relative_step)
-    annealing = AnnealedVariable(trainee.epsilon, config.epsilon, _ramp(config), "epsilon")
+    attack = ProjectedGradient("linf", config.epsilon, config.attack_steps, config.relative_step)
+    trainee = AdversarialTrainer(model, attack)
+    annealing = AnnealedVariable(trainee.scale, 1.0, _ramp(config), "share of epsilon")
     trained = _fit(model, trainee, config, directory, [annealing])
-    trained.validation["accuracy under PGD"] = _accuracy_under_attack(model, config)
+    # Tells whether the robustness is that against the training's own attack only; nothing is chosen by it.
+    check = ProjectedGradient("linf", config.epsilon, _CHECK_STEPS, relative_step=0.1)
+    validation = datasets.load(config.dataset, "validation").first(_CHECKED_IMAGES)
+    trained.validation["accuracy under PGD"] = robust_accuracy(
+        model, validation.images, validation.labels, check, seed=config.seed
+    )
     return trained
 
 
@@ -176,15 +180,6 @@ def _fit(
         callbacks=callbacks,
     )
     return Trained(model, {"accuracy": max(history["val_accuracy"][choose_from:])}, {"classifier": config.epochs})
-
-
-def _accuracy_under_attack(model: ImageClassifier, config: ConfigDict) -> float:
-    """Tells whether the robustness is that against the training's own attack only; nothing is chosen by it."""
-    validation = datasets.load(config.dataset, "validation").first(_CHECKED_IMAGES)
-    attacker = AdversarialTraining(model, config.epsilon, steps=_CHECK_STEPS, relative_step=0.1, seed=config.seed)
-    adversarial = attacker.perturb(ops.convert_to_tensor(validation.images), ops.convert_to_tensor(validation.labels))
-    labels = ops.convert_to_numpy(ops.argmax(model(adversarial), axis=-1))
-    return float(np.mean(labels == validation.labels))
 
 
 def _schedule_text(network: _Network, value: str) -> str:
