@@ -1,4 +1,4 @@
-"""What the pages show runs: the Python of README and docs/evaluating.md, the files and the clients of docs/serving.md."""
+"""What the pages show runs: the Python of README and two pages of docs, the files and the clients of docs/serving.md."""
 
 import ast
 import http.server
@@ -63,6 +63,19 @@ def test_evaluating_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.isin(names["towards"].predictions[names["towards"].success], names["wanted"]).all()
     assert names["nearest"].success.all()
     assert (tmp_path / "results.sqlite").is_file()
+
+
+def test_adversarial_training_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block, in its order, on a small model and a few images."""
+    monkeypatch.chdir(tmp_path)
+    model = create_model("MultilayerPerceptron", {"hidden_units": (), "image_shape": (5, 5, 1), "num_classes": 3})
+    model.build()
+    images = np.random.default_rng(0).random((12, 5, 5, 1), np.float32)
+    names: dict[str, Any] = {"model": model, "images": images, "labels": np.arange(12) % 3}
+    for block in python_of("docs/adversarial-training.md"):
+        exec(compile(block, "docs/adversarial-training.md", "exec"), names)
+    assert len(names["history"].history["val_robust_accuracy"]) == 2
+    assert (tmp_path / "robust" / "1" / "saved_model.pb").is_file()
 
 
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
