@@ -34,6 +34,7 @@ def evaluation(attacked: Callable, decisive: Callable | None, loss: Callable, av
     """
 
     def evaluate(images, labels, targets, scale, magnification):
+        """Returns the loss, its gradient times `magnification`, and the logits that decide."""
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = attacked(images)

@@ -147,6 +147,8 @@ def compile_block(
         autograph=False,
     )
     def advance(epsilon, numbers, done, margin, images, labels, *best):
+        """Makes one query for each row of the numbers, and keeps for each image the candidate with the least margin."""
+
         def query(i, done, margin, *best):
             candidates = propose(images, best, epsilon, *(values[i] for values in numbers))
             logits = logits_of(candidates[0])

@@ -137,6 +137,8 @@ def _build(classifier: Classifier, endpoint: str) -> Callable:
 
     @tf.function(input_signature=_signature(values), autograph=False)
     def ascend(above, costs, budget, labels, classes, momentum, steps, seed):
+        """Returns the best pattern of sides of the threshold within the budget that the steps find, and its margin."""
+
         def body(step, pattern, ranking, best, most):
             # Keyed by the step alone: a sample's ascent does not depend on its batch.
             noise = tf.random.stateless_normal(classifier.image_shape, tf.stack([seed, step]))

@@ -86,6 +86,7 @@ def _training_step(network: Network, against_flips: bool) -> Callable[[tf.Tensor
 
     @tf.function(autograph=False, reduce_retracing=True)
     def step(images: tf.Tensor, labels: tf.Tensor) -> None:
+        """Descends the cross-entropy of one batch, which is attacked by flips first if wanted."""
         if against_flips:
             images = tf.stop_gradient(flipped(network, images, labels, _FLIPS))
         with tf.GradientTape() as tape:

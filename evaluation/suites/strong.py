@@ -22,7 +22,6 @@ from cortexzoo.evaluation.attacks import (
     RescaledGradientAttack,
     SparseRS,
     ThresholdAscent,
-    ThresholdFlips,
     Transfer,
 )
 from cortexzoo.evaluation.attacks.member import Member
@@ -122,8 +121,7 @@ def _across(threshold: float, info: DatasetInfo) -> list[Member]:
         walk = {"flips": 40, "walks": 4} if norm == "linf" else {"flips": 5, "walks": 2}
         # Gradients of all endpoints: the straight-through one, and that of the steep sigmoid.
         members += in_a_row([("Ascent", ThresholdAscent(**common, **walk))], common["epsilon"], endpoints=())
-    flips = ThresholdFlips(norm="linf", epsilon=info.thresholds["linf"], threshold=threshold, steps=40, walks=4)
-    return [*members, *in_a_row([("Flips", flips)], info.thresholds["linf"])]
+    return members
 
 
 def _transferred(info: DatasetInfo) -> list[Member]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cortexzoo import datasets
 from cortexzoo.datasets import Split
@@ -81,3 +82,32 @@ def store() -> Iterator[Store]:
     """An empty store."""
     with Store(":memory:") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def of_any_size(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Classifier, Batch]]:
+    """One network with ordinary, tiny and huge logits."""
+    network, found = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes), []
+    split = tiny_split(lambda images: network(images).numpy())
+    for scale in (1.0, 1e-30, 1e30):
+        logits = lambda image, scale=scale: scale * network(image)  # noqa: E731
+        path = save_classifier(tmp_path_factory.mktemp("size") / "1", logits, TINY.image_shape, network.variables)
+        classifier = Classifier(path, TINY, split.images[:2])
+        found.append((classifier, correct_batch(classifier, split, 8)))
+    return found
+
+
+@pytest.fixture(scope="session")
+def behind_a_rounding(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Batch]:
+    """`logits` has no gradient, and the decisions of its surrogate are wrong."""
+    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
+    path = save_classifier(
+        tmp_path_factory.mktemp("rounding") / "1",
+        lambda image: network(tf.round(255 * image) / 255),
+        TINY.image_shape,
+        network.variables,
+        attack_logits=lambda image: network(image) + tf.constant([0.0, 0.0, 0.5]),
+    )
+    split = tiny_split(lambda images: network(images).numpy())
+    classifier = Classifier(path, TINY, split.images[:2])
+    return classifier, correct_batch(classifier, split, 16)

@@ -1,11 +1,9 @@
 """FAB: its projections against solvers, its distances against closed forms and other attacks."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from scipy.optimize import linprog, minimize
 
 from cortexzoo.evaluation.attacks import FAB, Attack, Batch, BrendelBethge, DecoupledDirectionNorm
@@ -13,7 +11,7 @@ from cortexzoo.evaluation.attacks.fab_projection import nearest_on_hyperplane
 from cortexzoo.evaluation.attacks.registry import build_attack
 from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
-from tests.evaluation.small_models import TINY, correct_batch, random_network, reached, save_classifier, tiny_split
+from tests.evaluation.small_models import reached
 from tests.evaluation.test_attacks_closed_form import EPSILONS, Problem, excess, problem
 
 NORMS = ("linf", "l2", "l1")
@@ -196,19 +194,6 @@ def test_random_starts_follow_the_seed(digits_classifier: Classifier, digits_bat
     assert np.any(other != attack.run(digits_classifier, "logits", digits_batch))
 
 
-@pytest.fixture(scope="module")
-def of_any_size(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Classifier, Batch]]:
-    """The same network with ordinary, tiny and huge logits."""
-    network, found = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes), []
-    split = tiny_split(lambda images: network(images).numpy())
-    for scale in (1.0, 1e-30, 1e30):
-        logits = lambda image, scale=scale: scale * network(image)  # noqa: E731
-        path = save_classifier(tmp_path_factory.mktemp("size") / "1", logits, TINY.image_shape, network.variables)
-        classifier = Classifier(path, TINY, split.images[:2])
-        found.append((classifier, correct_batch(classifier, split, 8)))
-    return found
-
-
 @every_norm
 def test_logits_of_any_size_have_the_same_boundary(norm: str, of_any_size: list[tuple[Classifier, Batch]]) -> None:
     ordinary, *others = (FAB(norm=norm, steps=10).run(classifier, "logits", batch) for classifier, batch in of_any_size)
@@ -216,23 +201,11 @@ def test_logits_of_any_size_have_the_same_boundary(norm: str, of_any_size: list[
         np.testing.assert_allclose(found, ordinary, atol=1e-3)
 
 
-def test_through_a_surrogate_that_decides_otherwise(tmp_path: Path) -> None:
-    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
-    # Hidden behind a rounding: `logits` has no gradient, and the surrogate's own decisions are wrong.
-    path = save_classifier(
-        tmp_path / "1",
-        lambda image: network(tf.round(255 * image) / 255),
-        TINY.image_shape,
-        network.variables,
-        attack_logits=lambda image: network(image) + tf.constant([0.0, 0.0, 0.5]),
-    )
-    split = tiny_split(lambda images: network(images).numpy())
-    classifier = Classifier(path, TINY, split.images[:2])
-    batch = correct_batch(classifier, split, 16)
-    through = reached(FAB(norm="l2"), classifier, batch, "attack_logits")
+def test_through_a_surrogate_that_decides_otherwise(behind_a_rounding: tuple[Classifier, Batch]) -> None:
+    through = reached(FAB(norm="l2"), *behind_a_rounding, "attack_logits")
     assert np.mean(np.isfinite(through)) > 0.8
     # Without any gradient, steps in random directions.
-    blind = reached(FAB(norm="l2"), classifier, batch)
+    blind = reached(FAB(norm="l2"), *behind_a_rounding)
     assert np.mean(np.isfinite(blind)) > 0.5
     assert np.median(blind) > np.median(through)
 

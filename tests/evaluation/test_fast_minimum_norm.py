@@ -15,7 +15,7 @@ from cortexzoo.evaluation.classifier import Classifier
 from cortexzoo.evaluation.norms import distances
 from cortexzoo.evaluation.targeted import TargetedView
 from cortexzoo.norms import NORMS
-from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, reached, save_classifier, tiny_split
+from tests.evaluation.small_models import TINY, correct_batch, dense, random_network, reached, save_classifier
 from tests.evaluation.test_attacks_closed_form import Problem, excess, problem
 
 every_norm = pytest.mark.parametrize("norm", NORMS)
@@ -172,19 +172,6 @@ def test_there_are_as_many_restarts_as_starts(restarts: int) -> None:
         FastMinimumNorm(norm="l2", restarts=restarts)
 
 
-@pytest.fixture(scope="module")
-def of_any_size(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Classifier, Batch]]:
-    """The same network with ordinary, tiny and huge logits."""
-    network, found = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes), []
-    split = tiny_split(lambda images: network(images).numpy())
-    for scale in (1.0, 1e-30, 1e30):
-        logits = lambda image, scale=scale: scale * network(image)  # noqa: E731
-        path = save_classifier(tmp_path_factory.mktemp("size") / "1", logits, TINY.image_shape, network.variables)
-        classifier = Classifier(path, TINY, split.images[:2])
-        found.append((classifier, correct_batch(classifier, split, 8)))
-    return found
-
-
 @every_norm
 def test_logits_of_any_size_have_the_same_boundary(norm: str, of_any_size: list[tuple[Classifier, Batch]]) -> None:
     attack = FastMinimumNorm(norm=norm, loss="margin", restarts=1)
@@ -193,21 +180,9 @@ def test_logits_of_any_size_have_the_same_boundary(norm: str, of_any_size: list[
         np.testing.assert_allclose(found, ordinary, rtol=1e-2, atol=1e-4)
 
 
-def test_through_a_surrogate_that_decides_otherwise(tmp_path: Path) -> None:
-    network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
-    # Hidden behind a rounding: `logits` has no gradient, and the surrogate's own decisions are wrong.
-    path = save_classifier(
-        tmp_path / "1",
-        lambda image: network(tf.round(255 * image) / 255),
-        TINY.image_shape,
-        network.variables,
-        attack_logits=lambda image: network(image) + tf.constant([0.0, 0.0, 0.5]),
-    )
-    split = tiny_split(lambda images: network(images).numpy())
-    classifier = Classifier(path, TINY, split.images[:2])
-    batch = correct_batch(classifier, split, 16)
+def test_through_a_surrogate_that_decides_otherwise(behind_a_rounding: tuple[Classifier, Batch]) -> None:
     attack = FastMinimumNorm(norm="l2", restarts=1)
-    through, blind = (reached(attack, classifier, batch, endpoint) for endpoint in ("attack_logits", "logits"))
+    through, blind = (reached(attack, *behind_a_rounding, endpoint) for endpoint in ("attack_logits", "logits"))
     assert np.all(np.isfinite(through))
     # Without any gradient, steps in random directions.
     assert np.mean(np.isfinite(blind)) > 0.5

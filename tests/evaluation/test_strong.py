@@ -85,7 +85,7 @@ def test_attacks_are_chosen_by_what_the_model_is(
     assert {"Pixel beam L0", "Pixel beam L1"} < set(plain)
     assert not any("Ascent" in label or "stable" in label for label in plain)
     across = labels_of(STRONG, thresholded, tiny)
-    assert {"Flips L∞", *(f"Ascent {NORM_NAMES[norm]}" for norm in NORMS)} < set(across)
+    assert {f"Ascent {NORM_NAMES[norm]}" for norm in NORMS} < set(across)
     assert not any("Pixel beam" in label for label in across)
     network = random_network(np.random.default_rng(1), 16, 12, TINY.num_classes)
     path = save_classifier(tmp_path / "1", network, TINY.image_shape, network.variables, logits_stable=network)
