@@ -20,6 +20,11 @@ def batch_gradient(function: Callable[[Any], Any], values: Any) -> Any:
     Raises:
         NotImplementedError: Keras runs on neither TensorFlow nor JAX.
     """
+    return batch_value_and_gradient(function, values)[1]
+
+
+def batch_value_and_gradient(function: Callable[[Any], Any], values: Any) -> tuple[Any, Any]:
+    """Returns what `function` gives, and `batch_gradient` of it, by one evaluation."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         # Imported late: models train where TensorFlow is not installed.
@@ -27,10 +32,16 @@ def batch_gradient(function: Callable[[Any], Any], values: Any) -> Any:
 
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            total = ops.sum(function(values))
-        return tape.gradient(total, values)
+            results = function(values)
+            total = ops.sum(results)
+        return results, tape.gradient(total, values)
     if backend == "jax":
         import jax
 
-        return jax.grad(lambda inner: ops.sum(function(inner)))(values)
+        def summed(inner: Any) -> tuple[Any, Any]:
+            results = function(inner)
+            return ops.sum(results), results
+
+        (_, results), gradient = jax.value_and_grad(summed, has_aux=True)(values)
+        return results, gradient
     raise NotImplementedError(f"Expected Keras to run on TensorFlow or JAX. Received: KERAS_BACKEND={backend}")

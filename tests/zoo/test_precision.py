@@ -13,10 +13,14 @@ from cortexzoo import layers
 from cortexzoo.layers import (
     Binarize,
     GaussianBlur,
+    GaussianSampling,
     PartialBatchNormalization,
     RandomGaussianNoise,
     RepresentationalSimilarityRegularizer,
     SaturationPenalty,
+    StackedBatchNormalization,
+    StackedConv2D,
+    StackedConv2DTranspose,
     StackedDense,
 )
 from tests.zoo.families import FAMILIES, random_images, small_model
@@ -37,15 +41,35 @@ class Regularized(keras.layers.Layer):
         return self.regularizer(*pairs, keras.ops.zeros(inputs.shape[0]), training=training)
 
 
+class Sampled(keras.layers.Layer):
+    """Draws from a Gaussian whose mean and log-variance are the inputs."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.sampling = GaussianSampling(**options)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self.sampling(inputs, inputs, training=training)
+
+
 LAYERS: dict[type[keras.layers.Layer], dict[str, Any]] = {
     Binarize: {},
     GaussianBlur: {"stddev": 0.7},
+    GaussianSampling: {},
     PartialBatchNormalization: {},
     RandomGaussianNoise: {"min_stddev": 0.1, "max_stddev": 0.5, "clip": True},
     RepresentationalSimilarityRegularizer: {},
     SaturationPenalty: {"activation": "sigmoid"},
+    StackedBatchNormalization: {},
+    StackedConv2D: {"filters": 3, "kernel_size": 3, "models": 1},
+    StackedConv2DTranspose: {"filters": 3, "kernel_size": 3, "models": 1},
     StackedDense: {"units": 3, "models": 1},
 }
+# Layers that are tested inside another one, as they take more than one input.
+WRAPPED = {RepresentationalSimilarityRegularizer: Regularized, GaussianSampling: Sampled}
+# The leading axis of these is the stack.
+SHAPES = {StackedDense: (1, 4, 6), StackedConv2D: (1, 4, 6, 6, 2), StackedConv2DTranspose: (1, 4, 6, 6, 2)}
+RANDOM = (RandomGaussianNoise, Sampled)
 
 
 @contextlib.contextmanager
@@ -79,8 +103,8 @@ def test_every_layer_is_in_the_table() -> None:
 def test_layers(layer_class: type[keras.layers.Layer], policy: str) -> None:
     """In training: finite, of the policy's dtype, near float32, and with a gradient that reaches the input."""
     options = LAYERS[layer_class]
-    layer_class = Regularized if layer_class is RepresentationalSimilarityRegularizer else layer_class
-    shape = (1, 4, 6) if layer_class is StackedDense else (4, 6, 6, 2)
+    shape = SHAPES.get(layer_class, (4, 6, 6, 2))
+    layer_class = WRAPPED.get(layer_class, layer_class)
     # Multiples of 1 / 64 are the same numbers in half precision: none is rounded over a threshold.
     values = tf.constant(GENERATOR.integers(0, 65, shape) / 64.0, tf.float32)
     layer, reference = layer_class(**options, dtype=policy), layer_class(**options)
@@ -95,7 +119,7 @@ def test_layers(layer_class: type[keras.layers.Layer], policy: str) -> None:
     assert np.isfinite(tape.gradient(total, values)).all()
     assert all(loss.dtype == tf.float32 for loss in layer.losses)
     assert outputs.dtype == ("float32" if layer_class is Regularized else layer.compute_dtype)
-    if layer_class is not RandomGaussianNoise:
+    if layer_class not in RANDOM:
         np.testing.assert_allclose(tf.cast(outputs, tf.float32), reference(values, **training), atol=0.05)
 
 
