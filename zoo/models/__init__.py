@@ -9,6 +9,7 @@ from types import ModuleType
 
 import keras
 
+from cortexzoo.models.analysis_by_synthesis import AnalysisBySynthesis
 from cortexzoo.models.base import ImageClassifier
 from cortexzoo.models.cnn import ConvolutionalNetwork
 from cortexzoo.models.internal_models import DenoisedInternalModels
@@ -18,6 +19,7 @@ from cortexzoo.models.resnet import ResidualNetwork
 
 __all__ = [
     "MODELS",
+    "AnalysisBySynthesis",
     "ConvolutionalNetwork",
     "DenoisedInternalModels",
     "ImageClassifier",
