@@ -20,8 +20,9 @@ from cortexzoo.norms import NORMS
 
 # Number of images on which a classifier is checked before it is attacked.
 _PROBE = 16
-# The name of a fact in the store, see `input_threshold`.
+# The names of facts in the store, see `input_threshold` and `reconstructions`.
 INPUT_THRESHOLD = "input threshold"
+RECONSTRUCTS = "reconstructs"
 Thresholds = Mapping[str, tuple[float, ...]]
 
 
@@ -126,6 +127,12 @@ class Evaluation:
         """The value at which the model thresholds its input, from the store; None if it does not, or was not examined."""
         kept = self.store.check(self.digest, self.images.info.name, INPUT_THRESHOLD)
         return kept and kept["value"]
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether the model offers a reconstruction by each class, from the store; False if it was not examined."""
+        kept = self.store.check(self.digest, self.images.info.name, RECONSTRUCTS)
+        return bool(kept and kept["value"])
 
     def count(self, default: int) -> int:
         """Returns the number of first images to attack."""

@@ -23,6 +23,7 @@ from cortexzoo.evaluation.attacks.fast_minimum_norm import FastMinimumNorm
 from cortexzoo.evaluation.attacks.foolbox import FoolboxAttack
 from cortexzoo.evaluation.attacks.greedy_pixels import GreedyPixels
 from cortexzoo.evaluation.attacks.l1_descent import L1Descent, SparseL1Descent
+from cortexzoo.evaluation.attacks.latent_descent import LatentDescent
 from cortexzoo.evaluation.attacks.lbfgs import LBFGS
 from cortexzoo.evaluation.attacks.line_search import (
     BinaryContrastReduction,
@@ -75,6 +76,7 @@ __all__ = [
     "Inversion",
     "L1Descent",
     "L2ContrastReduction",
+    "LatentDescent",
     "LinearContrastReduction",
     "MadryEtAl",
     "MomentumIterativeMethod",

@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Callable
 
 from cortexzoo.datasets import DatasetInfo
+from cortexzoo.evaluation import input_threshold, reconstructions
 from cortexzoo.evaluation.attacks import Refined, Transfer
 from cortexzoo.evaluation.attacks.base import settings
 from cortexzoo.evaluation.attacks.member import Member
 from cortexzoo.evaluation.diagnosis import diagnose
 from cortexzoo.evaluation.evaluation import Evaluation
-from cortexzoo.evaluation.input_threshold import examine
 from cortexzoo.evaluation.models import Model
 from cortexzoo.evaluation.results.keys import run_keys
 from cortexzoo.evaluation.results.summary import Summary, summarize
@@ -58,7 +58,8 @@ class AttackSuite(Suite):
     def run(self, evaluation: Evaluation) -> None:
         """See `Suite.run`."""
         if self.adaptive:
-            examine(evaluation)
+            input_threshold.examine(evaluation)
+            reconstructions.examine(evaluation)
         run_attacks(evaluation, self.members, self.samples, self.gradients)
         if self.diagnoses:
             diagnose(evaluation)

@@ -5,7 +5,8 @@ break the images that are left. In L0, for which AutoAttack has no attack, Spars
 attack runs on the first images, broken or not, for their distances.
 
 Further attacks are chosen by what a model is (Tramèr et al. 2020, https://arxiv.org/abs/2002.08347): by its endpoints, by
-whether it thresholds its input, and by the other models of its data set.
+whether it thresholds its input, by whether it reconstructs the image for each class, and by the other models of its
+data set.
 """
 
 from cortexzoo import catalog
@@ -16,6 +17,7 @@ from cortexzoo.evaluation.attacks import (
     BrendelBethge,
     FastGradientMethod,
     FastMinimumNorm,
+    LatentDescent,
     MomentumIterativeMethod,
     PixelBeam,
     Refined,
@@ -49,6 +51,8 @@ def _adaptive(evaluation: Evaluation, info: DatasetInfo) -> tuple[Member, ...]:
     found = [*_minimal(threshold, info), *_scales(info), *_rescaled(info), *_transferred(info)]
     if any(name in evaluation.endpoints for name in STABILIZED_ENDPOINTS):
         found += _stabilized(info)
+    if evaluation.reconstructs:
+        found += in_a_row([("Latent descent", LatentDescent())], info.thresholds["l2"])
     return (*found, *(_searches(info) if threshold is None else _across(threshold, info)))
 
 

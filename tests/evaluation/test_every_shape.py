@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cortexzoo import datasets
 from cortexzoo.datasets import DatasetInfo, Split
@@ -55,7 +56,12 @@ def odd_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[C
     @functools.cache
     def build(shape: tuple[int, int, int], classes: int, count: int) -> tuple[Classifier, Batch]:
         network = random_network(np.random.default_rng(1), int(np.prod(shape)), 12, classes)
-        path = save_classifier(tmp_path_factory.mktemp("odd") / "1", network, shape, network.variables)
+
+        def features(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"reconstructions": tf.stack([images * k / classes for k in range(classes)], axis=1)}
+
+        folder = tmp_path_factory.mktemp("odd") / "1"
+        path = save_classifier(folder, network, shape, network.variables, features=features)
         names = tuple(map(str, range(classes)))
         info = DatasetInfo("odd", "odd", shape, names, 40, thresholds=datasets.info("mnist").thresholds)
         images = np.random.default_rng(0).random((40, *shape), np.float32)
