@@ -217,14 +217,14 @@ def _check_evaluation(suite: Any, evaluation: Any, gates: dict[str, float]) -> N
 def _update_card(summary: Any) -> None:
     from cortexzoo import catalog
     from cortexzoo.evaluation.diagnosis import from_store
-    from cortexzoo.evaluation.worst_case import worst_cases
+    from cortexzoo.evaluation.worst_case import checks_of_strong, worst_cases
 
     if (model_id := summary.evaluation.model.model_id) is None:
         return
     changes = summary.card_changes(catalog.model_card(model_id))
     if worst := worst_cases(summary.evaluation):
         changes["robustness"] = {norm: case.as_json() for norm, case in worst.items()}
-    if diagnosis := from_store(summary.evaluation):
+    if diagnosis := from_store(summary.evaluation, checks_of_strong(summary.evaluation)):
         changes["diagnosis"] = diagnosis.as_json()
     catalog.update_card(model_id, **changes)
 

@@ -54,7 +54,7 @@ class Result:
     @property
     def diagnosis(self) -> Diagnosis | None:
         """Whether the model's gradient can be trusted: `verdict`, `causes` and `checks`; None without `diagnose=True`."""
-        return from_store(self.summary.evaluation)
+        return from_store(self.summary.evaluation, getattr(self.summary, "checks", ()))
 
     def robust_accuracy(self, norm: str, epsilon: float | None = None) -> float:
         """Returns the worst-case accuracy over all attacks in a norm, in [0, 1].

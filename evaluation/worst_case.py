@@ -8,6 +8,7 @@ import numpy as np
 from cortexzoo.evaluation import suites
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.results import metrics
+from cortexzoo.evaluation.results.diagnostics import Check
 from cortexzoo.evaluation.results.summary import Summary
 from cortexzoo.norms import NORM_NAMES, NORMS
 
@@ -62,6 +63,12 @@ def worst_cases(evaluation: Evaluation) -> dict[str, WorstCase]:
     wanted = required.members(evaluation)
     norms = [norm for norm in NORMS if _is_complete(first, {m.label for m in wanted if m.attack.norm == norm}, norm)]
     return {norm: _worst_case(norm, first, others) for norm in norms}
+
+
+def checks_of_strong(evaluation: Evaluation) -> list[Check]:
+    """Returns the signs of masking that the suite `strong` shows; empty where it was not run."""
+    evaluation, required = dataclasses.replace(evaluation, norms=NORMS), suites.suites()[REQUIRED]
+    return required.summarize(evaluation).checks if required.has_results(evaluation) else []
 
 
 def _is_complete(summary: Summary, labels: set[str], norm: str) -> bool:

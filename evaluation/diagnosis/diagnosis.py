@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from cortexzoo.evaluation.diagnosis.sign import Measurement, Sign, all_signs
 from cortexzoo.evaluation.diagnosis.subject import Subject, sources_of
 from cortexzoo.evaluation.diagnosis.verdict import verdict_of
 from cortexzoo.evaluation.evaluation import Evaluation
-from cortexzoo.evaluation.results.diagnostics import Check
+from cortexzoo.evaluation.results.diagnostics import Check, norms_beyond_ascent
 from cortexzoo.evaluation.running.clean import evaluate_clean
 from cortexzoo.evaluation.running.progress import progress_bar
 
@@ -58,15 +59,20 @@ def diagnose(evaluation: Evaluation) -> None:
             advance(1, sign.title)
 
 
-def from_store(evaluation: Evaluation) -> Diagnosis | None:
-    """Returns the diagnosis from what `diagnose` stored; None if any sign is missing."""
+def from_store(evaluation: Evaluation, attacked: Sequence[Check] = ()) -> Diagnosis | None:
+    """Returns the diagnosis from what `diagnose` stored; None if any sign is missing.
+
+    Args:
+        evaluation: what was evaluated.
+        attacked: a suite's own checks, `Summary.checks`. The verdict then also says where APGD was not the last word.
+    """
     signs = all_signs()
     if not all(_is_stored(evaluation, sign) for sign in signs):
         return None
     kept = {sign.key: evaluation.store.check(*_place(evaluation, sign))["measurement"] for sign in signs}
     found: dict[str, Measurement] = {key: measurement for key, measurement in kept.items() if measurement is not None}
     checks = {sign.key: sign.check(found[sign.key]) for sign in signs if sign.key in found}
-    causes, verdict = verdict_of(found, checks)
+    causes, verdict = verdict_of(found, checks, norms_beyond_ascent(attacked))
     return Diagnosis(verdict, causes, tuple(checks.values()))
 
 

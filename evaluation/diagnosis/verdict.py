@@ -1,7 +1,7 @@
 """What the signs mean together: one or two sentences, and the cause if it is known."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cortexzoo.evaluation.diagnosis.sign import Measurement
 from cortexzoo.evaluation.results.diagnostics import Check
@@ -127,19 +127,32 @@ CAUSES = (
         "unfaithful_gradient",
         lambda found, warned: bool(warned & _LOCAL) and not warned & _BEATEN,
         "The gradient is not what small steps change, as of a surrogate behind a hard threshold or of units so steep that "
-        "it holds for tiny steps only, but no other attack beats it here. Trust attacks that follow it together with "
-        "black-box ones.",
+        "it holds for tiny steps only. Trust attacks that follow it together with black-box ones.",
     ),
 )
 
 
-def verdict_of(found: _Measurements, checks: Mapping[str, Check]) -> tuple[tuple[str, ...], str]:
+def verdict_of(found: _Measurements, checks: Mapping[str, Check], beyond: Sequence[str] = ()) -> tuple[tuple[str, ...], str]:
     """Returns the names of the causes and the verdict in words.
 
     Args:
         found: the measurements by sign.
         checks: their checks by sign.
+        beyond: titles of the norms in which a suite's other attacks broke much that APGD had left.
     """
+    causes, verdict = _verdict_at_image(found, checks)
+    return causes, verdict + _beyond(beyond)
+
+
+def _beyond(norms: Sequence[str]) -> str:
+    if not norms:
+        return ""
+    named = " and ".join(filter(None, [", ".join(norms[:-1]), norms[-1]]))
+    return f" In {named} APGD leaves many images that other attacks break: believe the whole suite, and no ascent alone."
+
+
+def _verdict_at_image(found: _Measurements, checks: Mapping[str, Check]) -> tuple[tuple[str, ...], str]:
+    """What the signs say, which are measured in L-infinity and L0."""
     warned = frozenset(sign for sign, check in checks.items() if check.warning)
     causes = [cause for cause in CAUSES if cause.applies(found, warned)][:1]
     if causes:

@@ -237,7 +237,9 @@ def _masking_row(summaries: list[Summary]) -> Row:
 def masking_signs(summaries: list[Summary]) -> list[str]:
     """Returns the verdicts, and the warnings of gradient masking with their models or one line that there are none."""
     names = column_names(summaries)
-    diagnoses = {name: from_store(summary.evaluation) for name, summary in zip(names, summaries, strict=True)}
+    diagnoses = {
+        name: from_store(summary.evaluation, summary.checks) for name, summary in zip(names, summaries, strict=True)
+    }
     verdicts = [f"{name}: {diagnosis.verdict}" for name, diagnosis in diagnoses.items() if diagnosis]
     found: dict[str, list[str]] = {}
     for summary, name in zip(summaries, names, strict=True):

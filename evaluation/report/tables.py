@@ -229,6 +229,6 @@ def _model_json(summary: Summary) -> dict[str, Any]:
         "clean": summary.clean_json(),
         **robust,
         "minimal_accuracy": summary.minimal_accuracy,
-        "diagnosis": diagnosis.as_json() if (diagnosis := from_store(summary.evaluation)) else None,
+        "diagnosis": diagnosis.as_json() if (diagnosis := from_store(summary.evaluation, summary.checks)) else None,
         "diagnostics": [check.as_json() for check in summary.checks],
     }

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ from cortexzoo.evaluation.results.score import Score
 from cortexzoo.norms import NORM_NAMES
 
 PROBES = 200
+_BEATEN = "Other attacks beat APGD"
 # One attack beats another on a sample if its distance is below this part of the other's: smaller gaps are rounding and luck.
 _MARGIN = 0.95
 # ... and if the gap is at least this part of the threshold: a search that starts there ends with a bracket about as wide.
@@ -179,7 +180,13 @@ def _left_by_ascent(title: str, row: list[Score]) -> list[Check]:
     after = metrics.survivors(ascents[-1].distances[np.isin(ascents[-1].ids, ids)], row[-1].epsilon)
     share = float(np.mean(broken & after))
     finding = f"on {_percent(share)} of {len(ids):,} images others succeed where it fails"
-    return [Check(f"Other attacks beat APGD ({title})", finding, share, share > _SHARE)]
+    return [Check(f"{_BEATEN} ({title})", finding, share, share > _SHARE)]
+
+
+def norms_beyond_ascent(checks: Iterable[Check]) -> list[str]:
+    """Returns the titles of the norms, such as "L2", in which a suite's later attacks broke much that APGD had left."""
+    warned = {check.name for check in checks if check.warning}
+    return [title for title in NORM_NAMES.values() if f"{_BEATEN} ({title})" in warned]
 
 
 def has_iterative(scores: list[Score], norm: str) -> bool:

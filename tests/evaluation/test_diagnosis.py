@@ -22,6 +22,7 @@ from cortexzoo.evaluation.diagnosis.subject import Subject
 from cortexzoo.evaluation.diagnosis.verdict import CAUSES, NO_SIGN, verdict_of
 from cortexzoo.evaluation.evaluation import Evaluation
 from cortexzoo.evaluation.result import Result
+from cortexzoo.evaluation.results.diagnostics import Check, norms_beyond_ascent
 from cortexzoo.evaluation.results.store import Store
 from tests.conftest import load_split
 from tests.evaluation.evaluations import evaluation_of, memory_source
@@ -233,3 +234,16 @@ def test_verdict_beside_the_results(linear: tuple[Evaluation, np.ndarray]) -> No
     diagnosis.diagnose(evaluation)
     assert result.diagnosis.verdict in str(result).replace("\n", " ").replace("  ", " ")
     assert result.as_json()["models"][0]["diagnosis"]["verdict"] == result.diagnosis.verdict
+
+
+def test_a_verdict_says_where_a_suite_went_on() -> None:
+    checks = [
+        Check(f"Other attacks beat APGD ({norm})", "", share, share > 0.05) for norm, share in (("L∞", 0.0), ("L2", 0.3))
+    ]
+    assert norms_beyond_ascent(checks) == ["L2"]
+    causes, verdict = verdict_of({}, {}, norms_beyond_ascent(checks))
+    assert causes == ()
+    assert verdict.startswith(NO_SIGN)
+    assert "In L2 APGD leaves many images" in verdict
+    assert "In L∞, L2 and L1 APGD" in verdict_of({}, {}, ["L∞", "L2", "L1"])[1]
+    assert verdict_of({}, {})[1] == NO_SIGN
