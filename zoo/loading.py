@@ -103,15 +103,15 @@ def _with_new_head(pretrained: keras.Model, num_classes: int, name: str) -> Imag
         )
     if num_classes < 2:
         raise ValueError(f"Expected `num_classes` >= 2. Received: num_classes={num_classes}")
-    model = type(pretrained).from_config({**pretrained.get_config(), "num_classes": num_classes})
-    model.build()
-    head = {id(weight) for layer in model.class_layers for weight in layer.weights}
-    kept = [(new, old) for new, old in zip(model.weights, pretrained.weights, strict=True) if id(new) not in head]
-    if not any(new.trainable for new, _ in kept):
+    old_head = {id(weight) for layer in pretrained.class_layers for weight in layer.weights}
+    if all(id(weight) in old_head for weight in pretrained.trainable_weights):
         raise ValueError(
             f"{name!r} has weights of its own for every class, so that nothing of its training would be left with other "
             "classes. Choose a model with a denoiser or a shared encoder, such as mnist/dim or mnist/single_im."
         )
-    for new, old in kept:
-        new.assign(old)
+    model = type(pretrained).from_config({**pretrained.get_config(), "num_classes": num_classes})
+    model.build()
+    for new, old in zip(model.weights, pretrained.weights, strict=True):
+        if id(old) not in old_head:
+            new.assign(old)
     return model

@@ -239,9 +239,7 @@ def test_fit_on_the_logits_learns() -> None:
 
 
 def test_unknown_class() -> None:
-    with pytest.raises(
-        ValueError, match=r"Expected a class of cortexzoo.models: ConvolutionalNetwork, .*Received: 'Resnet'"
-    ):
+    with pytest.raises(ValueError, match=r"Expected a class of cortexzoo.models: AnalysisBySynthesis, .*Received: 'Resnet'"):
         create_model("Resnet", {})
 
 

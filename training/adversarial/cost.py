@@ -16,8 +16,8 @@ _LOG = logging.getLogger(__name__)
 class CleanEpochs(keras.callbacks.Callback):
     """Prints what an epoch costs as a multiple of one on clean images, whose steps it times first. TensorFlow only.
 
-    A step of k steps of an attack can cost no less than k + 1 clean ones, as each is a forward and a backward pass. (A clean
-    step also has the gradient of the weights, which an attack has not: less than k + 1 is possible.)
+    A training step with k steps of an attack costs about k + 1 clean ones, as each is a forward and a backward pass. It is
+    somewhat less, as only the training has the gradient of the weights.
 
     Args:
         classifier: the model that is trained.

@@ -76,7 +76,6 @@ class AdversarialTrainer(keras.Model):
         perturbed, copies = self.perturb(images, labels), self.perturbation.copies
         if self.trades is not None:
             perturbed, copies = ops.concatenate([images, perturbed]), 2
-        # A batch of a known size keeps it.
         return perturbed, _repeated(labels, copies), None if weights is None else _repeated(weights, copies)
 
     def _perturbed_state(self, state: tuple, data: Any) -> tuple[tuple, tuple]:

@@ -31,11 +31,13 @@ class RobustValidation(keras.callbacks.Callback):
         self.images, self.labels, self.perturbation = images, labels, perturbation
         self.batch_size, self.seed = batch_size, seed
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        # Traced once, not in each epoch.
+        self._judge = _Judge(self.model, self.perturbation, self.batch_size, self.seed)
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         with averaged_weights(self.model):
-            accuracy = robust_accuracy(
-                self.model, self.images, self.labels, self.perturbation, batch_size=self.batch_size, seed=self.seed
-            )
+            accuracy = self._judge.accuracy(self.images, self.labels)
         if logs is not None:
             logs["val_robust_accuracy"] = accuracy
 
@@ -60,27 +62,36 @@ def robust_accuracy(
         batch_size: int.
         seed: int. Of what is random.
     """
-    generator = keras.random.SeedGenerator(seed)
-    answer = _compiled(lambda x, y: _correct(classifier, perturbation, generator, x, y))
-    correct = 0.0
-    for start in range(0, len(images), batch_size):
-        part = slice(start, start + batch_size)
-        correct += float(np.sum(ops.convert_to_numpy(answer(ops.convert_to_tensor(images[part]), labels[part]))))
-    return correct / len(images)
+    return _Judge(classifier, perturbation, batch_size, seed).accuracy(images, labels)
 
 
-def _correct(
-    classifier: keras.Model, perturbation: Perturbation, seed: keras.random.SeedGenerator, images: Any, labels: Any
-) -> Any:
-    logits = lambda values: classifier(values, training=False)  # noqa: E731
-    perturbed = perturbation(Batch(images, labels, logits, ops.ones(()), seed))
-    predictions = ops.reshape(ops.argmax(logits(perturbed), axis=-1), (perturbation.copies, -1))
-    return ops.all(predictions == ops.cast(labels, predictions.dtype)[None], axis=0)
+class _Judge:
+    """Perturbs images batch by batch and counts those that stay correct; the same each time for the same weights."""
 
+    def __init__(self, classifier: keras.Model, perturbation: Perturbation, batch_size: int, seed: int) -> None:
+        self.classifier, self.perturbation, self.batch_size = classifier, perturbation, batch_size
+        self.generator = keras.random.SeedGenerator(seed)
+        self._first_state = ops.convert_to_numpy(self.generator.state)
+        self._answer = self._correct
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
 
-def _compiled(function: Any) -> Any:
-    if keras.backend.backend() != "tensorflow":
-        return function
-    import tensorflow as tf
+            self._answer = tf.function(self._correct, reduce_retracing=True)
 
-    return tf.function(function, reduce_retracing=True)
+    def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
+        self.generator.state.assign(self._first_state)
+        correct = 0
+        for start in range(0, len(images), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            answers = self._answer(ops.convert_to_tensor(images[part]), ops.convert_to_tensor(labels[part]))
+            correct += int(np.sum(ops.convert_to_numpy(answers)))
+        return correct / len(images)
+
+    def _correct(self, images: Any, labels: Any) -> Any:
+        """Returns which images are classified correctly in all their copies, bool, (batch,)."""
+        perturbed = self.perturbation(Batch(images, labels, self._logits, ops.ones(()), self.generator))
+        predictions = ops.reshape(ops.argmax(self._logits(perturbed), axis=-1), (self.perturbation.copies, -1))
+        return ops.all(predictions == ops.cast(labels, predictions.dtype)[None], axis=0)
+
+    def _logits(self, images: Any) -> Any:
+        return self.classifier(images, training=False)

@@ -30,7 +30,7 @@ from cortexzoo.training.annealing import AnnealedVariable, LinearRamp
 from cortexzoo.training.batches import EpochBatches
 from cortexzoo.training.curves import plot_history
 from cortexzoo.training.fitting import fit
-from cortexzoo.training.limits import LEARNING_RATE, WIDTHS, Limit, OneOf, Range, Sequence
+from cortexzoo.training.limits import ANYTHING, LEARNING_RATE, WIDTHS, Limit, OneOf, Range, Sequence
 from cortexzoo.training.recipes.base import Recipe, Trained
 
 MADRY = {
@@ -61,6 +61,7 @@ _LIMITS: dict[str, Limit] = {
     "averaging": Range(0.0, 0.99999),
     "trades": Range(0.0, 1000.0),
     "max_shift": Range(0, 14),
+    "flip": ANYTHING,
     "optimizer": OneOf(("adam", "sgd")),
     "border": OneOf(("constant", "reflect")),
     "checked_images": Range(1, 10_000),
@@ -298,6 +299,9 @@ FASHION_MADRY = dataclasses.replace(
     from_paper=_PUBLISHED,
     our_choice=[*_STAGES, "epsilon = 0.1; 7 steps of epsilon / 5."],
     config=fashion_config,
+    # The catalogue has no plain network of this architecture.
+    family="madry",
+    variant="",
     variant_of="",
 )
 MULTINORM = dataclasses.replace(
