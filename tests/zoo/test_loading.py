@@ -95,9 +95,7 @@ def test_new_head(name: str, change: int, tmp_path: Path) -> None:
     assert np.isfinite(new.train_on_batch(images, np.arange(6) % num_classes))
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [("DIM", {"denoiser_widths": None}), *((name, {}) for name in WITHOUT_BODY)]
-)
+@pytest.mark.parametrize(("name", "options"), [("DIM", {"denoiser_widths": None}), *((name, {}) for name in WITHOUT_BODY)])
 def test_autoencoders_of_classes_alone_have_no_body(name: str, options: dict, tmp_path: Path) -> None:
     small_model(name, **options).save(tmp_path / "old.keras")
     with pytest.raises(ValueError, match=r"weights of its own for every class.* such as mnist/dim or mnist/single_im"):
