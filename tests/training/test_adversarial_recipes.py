@@ -7,15 +7,16 @@ import pytest
 from cortexzoo import datasets
 from cortexzoo.training.adversarial import AllOf, ProjectedGradient, SteepestDescent, WorstOf
 from cortexzoo.training.configuration import ConfigError
-from cortexzoo.training.recipes import Recipe, adversarial
+from cortexzoo.training.recipes import adversarial
 from tests.training.interrupted_fit import few_images
 
 RECIPES = {recipe.id: recipe for recipe in adversarial.RECIPES}
 
 
-@pytest.mark.parametrize("recipe", [RECIPES["mnist/madry"], RECIPES["mnist/multinorm"]], ids=lambda recipe: recipe.id)
-def test_a_short_training(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["mnist/madry", pytest.param("mnist/multinorm", marks=pytest.mark.slow)])
+def test_a_short_training(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "load", few_images)
+    recipe = RECIPES[name]
     config = recipe.config()
     config.update({"maps": (2, 3), "hidden_units": (8,), "epochs": 2, "batch_size": 64, "attack_steps": 1})
     config.update({"single_step_epochs": min(config.single_step_epochs, 2), "checked_images": 20, "check_steps": 1})

@@ -206,6 +206,7 @@ def test_config_round_trip_and_export(tmp_path: object) -> None:
     np.testing.assert_allclose(saved.logits(images[:1]), saved.logits(images)[:1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_jax_gives_the_same_logits(tmp_path: object) -> None:
     pytest.importorskip("jax")
     model = drawn_model(latents=2, descent_steps=1)

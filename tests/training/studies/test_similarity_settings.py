@@ -98,6 +98,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ConfigDict]]:
     return calls
 
 
+@pytest.mark.slow
 def test_interrupted_grid_goes_on_where_it_was(trainings: list[tuple[str, ConfigDict]], tmp_path: Path) -> None:
     path = tmp_path / "results" / "grid.csv"
     with pytest.raises(KeyboardInterrupt):
