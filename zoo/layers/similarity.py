@@ -98,6 +98,7 @@ class RepresentationalSimilarityRegularizer(keras.layers.Layer):
         return ops.exp(self.layer_logits - ops.logsumexp(self.layer_logits))
 
     def call(self, first: Any, second: Any, similarity: Any, training: bool = False) -> Any:
+        """Adds the penalty on the pairs to the losses and returns their S_cnn; inputs and shapes are those of the class."""
         _check_shape(similarity.shape, _in_order(first)[0].shape)
         wanted = ops.cast(similarity, "float32")
         within = _all_within_range(wanted)
